@@ -1,0 +1,133 @@
+"""The command `alps VERB [hydra overrides]`: from words to a checked request, from a request to an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alps_exp.commands.configs import config_folder
+from alps_exp.commands.validation import check_arguments, nearest
+from alps_exp.runs import register_resolvers
+
+VERBS = {
+    "teacher": ("teacher_training", "train an EDM diffusion teacher"),
+    "distill": ("distill", "distil a teacher into a multi-scale energy"),
+    "restore": ("restore", "measure test images through an operator and restore them with a sampler"),
+    "table": ("table", "collect the records of runs into tables and figures"),
+}
+OK, FAILED, WRONG_REQUEST = 0, 1, 2
+REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
+SHOW_TRACEBACK = "HYDRA_FULL_ERROR"
+
+
+def main() -> None:
+    """Run the command line and exit: 0 all done, 1 something failed, 2 the request was wrong."""
+    if len(sys.argv) == 1 or sys.argv[1] in ("-h", "--help"):
+        print(_help())
+        sys.exit(OK)
+    wanted = os.environ.get(SHOW_TRACEBACK)
+    try:
+        verb = _put_config_name(sys.argv)
+        status = _run(verb, wanted)
+    except REQUEST_ERRORS as error:
+        if wanted:
+            raise
+        status = _refuse(error)
+    sys.exit(status)
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {verb:9} {purpose}" for verb, (_, purpose) in VERBS.items())
+    return f"alps VERB [hydra overrides]\n\n{verbs}\n\n`alps VERB --help` shows the choices of a verb."
+
+
+def _put_config_name(argv: list[str]) -> str:
+    """Return the verb, and let `argv` say it as Hydra's --config-name.
+
+    Lightning and shell completion run `argv` again, so the verb must stay in it in a form that Hydra understands.
+    """
+    if argv[1] in VERBS:
+        argv[1:2] = ["--config-name", VERBS[argv[1]][0]]
+    roots = {root: verb for verb, (root, _) in VERBS.items()}
+    if argv[1] != "--config-name" or len(argv) < 3 or argv[2] not in roots:
+        raise ValueError(f"unknown verb {argv[1]!r}{nearest(argv[1], VERBS)}")
+    return roots[argv[2]]
+
+
+def _run(verb: str, wanted: str | None) -> int:
+    """Let Hydra compose the config and run each job of the verb; return the worst status."""
+    statuses = [OK]
+
+    def job(config: DictConfig) -> None:
+        with _environment(SHOW_TRACEBACK, wanted):
+            statuses.append(_job(verb, config))
+
+    register_resolvers()
+    application = hydra.main(version_base="1.3", config_path=str(config_folder()))(job)
+    with _environment(SHOW_TRACEBACK, "1"):  # Hydra then raises its errors instead of printing them
+        application()
+    return max(statuses)
+
+
+def _job(verb: str, config: DictConfig) -> int:
+    try:
+        function = getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        assert isinstance(plain, dict)
+        check_arguments(function, plain)
+        return function(**config)
+    except REQUEST_ERRORS as error:
+        if os.environ.get(SHOW_TRACEBACK):
+            raise
+        return _refuse(error)
+
+
+def _refuse(error: Exception) -> int:
+    print(f"alps: {_one_line(error)}", file=sys.stderr)
+    return WRONG_REQUEST
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return f"unknown choice {group}={choice}{nearest(choice, error.options)}"
+    if isinstance(error, ConfigCompositionException) and (cause := _key_error(error)):
+        return cause
+    root = error.__cause__ if isinstance(error, hydra.errors.InstantiationException) else None
+    return " ".join(str(root or error).split())
+
+
+def _key_error(error: BaseException) -> str | None:
+    """Say which key an override named that is not in the config, where that is the cause of an error."""
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+    if cause is None or not cause.full_key:
+        return None
+    known: Any = cause.parent_node
+    prefix, _, key = cause.full_key.rpartition(".")
+    if not isinstance(known, DictConfig):
+        return " ".join(str(cause).split())
+    return f"unknown key {cause.full_key!r}{nearest(key, map(str, known), f'{prefix}.' if prefix else '')}"
+
+
+@contextmanager
+def _environment(name: str, value: str | None) -> Iterator[None]:
+    before = os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before

@@ -1,0 +1,95 @@
+"""What the training verbs share: a run folder around a resumable Lightning fit, and the weights it leaves."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
+
+from alps_exp.distillation.training import DenoisingTraining
+from alps_exp.priors.checkpoint import save_model, write_card
+from alps_exp.runs import RunFolder, collect_provenance, file_hash
+
+
+def run_folder() -> RunFolder:
+    """Return the folder of this job."""
+    return RunFolder(HydraConfig.get().runtime.output_dir)
+
+
+def train(
+    module: DenoisingTraining,
+    kind: str,
+    data: pl.LightningDataModule,
+    trainer: DictConfig,
+    logger: DictConfig | None,
+    weights: str,
+    licence: str,
+    checkpoints: dict[str, Path] | None = None,
+) -> int:
+    """Fit `module` in this job's run folder, going on from its last checkpoint, and write weights and card.
+
+    The weights are the exponential moving average, which Lightning's callback leaves in the module at the end.
+    """
+    folder = run_folder()
+    if folder.is_done():
+        print(f"{folder.path} is done already")
+        return 0
+    loop = instantiate(trainer, logger=instantiate(logger), default_root_dir=str(folder.path))
+    if rank_zero_only.rank != 0:
+        loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
+        return 0
+    with folder.lock():
+        provenance = collect_provenance(
+            seeds={"seed": module.seed}, device=str(loop.strategy.root_device), checkpoints=checkpoints
+        )
+        folder.begin(provenance)
+        loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
+        if loop.interrupted or loop.global_step < loop.max_steps:
+            print(f"stopped at step {loop.global_step} of {loop.max_steps}; the same command goes on from there")
+            return 1
+        path = folder.path / f"{kind}.safetensors"
+        save_model(path, module.network, kind, getattr(torch, weights))
+        _write_training_card(path, kind, module, loop, provenance.code, data, licence)
+        folder.mark_done()
+    print(path)
+    return 0
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    path = folder / "checkpoints" / "last.ckpt"
+    return str(path) if path.exists() else None
+
+
+def _write_training_card(
+    path: Path,
+    kind: str,
+    module: DenoisingTraining,
+    loop: pl.Trainer,
+    code: dict[str, str],
+    data: pl.LightningDataModule,
+    licence: str,
+) -> None:
+    commit = code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else "")
+    arguments = ", ".join(f"{name} {value}" for name, value in module.network.model.arguments.items())
+    write_card(
+        path.with_suffix(".md"),
+        f"{HydraConfig.get().runtime.choices.get('experiment') or kind}: {kind}",
+        {
+            "architecture": f"EDM preconditioning, sigma_data {module.network.sigma_data}; SongUNet, {arguments}",
+            "parameters": f"{sum(p.numel() for p in module.network.parameters()):,}",
+            "training data": str(data.train),
+            "steps": f"{loop.global_step:,}",
+            "command": f"`alps {shlex.join(sys.argv[1:])}`",
+            "commit": commit,
+            "sha256": file_hash(path),
+            "validation": ", ".join(f"{k} {float(v):.3g}" for k, v in sorted(loop.callback_metrics.items())),
+            "licence": licence,
+        },
+    )

@@ -1,0 +1,99 @@
+"""Every key and type of a request is checked against the signature of what it configures."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from hydra.utils import get_object
+
+HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+
+
+def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], path: str = "") -> None:
+    """Check that a call `function(**arguments)` names parameters that exist, with values of their types.
+
+    Arguments that are themselves configs of a `_target_` are checked in the same way.
+
+    Raises
+    ------
+    ValueError
+        With the key, what was given, and what was expected.
+    """
+    parameters = inspect.signature(function).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    hints = _type_hints(function)
+    for key, value in arguments.items():
+        if key in HYDRA_KEYS:
+            continue
+        full_key = f"{path}{key}"
+        if key not in parameters:
+            if not open_ended:
+                raise ValueError(f"unknown key {full_key!r}{nearest(key, parameters, prefix=path)}")
+        elif key in hints and not _fits(value, hints[key]):
+            expected = _describe(hints[key])
+            raise ValueError(f"{full_key} is {value!r}, expected {expected}")
+        check_targets(value, f"{full_key}.")
+
+
+def check_targets(value: Any, path: str) -> None:
+    """Check every config of a `_target_` in `value`; raises as `check_arguments`."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        check_arguments(get_object(value["_target_"]), value, path)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            check_targets(item, f"{path}{key}.")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            check_targets(item, f"{path}{index}.")
+
+
+def nearest(given: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return a phrase that names the nearest known choice, or all of them where none is near."""
+    known = [name for name in known if name != "self"]
+    if close := difflib.get_close_matches(given, known, n=1, cutoff=0.5):
+        return f": did you mean {prefix}{close[0]}?"
+    return f": expected one of {', '.join(prefix + name for name in sorted(known))}"
+
+
+def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    except NameError:  # annotations that exist for type checkers only
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a plain value from YAML has the type; what an object is instantiated from always has."""
+    if isinstance(value, Mapping):
+        return True
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is not None and inspect.isclass(origin) and issubclass(origin, Sequence):
+        inner = [a for a in arguments if a is not Ellipsis]
+        return isinstance(value, list) and (not inner or all(_fits(item, inner[0]) for item in value))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (str, bool):
+        return isinstance(value, hint)
+    if hint is type(None):
+        return value is None
+    return hint is Any or not inspect.isclass(hint) or not isinstance(value, int | float | str | list)
+
+
+def _describe(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_describe(argument) for argument in typing.get_args(hint))
+    names = {float: "a number", int: "a whole number", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))

@@ -1,0 +1,23 @@
+"""Training statistics by noise scale: what is learnt at large noise must not hide what is not at small noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+EDGES = (0.05, 0.2, 0.5, 2.0)
+NAMES = ("sigma<0.05", "sigma<0.2", "sigma<0.5", "sigma<2", "sigma>=2")
+
+
+def band_losses(loss: Tensor, sigma: Tensor) -> dict[str, Tensor]:
+    """Return the mean of loss (N,) over the images in each band of sigma (N,) that has any."""
+    band = torch.bucketize(sigma, torch.tensor(EDGES, device=sigma.device), right=True)
+    return {name: loss[band == i].mean() for i, name in enumerate(NAMES) if (band == i).any()}
+
+
+def gradient_norm(loss: Tensor, parameters: Iterable[nn.Parameter]) -> Tensor:
+    """Return the norm of the gradient of `loss` in all parameters, keeping the graph."""
+    gradients = torch.autograd.grad(loss, list(parameters), retain_graph=True)
+    return torch.stack([g.norm() for g in gradients]).norm()

@@ -1,0 +1,66 @@
+"""Distillation of a teacher into a multi-scale energy."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alps_exp.distillation.noise import LogNormalSigma
+from alps_exp.distillation.training import VALIDATION_SIGMAS, CosineAdam, DenoisingTraining
+from alps_exp.priors.base import as_channels
+from alps_exp.priors.denoiser import Denoiser
+from alps_exp.priors.energy import energy_and_gradient
+
+
+class EnergyDistillation(DenoisingTraining):
+    """Regression of grad E on the frozen teacher's x - D, with E(x, t) = 1/2 ||x - psi(x, t)||^2.
+
+    The student psi (`network`) starts at the teacher's weights. The loss differentiates through the
+    vector-Jacobian product in grad E. The weight is EDM's, whose small-sigma limit 1 / sigma^2 makes the loss the
+    squared relative gap. Validation logs, at fixed noise scales, the gap ||(x - grad E) - D||^2, its reference
+    ||x - D||^2 and the denoising errors of teacher and energy.
+
+    Source: Chand & Jacob 2026 (arXiv 2601.02594).
+    """
+
+    def __init__(
+        self,
+        teacher: Denoiser,
+        optimizer: CosineAdam,
+        sigma: LogNormalSigma,
+        seed: int = 0,
+        band_interval: int = 100,
+    ) -> None:
+        super().__init__(copy.deepcopy(teacher.network), optimizer, sigma, seed, band_interval)
+        # In a tuple the teacher is no sub-module: neither averaged, saved nor counted among the parameters.
+        self._teacher = (teacher.network.requires_grad_(False),)
+
+    def on_fit_start(self) -> None:
+        self._teacher[0].to(self.device)
+
+    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
+        sigma_data = self.network.sigma_data
+        weight = (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
+        with torch.no_grad():
+            target = noisy - self._teacher[0](noisy, sigma)
+        _, gradient = energy_and_gradient(self.network, noisy, sigma, create_graph=True)
+        return weight * (gradient - target).square().mean(dim=(1, 2, 3))
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        x = as_channels(batch["image"])
+        for sigma in VALIDATION_SIGMAS:
+            noisy, scales = self.validation_noise(x, sigma, batch_idx)
+            d = self._teacher[0](noisy, scales)
+            _, gradient = energy_and_gradient(self.network, noisy, scales)
+            estimate = noisy - gradient
+            squares = {
+                "gap": estimate - d,
+                "reference": noisy - d,
+                "teacher": d - x,
+                "energy": estimate - x,
+            }
+            for name, value in squares.items():
+                self.log(f"validation/{name}_sigma_{sigma:g}", value.square().mean(), batch_size=len(x))

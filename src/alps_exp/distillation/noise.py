@@ -1,0 +1,33 @@
+"""The noise of training: scale and direction as functions of the step, so that a resumed run equals an undisturbed one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def step_generator(seed: int, step: int, rank: int, device: torch.device) -> torch.Generator:
+    """Return the generator of one step and rank, a pure function of its arguments."""
+    state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
+
+
+@dataclass(frozen=True)
+class LogNormalSigma:
+    """Noise scales with ln(sigma) ~ N(mean, std^2) (Karras et al. 2022, Table 1: -1.2, 1.2)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return `count` noise scales (count,) on the generator's device."""
+        return (self.mean + self.std * torch.randn(count, generator=generator, device=generator.device)).exp()
+
+
+def add_noise(x: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """Return x + sigma * n for x (N, C, H, W) and sigma (N,)."""
+    noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return x + sigma[:, None, None, None] * noise

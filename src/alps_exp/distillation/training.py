@@ -1,0 +1,99 @@
+"""What teacher training and distillation share: the keyed step, band statistics, optimiser and validation noise."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from alps_exp.distillation.bands import band_losses, gradient_norm
+from alps_exp.distillation.noise import LogNormalSigma, add_noise, step_generator
+from alps_exp.priors.base import as_channels
+from alps_exp.priors.preconditioning import EDMPrecond
+
+VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class CosineAdam:
+    """Adam whose rate warms up linearly and falls to zero along a half cosine at the trainer's last step."""
+
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    betas: Sequence[float] = (0.9, 0.99)
+
+    def __call__(self, parameters: Iterable[nn.Parameter], max_steps: int) -> dict[str, Any]:
+        """Return optimiser and schedule in Lightning's form."""
+
+        def rate(step: int) -> float:
+            return min(1.0, (step + 1) / self.warmup_steps) * (1 + math.cos(math.pi * step / max_steps)) / 2
+
+        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=tuple(self.betas))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class DenoisingTraining(pl.LightningModule):
+    """Trains `network` on noisy images; subclasses say by which loss.
+
+    Parameters
+    ----------
+    network
+        The network that is trained; its weights are the result.
+    optimizer
+        Optimiser and schedule.
+    sigma
+        Distribution of the noise scale.
+    seed
+        Key of the noise: sigma and noise are functions of (seed, step, rank).
+    band_interval
+        Steps between records of loss and gradient norm by noise scale.
+    """
+
+    def __init__(
+        self,
+        network: EDMPrecond,
+        optimizer: CosineAdam,
+        sigma: LogNormalSigma,
+        seed: int = 0,
+        band_interval: int = 100,
+    ) -> None:
+        super().__init__()
+        self.network, self.optimizer, self.sigma = network, optimizer, sigma
+        self.seed, self.band_interval = seed, band_interval
+
+    @abstractmethod
+    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W)."""
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        x = as_channels(batch["image"])
+        accumulate = self.trainer.accumulate_grad_batches
+        step = self.global_step * accumulate + batch_idx % accumulate
+        generator = step_generator(self.seed, step, self.global_rank, self.device)
+        sigma = self.sigma(len(x), generator)
+        losses = self.loss(x, add_noise(x, sigma, generator), sigma)
+        mean = losses.mean()
+        self.log("loss", mean, prog_bar=True)
+        if self.global_step % self.band_interval == 0:
+            self._log_bands(losses, sigma)
+        return mean
+
+    def _log_bands(self, losses: Tensor, sigma: Tensor) -> None:
+        for name, loss in band_losses(losses, sigma).items():
+            self.log(f"loss/{name}", loss.detach())
+            self.log(f"gradient_norm/{name}", gradient_norm(loss, self.network.parameters()))
+
+    def validation_noise(self, x: Tensor, sigma: float, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Return x with noise that is the same at every validation, and sigma for each image."""
+        scales = torch.full((len(x),), sigma, device=x.device)
+        return add_noise(x, scales, step_generator(self.seed, batch_idx, 0, self.device)), scales
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        return self.optimizer(self.network.parameters(), self.trainer.max_steps)

@@ -1,0 +1,71 @@
+"""The multi-scale energy E(x, t) = 1/2 ||x - psi(x, t)||^2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from alps_exp.priors.base import EnergyPrior, Scale, as_channels, as_images, as_scales
+from alps_exp.priors.preconditioning import EDMPrecond
+
+
+def energy_and_gradient(
+    psi: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, create_graph: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return E (N,) and grad E (N, C, H, W) for real x (N, C, H, W) and t (N,) from one pass and one product.
+
+    grad E = (x - psi) - J_psi^T (x - psi). The product is taken of (x - psi) / t, which is of order one at every
+    scale, so that low precision neither over- nor underflows. With `create_graph` both can be differentiated
+    once more, as distillation does; without it no graph is kept.
+
+    Source: Chand & Jacob 2026 (arXiv 2601.02594).
+    """
+    with torch.enable_grad():
+        x = x if create_graph and x.requires_grad else x.detach().requires_grad_()
+        estimate = psi(x, t)
+        residual = x - estimate
+        scale = t.to(x.dtype)[:, None, None, None]
+        (product,) = torch.autograd.grad(estimate, x, residual / scale, create_graph=create_graph)
+        energy = residual.square().sum(dim=(1, 2, 3)) / 2
+        gradient = residual - product * scale
+    return (energy, gradient) if create_graph else (energy.detach(), gradient.detach())
+
+
+class Energy(EnergyPrior):
+    """Energy of a preconditioned network psi; its gradient costs one forward pass and one product."""
+
+    def __init__(self, network: EDMPrecond) -> None:
+        super().__init__()
+        self.network = network
+
+    def energy_and_gradient(self, x: Tensor, t: Scale) -> tuple[Tensor, Tensor]:
+        """Return E of each image, shape x.shape[:-3], and grad E, shape of x (complex: d/dRe + i d/dIm)."""
+        inputs = as_channels(x)
+        energy, gradient = energy_and_gradient(self._network, inputs, as_scales(t, x))
+        self.calls.vjp += len(inputs)
+        return energy.reshape(x.shape[:-3]), as_images(gradient, like=x)
+
+    @torch.no_grad()
+    def energy(self, x: Tensor, t: Scale) -> Tensor:
+        """Return E of each image, shape x.shape[:-3], by a forward pass alone."""
+        inputs = as_channels(x)
+        residual = inputs - self._network(inputs, as_scales(t, x))
+        return residual.square().sum(dim=(1, 2, 3)).reshape(x.shape[:-3]) / 2
+
+    def denoise_and_pull_back(
+        self, x: Tensor, t: Scale, cotangent: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return d = x - grad E and J^T v, v = cotangent(d), through the second derivative of E."""
+        inputs = as_channels(x).detach().requires_grad_()
+        _, gradient = energy_and_gradient(self._network, inputs, as_scales(t, x), create_graph=True)
+        outputs = inputs - gradient
+        d = as_images(outputs.detach(), like=x)
+        (product,) = torch.autograd.grad(outputs, inputs, as_channels(cotangent(d)))
+        self.calls.vjp += 3 * len(inputs)
+        return d, as_images(product, like=x)
+
+    def _network(self, inputs: Tensor, sigma: Tensor) -> Tensor:
+        self.calls.forward += len(inputs)
+        return self.network(inputs, sigma)

@@ -1,0 +1,311 @@
+"""SongUNet: the DDPM++ and NCSN++ architectures, with the parameter names of NVlabs' EDM release."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SKIP_SCALE = math.sqrt(0.5)
+
+
+def _xavier_uniform(shape: Sequence[int], fan_in: int, fan_out: int, gain: float = 1.0) -> nn.Parameter:
+    bound = gain * math.sqrt(6 / (fan_in + fan_out))
+    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
+
+
+class Linear(nn.Module):
+    """Affine map (N, in) -> (N, out) with Xavier-uniform weights and zero bias."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = _xavier_uniform((out_features, in_features), in_features, out_features)
+        self.bias = nn.Parameter(torch.zeros(out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class Conv2d(nn.Module):
+    """Convolution that can resample by two with a separable filter; `kernel=0` resamples alone.
+
+    With `filter_last` the filter runs after the convolution, on its output (the NCSN++ residual branch).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        up: bool = False,
+        down: bool = False,
+        resample_filter: Sequence[int] = (1, 1),
+        filter_last: bool = False,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.up, self.down, self.filter_last = up, down, filter_last
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.weight = self.bias = None
+        if kernel:
+            area = kernel * kernel
+            shape = (out_channels, in_channels, kernel, kernel)
+            self.weight = _xavier_uniform(shape, in_channels * area, out_channels * area, gain)
+            self.bias = nn.Parameter(torch.zeros(out_channels))
+        if up or down:
+            taps = torch.as_tensor(resample_filter, dtype=torch.float32)
+            self.register_buffer("resample_filter", torch.outer(taps, taps)[None, None] / taps.sum().square())
+
+    def _resample(self, x: Tensor, padding: int) -> Tensor:
+        channels = x.shape[1]
+        taps = self.resample_filter.to(x.dtype).tile(channels, 1, 1, 1)
+        if self.up:
+            return F.conv_transpose2d(x, taps * 4, groups=channels, stride=2, padding=padding)
+        return F.conv2d(x, taps, groups=channels, stride=2, padding=padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        filter_pad = (self.resample_filter.shape[-1] - 1) // 2 if self.up or self.down else 0
+        if self.filter_last:
+            x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2 + filter_pad)
+            return self._resample(x, padding=0)
+        if self.up or self.down:
+            x = self._resample(x, filter_pad)
+        if self.weight is not None:
+            x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        return x
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation with min(32, channels // 4) groups, as in EDM."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.groups, self.eps = min(32, channels // 4), eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, self.groups, self.weight, self.bias, self.eps)
+
+
+class UNetBlock(nn.Module):
+    """Residual block with noise embedding, optional resampling and single-head self-attention."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        emb_channels: int,
+        attention: bool = False,
+        dropout: float = 0.0,
+        up: bool = False,
+        down: bool = False,
+        resample_filter: Sequence[int] = (1, 1),
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.dropout = in_channels, dropout
+        resample = dict(up=up, down=down, resample_filter=resample_filter)
+        self.norm0 = GroupNorm(in_channels)
+        self.conv0 = Conv2d(in_channels, out_channels, 3, **resample)
+        self.affine = Linear(emb_channels, out_channels)
+        self.norm1 = GroupNorm(out_channels)
+        self.conv1 = Conv2d(out_channels, out_channels, 3, gain=1e-5)
+        self.skip = None
+        if in_channels != out_channels or up or down:
+            self.skip = Conv2d(in_channels, out_channels, 1, **resample)
+        self.attention = attention
+        if attention:
+            self.norm2 = GroupNorm(out_channels)
+            self.qkv = Conv2d(out_channels, 3 * out_channels, 1, gain=math.sqrt(0.2))
+            self.proj = Conv2d(out_channels, out_channels, 1, gain=1e-5)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.conv0(F.silu(self.norm0(x))) + self.affine(emb)[:, :, None, None]
+        h = F.dropout(F.silu(self.norm1(h)), self.dropout, self.training)
+        x = (self.conv1(h) + (x if self.skip is None else self.skip(x))) * SKIP_SCALE
+        if self.attention:
+            x = (x + self.proj(self._attend(self.norm2(x)))) * SKIP_SCALE
+        return x
+
+    def _attend(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        q, k, v = self.qkv(x).reshape(batch, channels, 3, height * width).unbind(2)
+        weights = torch.softmax(q.transpose(1, 2) @ (k / math.sqrt(channels)), dim=2)
+        return (v @ weights.transpose(1, 2)).reshape(x.shape)
+
+
+class PositionalEmbedding(nn.Module):
+    """Sines and cosines of the noise label at geometric frequencies (DDPM++)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.half = channels // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        exponents = torch.arange(self.half, dtype=x.dtype, device=x.device) / (self.half - 1)
+        angles = torch.outer(x, (1 / 10000) ** exponents)
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class FourierEmbedding(nn.Module):
+    """Sines and cosines of the noise label at random frequencies (NCSN++)."""
+
+    def __init__(self, channels: int, scale: float = 16.0) -> None:
+        super().__init__()
+        self.register_buffer("freqs", torch.randn(channels // 2) * scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = torch.outer(x, 2 * math.pi * self.freqs)
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class SongUNet(nn.Module):
+    """U-Net of Song et al. (2021) as used by EDM: DDPM++ (positional, standard) and NCSN++ (fourier, residual).
+
+    `forward(x, noise_labels)` maps (N, in_channels, H, W) and (N,) to (N, out_channels, H, W). `img_resolution`
+    names the levels and places the attention; the network itself is fully convolutional. With `patch_size` p the
+    U-Net works on p x p patches stacked as channels, which makes it about p^2 times cheaper at full resolution.
+
+    Raises
+    ------
+    ValueError
+        For an unknown embedding, encoder or decoder type, or a resolution that the levels cannot halve.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), Table 7; Song et al. 2021 (arXiv 2011.13456).
+    """
+
+    def __init__(
+        self,
+        img_resolution: int,
+        in_channels: int,
+        out_channels: int,
+        model_channels: int = 128,
+        channel_mult: Sequence[int] = (1, 2, 2, 2),
+        channel_mult_emb: int = 4,
+        num_blocks: int = 4,
+        attn_resolutions: Sequence[int] = (16,),
+        dropout: float = 0.0,
+        embedding_type: str = "positional",
+        channel_mult_noise: int = 1,
+        encoder_type: str = "standard",
+        decoder_type: str = "standard",
+        resample_filter: Sequence[int] = (1, 1),
+        patch_size: int = 1,
+    ) -> None:
+        channel_mult, attn_resolutions = tuple(channel_mult), tuple(attn_resolutions)
+        resample_filter = tuple(resample_filter)
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__()
+        self.arguments = arguments
+        _check_choice("embedding_type", embedding_type, ("positional", "fourier"))
+        _check_choice("encoder_type", encoder_type, ("standard", "skip", "residual"))
+        _check_choice("decoder_type", decoder_type, ("standard", "skip"))
+        self.multiple = patch_size * 2 ** (len(channel_mult) - 1)
+        if img_resolution % self.multiple:
+            raise ValueError(
+                f"img_resolution {img_resolution} is not a multiple of {self.multiple}, which "
+                f"patch_size {patch_size} and {len(channel_mult)} levels need"
+            )
+        self.patch_size, self.in_channels = patch_size, in_channels
+        emb_channels = model_channels * channel_mult_emb
+        noise_channels = model_channels * channel_mult_noise
+        embedding = PositionalEmbedding if embedding_type == "positional" else FourierEmbedding
+        self.map_noise = embedding(noise_channels)
+        self.map_layer0 = Linear(noise_channels, emb_channels)
+        self.map_layer1 = Linear(emb_channels, emb_channels)
+
+        block = dict(emb_channels=emb_channels, dropout=dropout)
+        resample = dict(resample_filter=resample_filter)
+        side = img_resolution // patch_size
+        sides = [side >> level for level in range(len(channel_mult))]
+        widths = [model_channels * mult for mult in channel_mult]
+        inputs, outputs = in_channels * patch_size**2, out_channels * patch_size**2
+
+        self.enc = nn.ModuleDict()
+        skips = []
+        aux, channels = inputs, model_channels
+        for level, (side, width) in enumerate(zip(sides, widths, strict=True)):
+            at = f"{side}x{side}"
+            if level == 0:
+                self.enc[f"{at}_conv"] = Conv2d(inputs, channels, 3)
+            else:
+                self.enc[f"{at}_down"] = UNetBlock(channels, channels, down=True, **block, **resample)
+                if encoder_type == "skip":
+                    self.enc[f"{at}_aux_down"] = Conv2d(aux, aux, 0, down=True, **resample)
+                    self.enc[f"{at}_aux_skip"] = Conv2d(aux, channels, 1)
+                if encoder_type == "residual":
+                    self.enc[f"{at}_aux_residual"] = Conv2d(
+                        aux, channels, 3, down=True, filter_last=True, **resample
+                    )
+                    aux = channels
+            skips.append(channels)
+            for index in range(num_blocks):
+                attention = side in attn_resolutions
+                self.enc[f"{at}_block{index}"] = UNetBlock(channels, width, attention=attention, **block)
+                channels = width
+                skips.append(channels)
+
+        self.dec = nn.ModuleDict()
+        for level, (side, width) in reversed(list(enumerate(zip(sides, widths, strict=True)))):
+            at = f"{side}x{side}"
+            if level == len(sides) - 1:
+                self.dec[f"{at}_in0"] = UNetBlock(channels, channels, attention=True, **block)
+                self.dec[f"{at}_in1"] = UNetBlock(channels, channels, **block)
+            else:
+                self.dec[f"{at}_up"] = UNetBlock(channels, channels, up=True, **block, **resample)
+            for index in range(num_blocks + 1):
+                attention = index == num_blocks and side in attn_resolutions
+                name = f"{at}_block{index}"
+                self.dec[name] = UNetBlock(channels + skips.pop(), width, attention=attention, **block)
+                channels = width
+            if decoder_type == "skip" or level == 0:
+                if decoder_type == "skip" and level < len(sides) - 1:
+                    self.dec[f"{at}_aux_up"] = Conv2d(outputs, outputs, 0, up=True, **resample)
+                self.dec[f"{at}_aux_norm"] = GroupNorm(channels)
+                self.dec[f"{at}_aux_conv"] = Conv2d(channels, outputs, 3, gain=1e-5)
+
+    def forward(self, x: Tensor, noise_labels: Tensor) -> Tensor:
+        emb = F.silu(self.map_layer0(self.map_noise(noise_labels)))
+        emb = F.silu(self.map_layer1(emb))
+        x = F.pixel_unshuffle(x, self.patch_size)
+        return F.pixel_shuffle(self._decode(*self._encode(x, emb), emb), self.patch_size)
+
+    def _encode(self, x: Tensor, emb: Tensor) -> tuple[Tensor, list[Tensor]]:
+        skips: list[Tensor] = []
+        aux = x
+        for name, block in self.enc.items():
+            if name.endswith("aux_down"):
+                aux = block(aux)
+            elif name.endswith("aux_skip"):
+                x = skips[-1] = x + block(aux)
+            elif name.endswith("aux_residual"):
+                x = skips[-1] = aux = (x + block(aux)) * SKIP_SCALE
+            else:
+                x = block(x, emb) if isinstance(block, UNetBlock) else block(x)
+                skips.append(x)
+        return x, skips
+
+    def _decode(self, x: Tensor, skips: list[Tensor], emb: Tensor) -> Tensor:
+        output: Tensor | None = None
+        for name, block in self.dec.items():
+            if name.endswith("aux_up"):
+                output = block(output)
+            elif name.endswith("aux_norm"):
+                normed = block(x)
+            elif name.endswith("aux_conv"):
+                branch = block(F.silu(normed))
+                output = branch if output is None else output + branch
+            else:
+                if x.shape[1] != block.in_channels:
+                    x = torch.cat([x, skips.pop()], dim=1)
+                x = block(x, emb)
+        assert output is not None
+        return output
+
+
+def _check_choice(name: str, given: str, choices: Sequence[str]) -> None:
+    if given not in choices:
+        raise ValueError(f"{name} is {given!r}, expected one of {', '.join(choices)}")
