@@ -1,4 +1,4 @@
-"""The noise of training: scale and direction as functions of the step, so that a resumed run equals an undisturbed one."""
+"""The noise of training as a function of the step, so that a resumed run equals an undisturbed one."""
 
 from __future__ import annotations
 

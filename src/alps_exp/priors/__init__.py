@@ -4,6 +4,7 @@ from alps_exp.priors.base import EnergyPrior, Prior
 from alps_exp.priors.checkpoint import load_energy, load_teacher, save_model
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy
+from alps_exp.priors.gaussian import GaussianPrior
 from alps_exp.priors.networks import SongUNet
 from alps_exp.priors.preconditioning import EDMPrecond
 
@@ -12,6 +13,7 @@ __all__ = [
     "EDMPrecond",
     "Energy",
     "EnergyPrior",
+    "GaussianPrior",
     "Prior",
     "SongUNet",
     "load_energy",

@@ -1,0 +1,24 @@
+"""Datasets, per-image masks and coil maps, and the Lightning data module around them."""
+
+from alps_exp.data.astronaut import Astronaut
+from alps_exp.data.brain import BrainSlices, MagnitudeSlices
+from alps_exp.data.coils import BirdcageMaps
+from alps_exp.data.images import ImageFolder
+from alps_exp.data.masks import BoxMask, CartesianMask1D, CartesianMask2D, RandomMask
+from alps_exp.data.mixture import Mixture
+from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler
+
+__all__ = [
+    "Astronaut",
+    "BirdcageMaps",
+    "BoxMask",
+    "BrainSlices",
+    "CartesianMask1D",
+    "CartesianMask2D",
+    "ImageDataModule",
+    "ImageFolder",
+    "MagnitudeSlices",
+    "Mixture",
+    "RandomMask",
+    "StepKeyedBatchSampler",
+]

@@ -1,0 +1,84 @@
+"""The embedded face: scikit-image's photograph of Eileen Collins (NASA, public domain), framed like FFHQ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+from alps_exp.data.images import to_tensor
+
+# In pixels (x, y) of the photograph: pupils and corners of the mouth, marked by hand.
+EYES = np.array([[203.0, 101.0], [246.75, 103.0]])
+MOUTH = np.array([[205.0, 141.25], [243.25, 141.75]])
+SUPERSAMPLING = 8
+
+
+def ffhq_quad(eyes: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+    """Return the corners of FFHQ's crop for a face.
+
+    Parameters
+    ----------
+    eyes, mouth
+        Centres of the eyes and corners of the mouth, left one (in the image) first: (2, 2), pixels (x, y).
+
+    Returns
+    -------
+    Upper left, lower left, lower right and upper right corner: (4, 2).
+
+    Notes
+    -----
+    T. Karras, S. Laine, T. Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks",
+    arXiv 1812.04948 (2018), appendix C: the square lies along eyes and mouth, its half side is the larger of
+    2 eye distances and 1.8 distances from eyes to mouth, its centre lies a tenth of the way from the eyes to
+    the mouth.
+    """
+    eye_to_eye = eyes[1] - eyes[0]
+    eye_to_mouth = mouth.mean(0) - eyes.mean(0)
+    x = eye_to_eye - eye_to_mouth[::-1] * [-1, 1]
+    x *= max(np.hypot(*eye_to_eye) * 2.0, np.hypot(*eye_to_mouth) * 1.8) / np.hypot(*x)
+    y = x[::-1] * [-1, 1]
+    centre = eyes.mean(0) + eye_to_mouth * 0.1
+    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+class Astronaut(Dataset[dict[str, Any]]):
+    """One test face that comes with a package, cropped and rotated as FFHQ's faces are.
+
+    Its item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``.
+
+    Parameters
+    ----------
+    size
+        Side of the image, in pixels.
+
+    Raises
+    ------
+    ValueError
+        Where scikit-image is missing or the index is not 0.
+    """
+
+    channels = 3
+
+    def __init__(self, size: int = 64) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index != 0:
+            raise IndexError(f"there is one astronaut, index 0, got {index}")
+        try:
+            from skimage.data import astronaut
+        except ImportError as error:
+            raise ValueError("the embedded face needs scikit-image: pip install 'alps_exp[demo]'") from error
+        fine = SUPERSAMPLING * self.size
+        quad = tuple((ffhq_quad(EYES, MOUTH) + 0.5).ravel())
+        face = Image.fromarray(astronaut()).transform(
+            (fine, fine), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR
+        )
+        pixels = np.asarray(face.resize((self.size, self.size), Image.Resampling.LANCZOS))
+        return {"image": to_tensor(pixels), "image_id": "astronaut"}

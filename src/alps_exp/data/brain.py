@@ -1,0 +1,210 @@
+"""Complex MR images of brains: nilearn's MNI152 template and archives of magnitude slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+from torch.utils.data import Dataset
+
+from alps_exp.data.augment import Array, Warp, average_blocks, random_contrast, random_phase
+from alps_exp.data.keys import Item, generator_of, keyed_generator, split_item
+
+FIELD_OF_VIEW = 208  # mm
+CENTRE = (98, 117)  # mm from the template's left and posterior border: the middle of the brain
+EXTENT = (30, 140)  # planes with more than a little brain, in mm from the template's lower border
+HELD_OUT = (68, 92)  # mm; through basal ganglia and ventricles
+MARGIN = 2  # mm that training keeps away from the held-out slab
+TEST_PLANES = (70, 74, 78, 82, 86, 90)
+SUPERSAMPLING = 2
+MAX_SLOPE = 0.06  # tilt of a training plane, mm per mm
+
+TEMPLATE_WARP = Warp(zoom=(0.9, 1.1))
+SLICE_WARP = Warp(zoom=(0.95, 1.25))
+TEMPLATE_BEND = (-2.0, 2.0)
+SLICE_BEND = (0.0, 3.0)  # fat and contrast agent leave the brain itself dark
+
+
+@lru_cache(maxsize=2)
+def mni152_volume(size: int) -> Array:
+    """Load the ICBM152 T1 template (Fonov et al., NeuroImage 54, 2011) from nilearn's own files.
+
+    Returns axial planes of 1 mm, lowest first, (189, 2 size, 2 size) float32 in [0, 1], front at the top,
+    over a square field of view of 208 mm; twice the final resolution, since slices are averaged after
+    interpolation.
+    """
+    try:
+        from nilearn.datasets import load_mni152_template
+    except ImportError as error:
+        raise ValueError("the embedded brain needs nilearn: pip install 'alps_exp[demo]'") from error
+    template = np.asarray(load_mni152_template(resolution=1).dataobj, dtype=np.float32)
+    planes = torch.from_numpy(template.transpose(2, 1, 0).copy())
+    half, (width, depth, _) = FIELD_OF_VIEW // 2, template.shape
+    left, right = half - CENTRE[0], half - (width - CENTRE[0])
+    back, front = half - CENTRE[1], half - (depth - CENTRE[1])
+    square = pad(planes, (left, right, back, front)).flip(1)
+    fine = _resize(square, SUPERSAMPLING * size).clamp(min=0)
+    return (fine / fine.max()).numpy()
+
+
+class BrainSlices(Dataset[dict[str, Any]]):
+    """Axial slices of the MNI152 brain as complex MR images, with a slab held out of training.
+
+    An item is ``image`` (1, size, size) complex64 of magnitude at most 1 and ``image_id``. The slab from 68
+    to 92 mm above the template's lower border (MNI z = -4 to 20 mm: basal ganglia, ventricles) is never
+    interpolated from in training.
+
+    Parameters
+    ----------
+    part
+        ``train``: planes anywhere outside the slab, tilted, deformed, with random contrast and phase, all
+        from the item's key. ``validation``: deformed planes of the slab, with random contrast and phase, from
+        the item's index. ``test``: six planes of the slab, 4 mm apart, as they are, with a smooth phase from
+        the image id.
+    size
+        Side of the images in pixels, over a field of view of 208 mm.
+    num_images
+        Length of the training (nominal) or validation part.
+
+    Raises
+    ------
+    ValueError
+        Where part is none of the three, nilearn is missing, or a training item comes without a key.
+    """
+
+    channels = 2
+
+    def __init__(self, part: str, size: int = 64, num_images: int = 96) -> None:
+        if part not in ("train", "validation", "test"):
+            raise ValueError(f"part must be train, validation or test, got {part!r}")
+        self.part = part
+        self.size = size
+        self.num_images = len(TEST_PLANES) if part == "test" else num_images
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def __getitem__(self, item: Item) -> dict[str, Any]:
+        index, key = split_item(item)
+        if self.part == "test":
+            return self._test_item(index)
+        if self.part == "validation":
+            return self._random_item(index, keyed_generator(0, f"validation {index}"))
+        return self._random_item(index, generator_of(key))
+
+    def _test_item(self, index: int) -> dict[str, Any]:
+        image_id = f"mni152_z{TEST_PLANES[index]:03d}"
+        magnitude = average_blocks(mni152_volume(self.size)[TEST_PLANES[index]], SUPERSAMPLING)
+        return _complex_item(magnitude, random_phase(keyed_generator(0, image_id), self.size), image_id)
+
+    def _random_item(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        planes, fine = self.sample_planes(rng), SUPERSAMPLING * self.size
+        rows, columns = TEMPLATE_WARP.sample(rng, fine)
+        places = [planes, *(fine * (x + 0.5) - 0.5 for x in (rows, columns))]
+        magnitude = map_coordinates(mni152_volume(self.size), places, order=1, mode="nearest")
+        magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), TEMPLATE_BEND)
+        return _complex_item(magnitude, random_phase(rng, self.size), f"mni152_{self.part}{index:03d}")
+
+    def sample_planes(self, rng: np.random.Generator) -> Array:
+        """Draw the height of each supersampled pixel of a random plane, in mm: (2 size, 2 size) float32."""
+        if self.part == "validation":
+            slopes, ranges = np.zeros(2), [HELD_OUT]
+        else:
+            slopes = rng.uniform(-MAX_SLOPE, MAX_SLOPE, 2)
+            below, above = (EXTENT[0], HELD_OUT[0] - MARGIN), (HELD_OUT[1] + MARGIN, EXTENT[1])
+            rise = np.abs(slopes).sum() * FIELD_OF_VIEW / 2
+            ranges = [(low + rise, high - rise) for low, high in (below, above)]
+        middle = _uniform_over(rng, ranges)
+        fine = SUPERSAMPLING * self.size
+        offset = ((np.arange(fine) + 0.5) / fine - 0.5) * FIELD_OF_VIEW
+        return (middle + slopes[0] * offset[:, None] + slopes[1] * offset[None, :]).astype(np.float32)
+
+
+class MagnitudeSlices(Dataset[dict[str, Any]]):
+    """Training slices from an archive of real magnitude images, made complex by random contrast and phase.
+
+    An item (index, key) is ``image`` (1, size, size) complex64 of magnitude at most 1 and ``image_id``: the
+    slice, mirrored, deformed and recoloured as the key says.
+
+    Parameters
+    ----------
+    path
+        NumPy ``.npz`` with ``images`` (N, n, n) uint8, front at the top, and ``axial`` (N) bool.
+    size
+        Side of the images in pixels.
+    axial
+        Take only the slices marked axial.
+
+    Raises
+    ------
+    FileNotFoundError
+        On first use, where the path does not exist.
+    ValueError
+        On first use, where the archive does not hold these arrays, or for an item without a key.
+    """
+
+    channels = 2
+
+    def __init__(self, path: str, size: int = 64, axial: bool = True) -> None:
+        self.path = Path(path)
+        self.size = size
+        self.axial = axial
+
+    @cached_property
+    def images(self) -> Array:
+        """The slices in use, (N, n, n) uint8."""
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no such archive of slices: {self.path}")
+        try:
+            with np.load(self.path) as archive:
+                images, axial = archive["images"], archive["axial"]
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{self.path} is not an .npz archive with images and axial: {error}") from error
+        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1] != images.shape[2]:
+            raise ValueError(
+                f"images in {self.path} must be (N, n, n) uint8, got {images.shape} {images.dtype}"
+            )
+        images = images[axial] if self.axial else images
+        if not len(images):
+            raise ValueError(f"no slice to use in {self.path}")
+        return images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, item: Item) -> dict[str, Any]:
+        index, key = split_item(item)
+        rng, fine = generator_of(key), SUPERSAMPLING * self.size
+        places = [fine * (x + 0.5) - 0.5 for x in SLICE_WARP.sample(rng, fine)]
+        magnitude = map_coordinates(self._resized(index), places, order=1, mode="constant")
+        magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), SLICE_BEND)
+        return _complex_item(magnitude, random_phase(rng, self.size), f"{self.path.stem}_{index:05d}")
+
+    def _resized(self, index: int) -> Array:
+        image = torch.from_numpy(self.images[index].astype(np.float32) / 255)
+        if image.shape[-1] != SUPERSAMPLING * self.size:
+            image = _resize(image[None], SUPERSAMPLING * self.size)[0].clamp(0, 1)
+        return image.numpy()
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    """Resample (N, n, n) to (N, size, size) with an anti-aliasing bicubic filter."""
+    return interpolate(images[:, None], size=(size, size), mode="bicubic", antialias=True)[:, 0]
+
+
+def _complex_item(magnitude: Array, phase: Array, image_id: str) -> dict[str, Any]:
+    return {"image": torch.from_numpy(magnitude * phase)[None], "image_id": image_id}
+
+
+def _uniform_over(rng: np.random.Generator, ranges: Sequence[tuple[float, float]]) -> float:
+    """Draw uniformly from a union of disjoint ranges."""
+    lengths = np.array([high - low for low, high in ranges])
+    low, high = ranges[rng.choice(len(ranges), p=lengths / lengths.sum())]
+    return rng.uniform(low, high)

@@ -1,0 +1,45 @@
+"""Coil sensitivity maps for simulated multi-coil MRI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sigpy.mri
+import torch
+from torch import Tensor
+
+
+class BirdcageMaps:
+    """Sensitivity maps of a birdcage coil, the same for every image (`sigpy.mri.birdcage_maps`).
+
+    Called with a batch (``image`` (B, C, H, W)) it returns (B, num_coils, H, W) complex64 on the image's
+    device, scaled so that sum over coils of abs(S)^2 is 1 in each pixel.
+
+    Parameters
+    ----------
+    num_coils
+        Number of coils.
+
+    Raises
+    ------
+    ValueError
+        Where num_coils is below 1.
+    """
+
+    def __init__(self, num_coils: int = 8) -> None:
+        if num_coils < 1:
+            raise ValueError(f"num_coils must be at least 1, got {num_coils}")
+        self.num_coils = num_coils
+        self._maps: dict[tuple[int, int], Tensor] = {}
+
+    def __call__(self, batch: dict[str, Any]) -> Tensor:
+        """Return the maps of a batch; see the class."""
+        image = batch["image"]
+        height, width = image.shape[-2:]
+        if (height, width) not in self._maps:
+            self._maps[height, width] = self._compute(height, width)
+        return self._maps[height, width].to(image.device).expand(len(image), -1, -1, -1)
+
+    def _compute(self, height: int, width: int) -> Tensor:
+        maps = torch.from_numpy(sigpy.mri.birdcage_maps((self.num_coils, height, width)))
+        return (maps / maps.abs().square().sum(0, keepdim=True).sqrt()).to(torch.complex64)

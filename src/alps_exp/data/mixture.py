@@ -1,0 +1,59 @@
+"""Several datasets as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from alps_exp.data.keys import Item, split_item
+
+
+class Mixture(Dataset[dict[str, Any]]):
+    """Datasets one after the other, or mixed by given shares.
+
+    Parameters
+    ----------
+    datasets
+        Datasets of the same kind of image; keys are handed on to them.
+    shares
+        Share of each dataset in an epoch, in proportion to their sum. An epoch is as long as it takes to show
+        every image of every dataset at least once; the others repeat (with other keys). None shows each image
+        once.
+
+    Raises
+    ------
+    ValueError
+        Where the numbers of channels differ, or shares are not one positive number a dataset.
+    """
+
+    def __init__(self, datasets: Sequence[Any], shares: Sequence[float] | None = None) -> None:
+        channels = sorted({dataset.channels for dataset in datasets})
+        if len(channels) != 1:
+            raise ValueError(f"a mixture needs datasets of one number of channels, got {channels}")
+        if shares is not None and (len(shares) != len(datasets) or min(shares) <= 0):
+            raise ValueError(f"shares must be {len(datasets)} positive numbers, got {list(shares)}")
+        self.datasets = list(datasets)
+        self.shares = None if shares is None else [share / sum(shares) for share in shares]
+        self.channels: int = channels[0]
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Position after the last one of each dataset."""
+        lengths = [len(dataset) for dataset in self.datasets]
+        if self.shares is not None:
+            total = max(length / share for length, share in zip(lengths, self.shares, strict=True))
+            lengths = [round(total * share) for share in self.shares]
+        return list(accumulate(lengths))
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, item: Item) -> dict[str, Any]:
+        index, key = split_item(item)
+        which = next(i for i, end in enumerate(self.ends) if index < end)
+        local = (index - (self.ends[which - 1] if which else 0)) % len(self.datasets[which])
+        return self.datasets[which][local if key is None else (local, key)]

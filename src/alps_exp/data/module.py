@@ -1,0 +1,191 @@
+"""The Lightning data module: training order as a function of the global step, plain loaders for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Sampler
+
+STAGES = {
+    "fit": ("train", "validation"),
+    "validate": ("validation",),
+    "test": ("test",),
+    "predict": ("test",),
+}
+PERMUTATION, AUGMENTATION = 0, 1
+
+
+class StepKeyedBatchSampler(Sampler[list[tuple[int, int]]]):
+    """Yields without end the (index, key) pairs of each training step, a pure function of seed and step.
+
+    Step k shows the positions ``k * world_size * batch_size + rank * batch_size + j`` of an endless sequence
+    of epochs, each shuffled by its own permutation; the key of a position seeds all augmentation of its item.
+    A run resumed at step k therefore sees exactly what an undisturbed one sees, and ranks share out each
+    global batch.
+
+    Parameters
+    ----------
+    num_images
+        Length of the dataset.
+    batch_size
+        Images a step and rank.
+    start_step
+        Step of the first batch.
+    seed
+        Seed of order and keys.
+    rank, world_size
+        Which of how many processes this one is.
+
+    Raises
+    ------
+    ValueError
+        Where num_images or batch_size is below 1.
+    """
+
+    def __init__(
+        self,
+        num_images: int,
+        batch_size: int,
+        start_step: int = 0,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if num_images < 1 or batch_size < 1:
+            raise ValueError(
+                f"need at least one image and batch_size >= 1, got {num_images} and {batch_size}"
+            )
+        self.num_images = num_images
+        self.batch_size = batch_size
+        self.start_step = start_step
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self._shuffled: tuple[int, np.ndarray] | None = None
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        step = self.start_step
+        while True:
+            yield self.batch(step)
+            step += 1
+
+    def batch(self, step: int) -> list[tuple[int, int]]:
+        """Return the (index, key) pairs of one step."""
+        first = (step * self.world_size + self.rank) * self.batch_size
+        return [(self._index(p), self._key(p)) for p in range(first, first + self.batch_size)]
+
+    def _index(self, position: int) -> int:
+        epoch, place = divmod(position, self.num_images)
+        if self._shuffled is None or self._shuffled[0] != epoch:
+            generator = np.random.default_rng([self.seed, PERMUTATION, epoch])
+            self._shuffled = (epoch, generator.permutation(self.num_images))
+        return int(self._shuffled[1][place])
+
+    def _key(self, position: int) -> int:
+        sequence = np.random.SeedSequence([self.seed, AUGMENTATION, position])
+        return int(sequence.generate_state(1, np.uint64)[0])
+
+
+class _TrainingLoader:
+    """Starts a loader at the trainer's current step each time it is iterated.
+
+    It is not a DataLoader, because Lightning replaces the batch sampler of one under DDP; the step-keyed
+    sampler shares the batches out itself.
+    """
+
+    def __init__(self, data: ImageDataModule) -> None:
+        self.data = data
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        data, trainer = self.data, self.data.trainer
+        assert trainer is not None and data.train is not None
+        sampler = StepKeyedBatchSampler(
+            len(data.train),
+            data.batch_size,
+            start_step=trainer.global_step * trainer.accumulate_grad_batches,
+            seed=data.seed,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+        return iter(DataLoader(data.train, batch_sampler=sampler, num_workers=data.num_workers))
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Training, validation and test images.
+
+    A batch is a dictionary of ``image`` (B, C, H, W), ``image_id`` (list of B strings) and whatever else the
+    dataset gives for each image. Training batches never end (stop by ``max_steps``) and are a function of
+    seed and global step (see `StepKeyedBatchSampler`); validation, test and predict show every image once, in
+    order. A training dataset takes (index, key) and draws all its randomness from the key; the others take an
+    index. Datasets read their files on first use, and only those that a stage needs are used.
+
+    Parameters
+    ----------
+    train, validation, test
+        Datasets, or None.
+    batch_size
+        Images a batch, on each device.
+    num_workers
+        Processes that read ahead; they change no result.
+    seed
+        Seed of the training order and augmentation.
+    root
+        Folder that the datasets of a configuration refer to as ``${data.root}``.
+
+    Raises
+    ------
+    ValueError
+        In `setup`, where a stage needs a dataset that is None, or batch_size is below 1.
+    """
+
+    def __init__(
+        self,
+        train: Any | None = None,
+        validation: Any | None = None,
+        test: Any | None = None,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        root: str | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.train = train
+        self.validation = validation
+        self.test = test
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.root = root
+
+    def setup(self, stage: str) -> None:
+        """Look for the files that `stage` needs, so that a wrong path stops the job at its start."""
+        for name in STAGES[stage]:
+            dataset = getattr(self, name)
+            if dataset is None and (stage, name) != ("fit", "validation"):
+                raise ValueError(f"this data choice has no {name} images, which {stage} needs")
+            if dataset is not None:
+                len(dataset)
+
+    def train_dataloader(self) -> _TrainingLoader:
+        """Return the endless training batches, from the trainer's global step on."""
+        return _TrainingLoader(self)
+
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """Return the validation images in order; no loader where there are none."""
+        return [] if self.validation is None else self._in_order(self.validation)
+
+    def test_dataloader(self) -> DataLoader:
+        """Return the test images in order."""
+        return self._in_order(self.test)
+
+    def predict_dataloader(self) -> DataLoader:
+        """Return the test images in order."""
+        return self._in_order(self.test)
+
+    def _in_order(self, dataset: Any) -> DataLoader:
+        return DataLoader(dataset, batch_size=self.batch_size, num_workers=self.num_workers)

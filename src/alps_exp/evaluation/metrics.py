@@ -1,0 +1,157 @@
+"""Metrics of one image at a time; shapes are ``(..., C, H, W)`` and nothing is averaged over images.
+
+Real images (faces) have range [-1, 1]: estimates are clipped to it, and the peak-to-peak value is 2.
+Complex images (MRI) are compared by magnitude without clipping, against the volume's reference maximum.
+Everything is computed in float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+_PIXELS = (-3, -2, -1)
+_HALF_WINDOW = 5  # SSIM's Gaussian window (standard deviation 1.5) has 11 x 11 pixels
+
+
+def image_metrics(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> dict[str, Tensor]:
+    """Compute PSNR, SSIM and NMSE of every image.
+
+    Parameters
+    ----------
+    estimate
+        One image ``(C, H, W)``, or any number of them ``(..., C, H, W)``; real in [-1, 1], or complex.
+    truth
+        What the estimate should be; broadcasts against `estimate`.
+    maximum
+        Reference magnitude maximum of the volume that a complex image belongs to; real images ignore it.
+
+    Returns
+    -------
+    dict[str, Tensor]
+        ``psnr`` (dB), ``ssim`` and ``nmse``, each of shape ``estimate.shape[:-3]`` and float64.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, if only one of the two is complex, or if an image is below 11 x 11 pixels.
+    """
+    return {
+        "psnr": psnr(estimate, truth, maximum),
+        "ssim": ssim(estimate, truth, maximum),
+        "nmse": nmse(estimate, truth),
+    }
+
+
+def psnr(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
+    """Compute the peak signal-to-noise ratio in dB; arguments, shapes and errors as in `image_metrics`."""
+    estimate, truth = _matched(estimate, truth)
+    values = peak_signal_noise_ratio(
+        _comparable(estimate),
+        _comparable(truth),
+        data_range=_data_range(truth, maximum),
+        reduction="none",
+        dim=(1, 2, 3),
+    )
+    return values.reshape(estimate.shape[:-3])
+
+
+def ssim(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
+    """Compute the structural similarity; arguments, shapes and errors as in `image_metrics`.
+
+    The mean is over the pixels whose whole window lies inside the image (Z. Wang et al., "Image quality
+    assessment: from error visibility to structural similarity", 2004; scikit-image does the same).
+    """
+    estimate, truth = _matched(estimate, truth)
+    if min(truth.shape[-2:]) <= 2 * _HALF_WINDOW:
+        raise ValueError(f"SSIM needs images of at least 11 x 11 pixels, got {_size(truth)}")
+    similarity = structural_similarity_index_measure(
+        _comparable(estimate),
+        _comparable(truth),
+        data_range=_data_range(truth, maximum),
+        reduction="none",
+        return_full_image=True,
+    )[1]
+    inside = slice(_HALF_WINDOW, -_HALF_WINDOW)
+    return similarity[..., inside, inside].mean(_PIXELS).reshape(estimate.shape[:-3])
+
+
+def nmse(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Compute ``||estimate - truth||^2 / ||truth||^2``; shapes and errors as in `image_metrics`.
+
+    Real estimates are clipped to [-1, 1] first; complex images are compared as such, phase included.
+    """
+    estimate, truth = _matched(estimate, truth)
+    if not estimate.is_complex():
+        estimate = estimate.clamp(-1, 1)
+    return (estimate - truth).abs().square().sum(_PIXELS) / truth.abs().square().sum(_PIXELS)
+
+
+def spread_and_error(
+    mean: Tensor, std: Tensor | None, num_samples: int, truth: Tensor
+) -> tuple[Tensor | None, Tensor]:
+    """Compute how far the samples say the mean may be off, and how far it is off.
+
+    Spread is ``sqrt((1 + 1/S) * mean over pixels of the unbiased variance of S samples)``, error is the RMSE
+    of their mean: for honest samples sqrt(sum spread^2) / sqrt(sum error^2) over many images tends to 1
+    whatever S is. Both count one real degree of freedom: a complex pixel has two.
+
+    Parameters
+    ----------
+    mean
+        Mean of the samples, ``(..., C, H, W)``, not clipped.
+    std
+        Their standard deviation, real and of the same shape, the root of the unbiased variance (divisor
+        S - 1); for complex images that of ``|x - mean|^2``, as `torch.std` has it.
+    num_samples
+        S, the number of samples.
+    truth
+        What the mean should be; broadcasts against `mean`.
+
+    Returns
+    -------
+    tuple[Tensor | None, Tensor]
+        Spread (None for a single sample, or without `std`) and error, each of shape ``mean.shape[:-3]``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, if only one of the two is complex, or if `num_samples` is below 1.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    mean, truth = _matched(mean, truth)
+    parts = 2 if mean.is_complex() else 1
+    error = ((mean - truth).abs().square().mean(_PIXELS) / parts).sqrt()
+    if num_samples == 1 or std is None:
+        return None, error
+    variance = std.double().square().mean(_PIXELS) / parts
+    return ((1 + 1 / num_samples) * variance).sqrt(), error
+
+
+def _matched(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in double precision and in the shape of the estimate."""
+    if estimate.is_complex() != truth.is_complex():
+        kinds = f"{estimate.dtype} and {truth.dtype}"
+        raise ValueError(f"expected estimate and truth both real or both complex, got {kinds}")
+    if estimate.ndim < 3 or estimate.shape[-3:] != truth.shape[-3:]:
+        raise ValueError(f"expected an estimate of the truth's size {_size(truth)}, got {_size(estimate)}")
+    dtype = torch.complex128 if truth.is_complex() else torch.float64
+    return estimate.to(dtype), truth.to(dtype).expand_as(estimate)
+
+
+def _comparable(image: Tensor) -> Tensor:
+    """Return what PSNR and SSIM compare, as one batch ``(N, C, H, W)``."""
+    image = image.abs() if image.is_complex() else image.clamp(-1, 1)
+    return image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
+
+
+def _data_range(truth: Tensor, maximum: float) -> float:
+    return maximum if truth.is_complex() else 2.0
+
+
+def _size(image: Tensor) -> str:
+    return " x ".join(str(n) for n in image.shape[-3:])

@@ -1,0 +1,8 @@
+"""Linear forward models and their exact Gaussian posterior steps."""
+
+from alps_exp.operators.base import LinearOperator
+from alps_exp.operators.blur import Blur, GaussianBlur, MotionBlur
+from alps_exp.operators.inpainting import Inpainting
+from alps_exp.operators.mri import MultiCoilMRI
+
+__all__ = ["Blur", "GaussianBlur", "Inpainting", "LinearOperator", "MotionBlur", "MultiCoilMRI"]

@@ -1,0 +1,250 @@
+"""The interface of a linear forward model and the posterior step built on it.
+
+Throughout, ``P = (A^H A / eta^2 + I / t^2)^(-1)`` is the covariance of the posterior of an image with prior
+``N(d, t^2 I)`` measured as ``y = A x + eta * eps``. Complex noise has standard deviation 1 in the real and in
+the imaginary part.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+# Float32 rounding in the null space of A grows like eps * t^2 / eta^2 of the posterior's width; above this t
+# / eta the solve runs in float64.
+FLOAT32_MAX_RATIO = 100.0
+
+
+def positive(name: str, value: float) -> float:
+    """Return `value` as a float.
+
+    Raises
+    ------
+    ValueError
+        If it is not a positive finite number.
+    """
+    if not isinstance(value, Real) or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{name} must be a positive finite number, got {value!r}")
+    return float(value)
+
+
+def check_fits(name: str, shape: Sequence[int], x: Tensor) -> None:
+    """Check that a per-image tensor of `shape` broadcasts to `x` without enlarging it.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    dims = zip(reversed(shape), reversed(x.shape), strict=False)
+    if len(shape) > x.ndim or any(size not in (1, expected) for size, expected in dims):
+        raise ValueError(f"{name} of shape {tuple(shape)} does not fit a tensor of shape {tuple(x.shape)}")
+
+
+class LinearOperator(ABC):
+    """A linear forward model ``y = A x + eta * eps`` with standard normal ``eps``.
+
+    Images have shape (..., B, C, H, W), with any number of leading dimensions (posterior samples) before the
+    batch. The result for an image does not depend on the rest of its batch. A scale `t` is a positive float,
+    or a tensor of positive values that broadcasts to ``x.shape[:-3]`` (one per image or per chain). Tensors
+    keep their dtype and device; where float32 would lose the result (``t / eta`` large, or `t` a tensor) the
+    posterior steps compute in float64 inside.
+
+    Parameters
+    ----------
+    noise_std
+        Standard deviation ``eta > 0`` of the measurement noise; of each of both parts where the measurement
+        is complex.
+
+    Raises
+    ------
+    ValueError
+        If `noise_std` is not a positive finite number.
+    """
+
+    def __init__(self, noise_std: float) -> None:
+        self.noise_std = positive("noise_std", noise_std)
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``A x``."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return ``A^H y``."""
+
+    @abstractmethod
+    def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
+        """Return ``(A^H A + shift I)^(-1) b`` in the precision of `b`; a tensor `shift` has shape (..., 1, 1, 1)."""
+
+    @abstractmethod
+    def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
+        """Return ``eta (A^H A + shift I)^(-1/2) z`` in the precision of `z`."""
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Return ``A^H A x``."""
+        return self.adjoint(self.forward(x))
+
+    def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of ``A x`` for an `x` of `shape`."""
+        return tuple(shape)
+
+    def solve(self, b: Tensor, t: float | Tensor) -> Tensor:
+        """Return ``(A^H A + eta^2 / t^2 I)^(-1) b``.
+
+        Raises
+        ------
+        ValueError
+            If `t` is not positive or does not broadcast to ``b.shape[:-3]``.
+        """
+        t = _as_scale(t, b)
+        return self._solve(b.to(self._solve_dtype(b.dtype, t)), (self.noise_std / t) ** 2).to(b.dtype)
+
+    def posterior_mean(self, d: Tensor, y: Tensor, t: float | Tensor) -> Tensor:
+        """Return ``P (A^H y / eta^2 + d / t^2)``, the mean of the posterior under the prior ``N(d, t^2 I)``.
+
+        It is computed as ``d + (A^H A + eta^2 / t^2 I)^(-1) A^H (y - A d)``, which keeps its accuracy at
+        large `t`.
+
+        Parameters
+        ----------
+        d
+            Denoised image, (..., B, C, H, W).
+        y
+            Measurement of `d`'s ``measurement_shape``, or broadcastable to it.
+        t
+            Scale: a positive float, or a tensor that broadcasts to ``d.shape[:-3]``.
+
+        Raises
+        ------
+        ValueError
+            If `t` or the shapes of `d` and `y` do not fit.
+
+        References
+        ----------
+        Chand, Jacob, "Annealed Langevin Posterior Sampling (ALPS)", arXiv 2601.02594: the data consistency
+        step.
+        """
+        t = _as_scale(t, d)
+        dtype = self._solve_dtype(d.dtype, t)
+        return self._update(d.to(dtype), y.to(dtype), t).to(d.dtype)
+
+    def posterior_sample(
+        self, d: Tensor, y: Tensor, t: float | Tensor, noise: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Return an exact sample of the posterior under the prior ``N(d, t^2 I)`` by one perturbed solve.
+
+        Parameters
+        ----------
+        d, y, t
+            As in `posterior_mean`.
+        noise
+            Standard normal ``(e1, e2)``, of the shape of the measurement and of the image. The sample is the
+            posterior mean for ``y + eta * e1`` and ``d + t * e2``; its covariance is exactly ``P``.
+
+        Raises
+        ------
+        ValueError
+            If `t` or the shapes do not fit.
+
+        References
+        ----------
+        Papandreou, Yuille, "Gaussian sampling by local perturbations", NeurIPS 2010.
+        """
+        e1, e2 = noise
+        t = _as_scale(t, e2)
+        dtype = self._solve_dtype(d.dtype, t)
+        perturbed_d = d.to(dtype) + t * e2.to(dtype)
+        perturbed_y = y.to(dtype) + self.noise_std * e1.to(dtype)
+        return self._update(perturbed_d, perturbed_y, t).to(d.dtype)
+
+    def posterior_noise(self, z: Tensor, t: float | Tensor) -> Tensor:
+        """Return ``P^(1/2) z`` as the reference code of ALPS draws it, for standard normal `z` of the image's shape.
+
+        Raises
+        ------
+        ValueError
+            If `t` is not positive or does not broadcast to ``z.shape[:-3]``.
+        """
+        t = _as_scale(t, z)
+        return self._posterior_noise(z.to(self._solve_dtype(z.dtype, t)), (self.noise_std / t) ** 2).to(
+            z.dtype
+        )
+
+    def measure(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return ``A x + eta * noise`` for standard normal `noise` of the measurement's shape; zero where unmeasured."""
+        return self._restrict(self.forward(x) + self.noise_std * noise)
+
+    def misfit(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``||A x - y||^2 / (2 eta^2)`` per image, of shape ``x.shape[:-3]``, over the measured entries.
+
+        Raises
+        ------
+        ValueError
+            If the shape of `y` does not fit.
+        """
+        residual = self._restrict(self._residual(x, y))
+        if residual.is_complex():
+            residual = torch.view_as_real(residual).flatten(-2)
+        return residual.square().sum(dim=(-3, -2, -1)) / (2 * self.noise_std**2)
+
+    def _restrict(self, y: Tensor) -> Tensor:
+        """Return `y` with zeros where nothing is measured."""
+        return y
+
+    def _residual(self, x: Tensor, y: Tensor) -> Tensor:
+        predicted = self.forward(x)
+        check_fits("measurement", y.shape, predicted)
+        return y - predicted
+
+    def _update(self, d: Tensor, y: Tensor, t: float | Tensor) -> Tensor:
+        return d + self._solve(self.adjoint(self._residual(d, y)), (self.noise_std / t) ** 2)
+
+    def _solve_dtype(self, dtype: torch.dtype, t: float | Tensor) -> torch.dtype:
+        # A tensor of scales is not looked at: that would wait for the device, and let one image's scale
+        # decide for another.
+        if isinstance(t, float) and t <= FLOAT32_MAX_RATIO * self.noise_std:
+            return dtype
+        return torch.promote_types(dtype, torch.float64)
+
+
+class SpectralOperator(LinearOperator):
+    """A linear operator whose ``A^H A`` is diagonal after a unitary transform (up to a constant factor).
+
+    Solves and ``P^(1/2)`` are closed forms in the spectrum.
+    """
+
+    @abstractmethod
+    def gain(self, x: Tensor) -> Tensor:
+        """Return the eigenvalues of ``A^H A``, real, broadcastable to the spectrum of images like `x`."""
+
+    @abstractmethod
+    def to_spectrum(self, x: Tensor) -> Tensor:
+        """Return the spectrum of `x`."""
+
+    @abstractmethod
+    def from_spectrum(self, spectrum: Tensor, x: Tensor) -> Tensor:
+        """Return the image of a spectrum; `x` is any image of the same size and dtype."""
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Return ``A^H A x``."""
+        return self.from_spectrum(self.gain(x) * self.to_spectrum(x), x)
+
+    def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
+        return self.from_spectrum(self.to_spectrum(b) / (self.gain(b) + shift), b)
+
+    def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
+        return self.from_spectrum(self.to_spectrum(z) * (self.noise_std * (self.gain(z) + shift).rsqrt()), z)
+
+
+def _as_scale(t: float | Tensor, x: Tensor) -> float | Tensor:
+    """Return `t` as a float, or as a float64 tensor of shape (..., 1, 1, 1) that broadcasts to the images of `x`."""
+    if not isinstance(t, Tensor) or t.ndim == 0:
+        return positive("t", t.item() if isinstance(t, Tensor) else t)
+    check_fits("t", (*t.shape, 1, 1, 1), x)
+    return t.to(torch.float64)[..., None, None, None]

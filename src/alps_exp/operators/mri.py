@@ -1,0 +1,201 @@
+"""Multi-coil magnetic resonance imaging on a Cartesian grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from alps_exp.operators.base import LinearOperator, check_fits, positive
+from alps_exp.operators.cg import conjugate_gradients
+from alps_exp.operators.inpainting import binary_mask
+
+
+class MultiCoilMRI(LinearOperator):
+    """Undersampled k-space ``y = mask * F(sensitivity_maps * x)`` of several coils.
+
+    F is the centred orthonormal Fourier transform (ifftshift, fft2, fftshift; as in fastMRI). Images are
+    complex (..., B, 1, H, W), k-space is complex (..., B, coils, H, W) with zeros where nothing is measured.
+
+    Where the mask varies along one axis only (1D Cartesian), ``A^H A`` falls into one block for every
+    position along the other axis. The blocks' eigendecomposition, made at the first solve, then solves
+    exactly at every scale; it holds H * W * L complex numbers per image, with L the image's size along the
+    mask. For any other mask the solve runs conjugate gradients, whose number of iterations grows about like
+    ``t / eta``.
+
+    Parameters
+    ----------
+    mask
+        1 where k-space is measured and 0 elsewhere, shape (B or 1, 1, H or 1, W or 1), any dtype.
+    sensitivity_maps
+        Complex coil sensitivities (B or 1, coils, H, W).
+    noise_std
+        Standard deviation ``eta > 0`` of the noise of the real and of the imaginary part.
+    tolerance
+        Error e that conjugate gradients may leave, in units of the posterior's width: ``sqrt(e^H P^(-1) e /
+        n)`` with n the number of pixels, complex ones counted once (a count of real and imaginary parts gives
+        a smaller error).
+    max_iterations
+        Limit of the conjugate gradient iterations.
+    solver
+        ``"auto"``: blocks where the mask allows them, else conjugate gradients; ``"cg"``: always conjugate
+        gradients, where the blocks need too much memory.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not binary or the shapes do not fit each other; later, if they do not fit an image.
+    RuntimeError
+        In a solve, if conjugate gradients reach `max_iterations`.
+    """
+
+    def __init__(
+        self,
+        mask: Tensor,
+        sensitivity_maps: Tensor,
+        noise_std: float,
+        tolerance: float = 3e-3,
+        max_iterations: int = 20_000,
+        solver: Literal["auto", "cg"] = "auto",
+    ) -> None:
+        super().__init__(noise_std)
+        if solver not in ("auto", "cg"):
+            raise ValueError(f"solver must be 'auto' or 'cg', got {solver!r}")
+        if sensitivity_maps.ndim != 4 or not sensitivity_maps.is_complex():
+            raise ValueError(
+                "sensitivity_maps must be complex with shape (batch or 1, coils, H, W), "
+                f"got {sensitivity_maps.dtype} with shape {tuple(sensitivity_maps.shape)}"
+            )
+        self.mask = _full_size(binary_mask(mask), sensitivity_maps)
+        self.tolerance = positive("tolerance", tolerance)
+        self.max_iterations = max_iterations
+        self.solver = solver
+        self.sensitivity_maps = sensitivity_maps
+        self._maps = {sensitivity_maps.dtype: sensitivity_maps}
+        self._eigen: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+        # The image-domain shifts of F cancel in F^H mask F; so does all of F along an axis without
+        # undersampling.
+        self._shifted_mask = torch.fft.ifftshift(self.mask, dim=(-2, -1))
+        self._mask_axes = _varying_axes(self.mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``mask * F(sensitivity_maps * x)``."""
+        self._check_image(x)
+        coil_images = torch.fft.ifftshift(self._maps_as(x.dtype) * x, dim=(-2, -1))
+        kspace = torch.fft.fftshift(torch.fft.fft2(coil_images, norm="ortho"), dim=(-2, -1))
+        return self._restrict(kspace)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return ``sum over coils of conj(sensitivity_maps) * F^H(mask * y)``."""
+        self._check_kspace(y)
+        kspace = torch.fft.ifftshift(self._restrict(y), dim=(-2, -1))
+        coil_images = torch.fft.fftshift(torch.fft.ifft2(kspace, norm="ortho"), dim=(-2, -1))
+        return (self._maps_as(y.dtype).conj() * coil_images).sum(-3, keepdim=True)
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Return ``A^H A x``."""
+        self._check_image(x)
+        maps = self._maps_as(x.dtype)
+        kspace = torch.fft.fftn(maps * x, dim=self._mask_axes)
+        coil_images = torch.fft.ifftn(torch.where(self._shifted_mask, kspace, 0), dim=self._mask_axes)
+        return (maps.conj() * coil_images).sum(-3, keepdim=True)
+
+    def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return (..., B, coils, H, W) for an image's `shape` (..., B, 1, H, W)."""
+        return (*shape[:-3], self.sensitivity_maps.shape[1], *shape[-2:])
+
+    def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
+        self._check_image(b)
+        if self.solver == "auto" and len(self._mask_axes) == 1:
+            return self._solve_blocks(b, shift)
+        return conjugate_gradients(
+            self.normal, b, shift, self.tolerance * self.noise_std, self.max_iterations
+        )
+
+    def _solve_blocks(self, b: Tensor, shift: float | Tensor) -> Tensor:
+        values, vectors = self._blocks(b.dtype)
+        axis = self._mask_axes[0]
+        spectrum = _matvec(vectors.mT, b.squeeze(-3).movedim(axis, -1).conj()).conj()
+        spectrum = spectrum / (values + (shift if isinstance(shift, float) else shift.squeeze(-3)))
+        return _matvec(vectors, spectrum).movedim(-1, axis).unsqueeze(-3)
+
+    def _blocks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return the eigenvalues (B or 1, N, L) and eigenvectors (B or 1, N, L, L) of the N blocks of ``A^H A``."""
+        if not self._eigen:
+            axis = self._mask_axes[0]
+            maps = self._maps_as(torch.complex128).movedim(axis, -1)
+            gram = torch.einsum("bchi,bchj->bhij", maps.conj(), maps)
+            row = self._shifted_mask.movedim(axis, -1)[:, :, :1, :]
+            identity = torch.eye(row.shape[-1], dtype=torch.complex128, device=row.device)
+            projection = torch.fft.ifft(torch.where(row, torch.fft.fft(identity), 0))
+            values, vectors = torch.linalg.eigh(gram * projection.mT)
+            self._eigen[torch.complex128] = values.clamp(min=0), vectors
+        if dtype not in self._eigen:
+            values, vectors = self._eigen[torch.complex128]
+            self._eigen[dtype] = values.to(dtype.to_real()), vectors.to(dtype)
+        return self._eigen[dtype]
+
+    def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
+        # As published: the coil sensitivities are left out, A^H A is taken for F^H mask F.
+        self._check_image(z)
+        gain = self._shifted_mask.to(z.dtype.to_real())
+        return torch.fft.ifft2(torch.fft.fft2(z) * (self.noise_std * (gain + shift).rsqrt()))
+
+    def _restrict(self, y: Tensor) -> Tensor:
+        return torch.where(self.mask, y, 0)
+
+    def _maps_as(self, dtype: torch.dtype) -> Tensor:
+        if dtype not in self._maps:
+            self._maps[dtype] = self.sensitivity_maps.to(dtype)
+        return self._maps[dtype]
+
+    def _check_image(self, x: Tensor) -> None:
+        if not x.is_complex() or x.ndim < 4 or x.shape[-3] != 1:
+            raise ValueError(
+                f"image must be complex with shape (..., B, 1, H, W), got {x.dtype} with shape {tuple(x.shape)}"
+            )
+        check_fits("mask", self.mask.shape, x)
+        check_fits("sensitivity_maps", (self.sensitivity_maps.shape[0], *self.mask.shape[1:]), x)
+
+    def _check_kspace(self, y: Tensor) -> None:
+        expected = self.sensitivity_maps.shape[1:]
+        if not y.is_complex() or y.ndim < 4 or y.shape[-3:] != expected:
+            raise ValueError(
+                f"k-space must be complex with shape (..., B, {', '.join(map(str, expected))}), "
+                f"got {y.dtype} with shape {tuple(y.shape)}"
+            )
+        check_fits("mask", self.mask.shape, y)
+        check_fits("sensitivity_maps", self.sensitivity_maps.shape, y)
+
+
+def _matvec(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Return the products of (B or 1, N, L, L) and (..., B, N, L)."""
+    # Sample by sample: in one product with many columns, an image's rounding would depend on the number of
+    # samples.
+    samples = vectors.reshape(-1, matrices.shape[0], *vectors.shape[-2:])
+    return torch.stack([(matrices @ sample.unsqueeze(-1)).squeeze(-1) for sample in samples]).reshape(
+        vectors.shape
+    )
+
+
+def _full_size(mask: Tensor, sensitivity_maps: Tensor) -> Tensor:
+    """Return a mask (B or 1, 1, H or 1, W or 1) at the size of the sensitivity maps."""
+    sizes = zip(mask.shape[-2:], sensitivity_maps.shape[-2:], strict=True)
+    batches = {mask.shape[0], sensitivity_maps.shape[0]} - {1}
+    if mask.shape[1] != 1 or len(batches) > 1 or any(size not in (1, expected) for size, expected in sizes):
+        raise ValueError(
+            f"mask of shape {tuple(mask.shape)} does not fit sensitivity_maps of shape {tuple(sensitivity_maps.shape)}: "
+            "expected (batch or 1, 1, H or 1, W or 1)"
+        )
+    return mask.expand(-1, 1, *sensitivity_maps.shape[-2:])
+
+
+def _varying_axes(mask: Tensor) -> tuple[int, ...]:
+    """Return the image axes along which some mask of the batch varies: the last one alone if none does."""
+    rows_differ = not torch.equal(mask, mask[..., :1, :].expand_as(mask))
+    columns_differ = not torch.equal(mask, mask[..., :1].expand_as(mask))
+    if rows_differ and columns_differ:
+        return (-2, -1)
+    return (-2,) if rows_differ else (-1,)

@@ -1,0 +1,282 @@
+"""Panels of truth, measurement, estimates, their errors and their standard deviations.
+
+Real images are shown in RGB, clipped to [-1, 1]; complex ones by their magnitude, up to the truth's maximum.
+Errors and standard deviations are root mean squares over the channels, in the units of the image.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal, TypeAlias
+from urllib.parse import quote
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from alps_exp.report.order import sampler_order
+from alps_exp.report.table import find_runs
+from alps_exp.runs import ESTIMATES, ImageResult, Record, RunFolder, write_atomically
+
+log = logging.getLogger(__name__)
+
+_CELL = 1.45  # inches
+_FONT = 8  # points
+_DPI = 220
+_ERROR, _STD = "Absolute error", "Standard deviation"
+_COLORS = {_ERROR: "inferno", _STD: "viridis"}
+_NAMES = {"sample": "sample", "mmse": "MMSE", "map": "MAP", "point": "estimate"}
+
+
+Maps: TypeAlias = dict[str, np.ndarray]
+Scales: TypeAlias = dict[str, Normalize]
+Side: TypeAlias = Literal["right", "bottom"]
+
+
+@dataclass
+class _Column:
+    """An estimate with what is shown below it."""
+
+    title: str
+    image: np.ndarray
+    maps: Maps
+
+
+def run_figure(run: RunFolder, num_images: int = 4) -> Path:
+    """Draw `figure.png` of a run: one row for each of its first images.
+
+    Error and standard deviation are those of the MMSE estimate, or else of the MAP or point estimate.
+
+    Raises
+    ------
+    ValueError
+        If no image of the run was restored.
+    """
+    results = [run.load_result(image_id) for image_id in _restored([run], num_images)]
+    if not results:
+        raise ValueError(f"{run.path} has no restored image to show")
+    names = [name for name in ESTIMATES if name in results[0].estimates]
+    main = max(names, key=("sample", "point", "map", "mmse").index)
+    maps = [_maps(result, main) for result in results]
+    scales = _scales(maps)
+    figure, axes = _grid(len(results), 2 + len(names) + len(scales), results[0])
+    for axis_row, result, of_result in zip(axes, results, maps, strict=True):
+        _draw_row(axis_row, result, names, of_result, scales)
+    for axis, name in zip(axes[0, 2:], names, strict=False):
+        axis.set_title(f"{_NAMES[name]}\n{axis.get_title()}", fontsize=_FONT, pad=3)
+    for j, kind in enumerate(scales, 2 + len(names)):
+        shown = _NAMES[main] if kind == _ERROR else "samples"
+        axes[0, j].set_title(f"{kind}\nof {shown}", fontsize=_FONT, pad=3)
+        _colorbar(figure, scales, kind, axes[:, j], "bottom")
+    return _save(figure, run.path / "figure.png")
+
+
+def _draw_row(
+    axes: np.ndarray, result: ImageResult, names: Sequence[str], maps: Maps, scales: Scales
+) -> None:
+    """Draw an image with all its estimates, and the maps of one of them."""
+    peak = _draw_truth_and_measurement(axes, result)
+    axes[0].set_ylabel(result.records[0].image_id, fontsize=_FONT - 2)
+    for axis, name in zip(axes[2:], names, strict=False):
+        _draw_image(axis, result.estimates[name], peak, _decibels(result.record(name)))
+    for axis, kind in zip(axes[2 + len(names) :], scales, strict=True):
+        _draw_map(axis, maps, scales, kind)
+
+
+def task_figure(task: str, runs: Sequence[RunFolder], path: Path, num_images: int = 1) -> Path:
+    """Draw the estimates of several samplers for the same images, side by side in the order of `runs`.
+
+    For each image: the estimates with their PSNR, then the maps of their errors, then those of the standard
+    deviations, each kind on one colour scale. A single sample is shown of the first run alone.
+
+    Parameters
+    ----------
+    task
+        Name of the task, for the message.
+    runs
+        Runs that restored the same images.
+    path
+        The file to write.
+    num_images
+        How many images to show at most.
+
+    Raises
+    ------
+    ValueError
+        If no image was restored by all the runs.
+    """
+    shared = _restored(runs, num_images)
+    if not shared:
+        raise ValueError(f"no image of the task {task!r} was restored by all of its {len(runs)} runs")
+    results = [[run.load_result(image_id) for run in runs] for image_id in shared]
+    panels = [_columns(of_image) for of_image in results]
+    scales = _scales([column.maps for columns in panels for column in columns])
+    height = 1 + len(scales)
+    figure, axes = _grid(height * len(panels), 2 + len(panels[0]), results[0][0])
+    for i, columns in enumerate(panels):
+        _draw_panel(figure, axes[i * height : (i + 1) * height], results[i][0], columns, scales)
+    return _save(figure, path)
+
+
+def task_figures(paths: Iterable[str | Path], folder: Path, num_images: int = 1) -> list[Path]:
+    """Draw one `task_figure`, named `TASK.png`, for every task (and noise level) among the runs in `paths`.
+
+    Of several runs of one sampler the first that ended is shown. A task without a shared image is left out
+    with a warning.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `alps_exp.report.find_runs`.
+    """
+    chosen: dict[tuple[str, float], dict[str, RunFolder]] = {}
+    for run in sorted(find_runs(paths), key=lambda run: not run.is_done()):
+        if record := next(iter(run.records()), None):
+            chosen.setdefault((record.task, record.noise_std), {}).setdefault(record.sampler, run)
+    tasks = [task for task, _ in chosen]
+    drawn = []
+    for (task, noise_std), runs in sorted(chosen.items()):
+        name = task if tasks.count(task) == 1 else f"{task}_{noise_std:g}"
+        ordered = [runs[sampler] for sampler in sorted(runs, key=sampler_order)]
+        if _restored(ordered, 1):
+            drawn.append(task_figure(name, ordered, folder / f"{quote(name, safe=' ')}.png", num_images))
+        else:
+            log.warning("no figure of %s: no image is there from all of %s", name, ", ".join(sorted(runs)))
+    return drawn
+
+
+def _restored(runs: Sequence[RunFolder], num_images: int) -> list[str]:
+    """Return the first images that all the runs have restored."""
+    image_ids = dict.fromkeys(record.image_id for record in runs[0].records())
+    restored = (image_id for image_id in image_ids if all(run.finished(image_id) for run in runs))
+    return list(islice(restored, num_images))
+
+
+def _columns(results: Sequence[ImageResult]) -> list[_Column]:
+    """Return the estimates of one image by several samplers; a sample only of the first one."""
+    columns = []
+    for i, result in enumerate(results):
+        names = [name for name in ESTIMATES if name in result.estimates and (name != "sample" or i == 0)]
+        for name in names:
+            record = result.record(name)
+            title = f"{_full_name(record)}\n{_decibels(record)}"
+            columns.append(_Column(title, result.estimates[name], _maps(result, name)))
+    return columns
+
+
+def _full_name(record: Record) -> str:
+    """Return the sampler's name with that of its estimate, where that says more."""
+    sampler, estimate = record.sampler.upper(), record.estimate
+    return sampler if estimate in ("point", record.sampler) else f"{sampler} {_NAMES[estimate]}"
+
+
+def _decibels(record: Record) -> str:
+    return f"{record.psnr:.1f} dB"
+
+
+def _maps(result: ImageResult, name: str) -> Maps:
+    assert result.truth is not None
+    estimate = result.estimates[name]
+    if not np.iscomplexobj(estimate):
+        estimate = estimate.clip(-1, 1)
+    maps = {_ERROR: _rms(estimate - result.truth)}
+    if name == "mmse" and result.std is not None:
+        maps[_STD] = _rms(result.std)
+    return maps
+
+
+def _rms(image: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
+
+
+def _scales(maps: Sequence[Maps]) -> Scales:
+    """Return one colour scale for each kind of map, from 0 to nearly the largest value."""
+    scales = {}
+    for kind in _COLORS:
+        if shown := [each[kind].ravel() for each in maps if kind in each]:
+            scales[kind] = Normalize(0, float(np.quantile(np.concatenate(shown), 0.995)))
+    return scales
+
+
+def _grid(rows: int, columns: int, result: ImageResult) -> tuple[Figure, np.ndarray]:
+    assert result.truth is not None
+    height, width = result.truth.shape[-2:]
+    size = (columns * _CELL + 0.6, rows * (_CELL * height / width + 0.1) + 0.4)
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02, compress=True)
+    figure = Figure(figsize=size, dpi=_DPI, layout=layout)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    return figure, axes
+
+
+def _draw_panel(
+    figure: Figure, axes: np.ndarray, result: ImageResult, columns: Sequence[_Column], scales: Scales
+) -> None:
+    """Draw the rows of one image: estimates, and below them one row for each kind of map."""
+    peak = _draw_truth_and_measurement(axes[0], result)
+    for axis, column in zip(axes[0, 2:], columns, strict=True):
+        _draw_image(axis, column.image, peak, column.title)
+    for axis_row, kind in zip(axes[1:], scales, strict=True):
+        axis_row[1].text(0.95, 0.5, kind.replace(" ", "\n"), ha="right", va="center", fontsize=_FONT)
+        for axis, column in zip(axis_row[2:], columns, strict=True):
+            _draw_map(axis, column.maps, scales, kind)
+        _colorbar(figure, scales, kind, axis_row, "right")
+
+
+def _draw_truth_and_measurement(axes: np.ndarray, result: ImageResult) -> float:
+    """Draw both, and return the magnitude that is shown as white in complex images."""
+    assert result.truth is not None
+    peak = float(np.abs(result.truth).max())
+    _draw_image(axes[0], result.truth, peak, "Truth")
+    _draw_image(axes[1], *_visible_measurement(result, peak))
+    return peak
+
+
+def _visible_measurement(result: ImageResult, peak: float) -> tuple[np.ndarray, float, str]:
+    assert result.measurement is not None
+    if not np.iscomplexobj(result.measurement):
+        return result.measurement, peak, "Measurement"
+    assert result.adjoint is not None
+    return result.adjoint, peak, "Zero-filled"
+
+
+def _draw_image(axis: Axes, image: np.ndarray, peak: float, title: str) -> None:
+    if np.iscomplexobj(image):
+        axis.imshow(np.abs(image[0]), cmap="gray", vmin=0, vmax=peak, interpolation="nearest")
+    else:
+        rgb = np.broadcast_to((image.clip(-1, 1) + 1) / 2, (3, *image.shape[-2:]))
+        axis.imshow(np.moveaxis(rgb, 0, -1), interpolation="nearest")
+    axis.set_title(title, fontsize=_FONT, pad=3)
+
+
+def _draw_map(axis: Axes, maps: Maps, scales: Scales, kind: str) -> None:
+    if kind in maps:
+        axis.imshow(maps[kind], cmap=_COLORS[kind], norm=scales[kind], interpolation="nearest")
+
+
+def _colorbar(figure: Figure, scales: Scales, kind: str, axes: np.ndarray, location: Side) -> None:
+    mappable = ScalarMappable(scales[kind], _COLORS[kind])
+    bar = figure.colorbar(mappable, ax=list(axes), location=location, extend="max", fraction=0.05, pad=0.01)
+    bar.ax.tick_params(labelsize=_FONT - 2, width=0.5, length=2)
+    bar.locator = MaxNLocator(3)
+    bar.outline.set_linewidth(0.5)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.03)
+    write_atomically(path, buffer.getvalue())
+    return path

@@ -1,0 +1,184 @@
+"""ALPS inference as a Lightning module: measure, sample, evaluate, and hand each image's result to its run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from alps_exp.evaluation import image_metrics, spread_and_error
+from alps_exp.operators import LinearOperator
+from alps_exp.priors import EnergyPrior, Prior
+from alps_exp.runs import ImageResult, Record, RunFolder
+from alps_exp.samplers import Estimates, Sampler
+from alps_exp.samplers.noise import measurement_noise
+
+log = logging.getLogger(__name__)
+SAMPLING_ERRORS = (ArithmeticError, RuntimeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What every record of a run says about it."""
+
+    task: str
+    operator: str
+    sampler: str
+
+
+class Restoration(pl.LightningModule):
+    """Restores the images that it is given by `predict`, and writes one result for each.
+
+    Batches whose images are all finished are skipped; of others only the unfinished images are written. A batch
+    is always computed as a whole, so that a resumed run gives the numbers of an undisturbed one.
+
+    Parameters
+    ----------
+    prior
+        What the sampler asks.
+    operator
+        Builds the operator of a batch; the arguments are bound, and those that are callables are called with the
+        batch first (masks, coil maps).
+    sampler
+        The sampler.
+    folder
+        Where results go.
+    labels
+        Names in the records.
+    num_samples
+        Posterior samples of each image; a MAP estimate has one.
+    seed
+        Key of measurement and sampling noise.
+    save_samples
+        Whether the samples themselves are written, beside mean and standard deviation.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        operator: Callable[..., LinearOperator],
+        sampler: Sampler,
+        folder: RunFolder,
+        labels: Labels,
+        num_samples: int,
+        seed: int,
+        save_samples: bool,
+    ) -> None:
+        super().__init__()
+        self.prior, self.operator, self.sampler = prior, operator, sampler
+        self.folder, self.labels = folder, labels
+        self.num_samples = 1 if sampler.estimate == "map" else num_samples
+        self.seed, self.save_samples = seed, save_samples
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Restore a batch and write the results of its unfinished images."""
+        unfinished = set(self.folder.unfinished(batch["image_id"]))
+        if not unfinished:
+            return
+        for image_id, result in zip(batch["image_id"], self.restore(batch), strict=True):
+            if image_id in unfinished:
+                self.folder.save_result(image_id, result)
+
+    def restore(self, batch: dict[str, Any]) -> list[ImageResult]:
+        """Return the result of every image of a batch (`image` (B, C, H, W), `image_id`, per-image arguments).
+
+        An image whose restoration fails has a result that says why; what is wrong with the request itself, as a
+        mask that does not fit, raises ValueError.
+        """
+        truth, ids = batch["image"], batch["image_id"]
+        operator = self._operator_of(batch)
+        shape = operator.measurement_shape(truth.shape)
+        noise = measurement_noise(self.seed, ids, truth.new_empty(shape))
+        y = operator.measure(truth, noise)
+        start = time.perf_counter()
+        try:
+            estimates = self.sampler(self.prior, operator, y, self.num_samples, self.seed, ids)
+        except SAMPLING_ERRORS as error:
+            if len(ids) > 1:  # one bad image must not take its batch with it
+                return [result for one in _one_by_one(batch) for result in self.restore(one)]
+            log.warning("image %s failed: %s", ids[0], error)
+            reason = f"{type(error).__name__}: {error}"
+            failed = self._record(ids[0], operator, self.sampler.estimate).failed(reason)
+            return [ImageResult([failed], _array(truth[0]), _array(y[0]), _array(operator.adjoint(y)[0]))]
+        seconds = (time.perf_counter() - start) / len(ids)
+        return self._results(truth, y, operator, ids, estimates, seconds)
+
+    def _operator_of(self, batch: dict[str, Any]) -> LinearOperator:
+        bound = getattr(self.operator, "keywords", {})
+        return self.operator(**{name: value(batch) for name, value in bound.items() if callable(value)})
+
+    def _results(
+        self,
+        truth: Tensor,
+        y: Tensor,
+        operator: LinearOperator,
+        ids: list[str],
+        estimates: Estimates,
+        seconds: float,
+    ) -> list[ImageResult]:
+        adjoint = operator.adjoint(y)
+        std = estimates.std if self.num_samples > 1 else None
+        spread, error = spread_and_error(estimates.mean, std, self.num_samples, truth)
+        of_mean = self._numbers(estimates.mean, truth, y, operator)
+        of_samples = self._numbers(estimates.samples, truth, y, operator)
+        results = []
+        for i, image_id in enumerate(ids):
+            costs = {
+                "num_samples": self.num_samples,
+                "nfe_forward": estimates.nfe_forward,
+                "nfe_vjp": estimates.nfe_vjp,
+                "seconds": seconds,
+            }
+            mean = {name: values[i] for name, values in of_mean.items()}
+            mean |= {"spread": None if spread is None else spread[i], "error": error[i]}
+            records = [self._record(image_id, operator, self.sampler.estimate, **costs, **mean)]
+            shown = {self.sampler.estimate: _array(estimates.mean[i])}
+            if self.sampler.estimate != "map":
+                shown["sample"] = _array(estimates.samples[0, i])
+                for s in range(self.num_samples):
+                    sample = {name: values[s, i] for name, values in of_samples.items()}
+                    records.append(
+                        self._record(image_id, operator, "sample", sample_index=s, **costs, **sample)
+                    )
+            result = ImageResult(records, _array(truth[i]), _array(y[i]), _array(adjoint[i]), shown)
+            if std is not None:
+                result.std = _array(std[i])
+            if self.save_samples:
+                result.samples = _array(estimates.samples[:, i])
+            results.append(result)
+        return results
+
+    def _numbers(self, x: Tensor, truth: Tensor, y: Tensor, operator: LinearOperator) -> dict[str, Tensor]:
+        """Return metrics, data misfit and (of an energy prior) energy E / t^2 of every image of x."""
+        numbers = image_metrics(x, truth) | {"data_misfit": operator.misfit(x, y)}
+        if isinstance(self.prior, EnergyPrior):
+            t = self.sampler.last_scale
+            numbers["energy"] = self.prior.energy(x, t) / t**2
+        return {name: value.cpu() for name, value in numbers.items()}
+
+    def _record(self, image_id: str, operator: LinearOperator, estimate: str, **numbers: Any) -> Record:
+        return Record(
+            image_id=image_id,
+            task=self.labels.task,
+            operator=self.labels.operator,
+            noise_std=operator.noise_std,
+            sampler=self.labels.sampler,
+            seed=self.seed,
+            estimate=estimate,
+            **numbers,
+        )
+
+
+def _one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:
+    count = len(batch["image_id"])
+    return [{name: value[i : i + 1] for name, value in batch.items()} for i in range(count)]
+
+
+def _array(x: Tensor) -> Any:
+    return x.detach().cpu().numpy()

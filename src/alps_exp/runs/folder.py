@@ -1,0 +1,239 @@
+"""The folder of one run: locked by one process, written piece by piece, resumed where it stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from omegaconf import OmegaConf
+
+from alps_exp.runs.files import write_atomically
+from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
+from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, now
+from alps_exp.runs.records import Record
+
+log = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """A run folder ``outputs/VERB/NAME/HASH``.
+
+    The first process of a run holds `lock` from `begin` to `mark_done`; every process may write its own
+    images in between. `merge_records` and `mark_done` come last, when all images are written.
+
+    Parameters
+    ----------
+    path
+        The folder; made when something is written to it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes, on any machine that shares the file system, out of the folder.
+
+        Raises
+        ------
+        ValueError
+            If another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "a+") as file:
+            # a POSIX lock is not inherited: it ends with its owner even if data workers live on
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:
+                file.seek(0)
+                owner = file.read() or "another process"
+                raise ValueError(f"{self.path} is in use by {owner}: wait until it is done") from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}")
+            file.flush()
+            yield
+
+    def save_config(self, config: Any) -> None:
+        """Write the resolved config to `config.yaml`.
+
+        Raises
+        ------
+        omegaconf.errors.MissingMandatoryValue
+            If a mandatory value is missing.
+        """
+        root = config if OmegaConf.is_config(config) else OmegaConf.create(config)
+        resolved = OmegaConf.to_container(root, resolve=True, throw_on_missing=True)
+        write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)).encode())
+
+    def load_config(self) -> dict[str, Any]:
+        """Read `config.yaml`; empty if there is none."""
+        path = self.path / "config.yaml"
+        return dict(OmegaConf.to_container(OmegaConf.load(path))) if path.exists() else {}  # type: ignore[arg-type]
+
+    def starts(self) -> list[Provenance]:
+        """Return the provenance of every start so far, the oldest first.
+
+        Raises
+        ------
+        ValueError
+            If `provenance.json` cannot be read.
+        """
+        path = self.path / "provenance.json"
+        if not path.exists():
+            return []
+        try:
+            return [Provenance(**entry) for entry in json.loads(path.read_text())["runs"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a provenance file ({error})") from error
+
+    def images_asked(self) -> int | None:
+        """Return how many images the last start was asked for; None if none, or if there is no start."""
+        starts = self.starts()
+        return starts[-1].num_images if starts else None
+
+    def check_resume(self, provenance: Provenance, resume_anyway: bool = False) -> list[str]:
+        """Compare with the last start, and return what differs in checkpoints, data and code, a phrase each.
+
+        Parameters
+        ----------
+        provenance
+            That of the start to come.
+        resume_anyway
+            Go on with another checkpoint or other data.
+
+        Raises
+        ------
+        ValueError
+            If a checkpoint or the data differs and `resume_anyway` is false.
+        """
+        if not (starts := self.starts()):
+            return []
+        inputs = changed_inputs(starts[-1], provenance)
+        if inputs and not resume_anyway:
+            raise ValueError(
+                f"run folder {self.path} was started with other inputs ({'; '.join(inputs)}):"
+                " remove it to start afresh, or give resume_anyway=true to go on"
+            )
+        return inputs + changed_code(starts[-1], provenance)
+
+    def begin(self, provenance: Provenance, resume_anyway: bool = False) -> None:
+        """Record this start and what differs from the last one, warn about it, and take away `DONE`.
+
+        Raises as `check_resume`.
+        """
+        provenance.changes = self.check_resume(provenance, resume_anyway)
+        for change in provenance.changes:
+            log.warning("%s is resumed with a difference: %s", self.path, change)
+        (self.path / "DONE").unlink(missing_ok=True)
+        self._write_starts([*self.starts(), provenance])
+
+    def _write_starts(self, starts: Sequence[Provenance]) -> None:
+        text = json.dumps({"runs": [asdict(start) for start in starts]}, indent=2)
+        write_atomically(self.path / "provenance.json", text.encode())
+
+    def image_path(self, image_id: str) -> Path:
+        """Return the file of an image; characters that a file name cannot hold are percent-encoded."""
+        return self.path / "images" / f"{quote(image_id, safe=' ')}.h5"
+
+    def save_result(self, image_id: str, result: ImageResult) -> None:
+        """Write the result of an image atomically, as `alps_exp.runs.write_result` does."""
+        write_result(self.image_path(image_id), result)
+
+    def load_result(self, image_id: str) -> ImageResult:
+        """Read the result of an image; raises as `alps_exp.runs.read_result`."""
+        return read_result(self.image_path(image_id))
+
+    def finished(self, image_id: str) -> bool:
+        """Tell whether the image has a whole file whose records are all ``ok``; warn of a damaged one."""
+        try:
+            result = self.load_result(image_id)
+        except FileNotFoundError:
+            return False
+        except DamagedFile as error:
+            log.warning("%s; the image will be restored again", error)
+            return False
+        return bool(result.records) and all(record.status == "ok" for record in result.records)
+
+    def unfinished(self, image_ids: Sequence[str]) -> list[str]:
+        """Return the images that are still to be restored, failed ones included, in the order given.
+
+        Raises
+        ------
+        ValueError
+            If an image id stands there twice.
+        """
+        if len(set(image_ids)) < len(image_ids):
+            twice = next(i for i in image_ids if list(image_ids).count(i) > 1)
+            raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own per image")
+        return [image_id for image_id in image_ids if not self.finished(image_id)]
+
+    def merge_records(self, image_ids: Sequence[str]) -> list[Record]:
+        """Write `records.jsonl` from the files of the images, in the order given, and return the records.
+
+        Raises
+        ------
+        FileNotFoundError, DamagedFile
+            If an image has no whole file.
+        """
+        records = [record for image_id in image_ids for record in read_records(self.image_path(image_id))]
+        lines = "".join(f"{record.to_json()}\n" for record in records)
+        write_atomically(self.path / "records.jsonl", lines.encode())
+        for leftover in (self.path / "images").glob(".*.tmp"):
+            leftover.unlink()
+        return records
+
+    def records(self) -> list[Record]:
+        """Read `records.jsonl` or, before it is written, the records of the images that have a whole file.
+
+        Raises
+        ------
+        ValueError
+            If a line of `records.jsonl` is not a record.
+        """
+        path = self.path / "records.jsonl"
+        if path.exists():
+            lines = path.read_text().splitlines()
+            return [_record(line, path, number) for number, line in enumerate(lines, 1)]
+        return [record for file in sorted(self.path.glob("images/*.h5")) for record in _whole_records(file)]
+
+    def mark_done(self) -> None:
+        """Record the end of this start, then write `DONE`; failed images do not stand in the way.
+
+        Raises
+        ------
+        ValueError
+            If the run was not begun.
+        """
+        if not (starts := self.starts()):
+            raise ValueError(f"run folder {self.path} cannot be done: it was never begun")
+        starts[-1].end = now()
+        self._write_starts(starts)
+        write_atomically(self.path / "DONE", b"")
+
+    def is_done(self) -> bool:
+        """Tell whether `DONE` is there."""
+        return (self.path / "DONE").exists()
+
+
+def _whole_records(file: Path) -> list[Record]:
+    try:
+        return read_records(file)
+    except DamagedFile as error:
+        log.warning("%s; its records are left out", error)
+        return []
+
+
+def _record(line: str, path: Path, number: int) -> Record:
+    try:
+        return Record.from_json(line)
+    except ValueError as error:
+        raise ValueError(f"{path}, line {number}: {error}") from error

@@ -1,0 +1,113 @@
+"""What a run found for one image: an HDF5 file, and the only thing that says that the image is finished."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from alps_exp.runs.files import write_atomically
+from alps_exp.runs.records import Record
+
+_ARRAYS = ("truth", "measurement", "adjoint", "std", "samples")
+
+
+@dataclass
+class ImageResult:
+    """The records of one image and the arrays behind them; a failed image may have no arrays.
+
+    `truth` and every estimate are ``(C, H, W)``, the `measurement` and its `adjoint` A^H y (for display) have
+    the operator's shapes, `std` is real ``(C, H, W)`` and `samples` is ``(S, C, H, W)``. The keys of
+    `estimates` are those of the records: ``sample`` (the first one), ``mmse``, ``map``, ``point``.
+    """
+
+    records: list[Record]
+    truth: np.ndarray | None = None
+    measurement: np.ndarray | None = None
+    adjoint: np.ndarray | None = None
+    estimates: dict[str, np.ndarray] = field(default_factory=dict)
+    std: np.ndarray | None = None
+    samples: np.ndarray | None = None
+
+    def record(self, estimate: str) -> Record:
+        """Return the record of an estimate; of several samples the first.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        for record in self.records:
+            if record.estimate == estimate and not record.sample_index:
+                return record
+        raise ValueError(f"no record of the estimate {estimate!r}")
+
+
+class DamagedFile(ValueError):
+    """A file that is there but does not hold a whole result."""
+
+
+def write_result(path: Path, result: ImageResult) -> None:
+    """Write a result atomically, real arrays as float32 and complex ones as complex64.
+
+    A record with a number that is not finite is written as a failed one.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["records"] = "\n".join(record.checked().to_json() for record in result.records)
+        for name in _ARRAYS:
+            _write_array(file, name, getattr(result, name))
+        for name, estimate in result.estimates.items():
+            _write_array(file, f"estimates/{name}", estimate)
+    write_atomically(path, buffer.getvalue())
+
+
+def _write_array(file: h5py.File, name: str, array: np.ndarray | None) -> None:
+    if array is not None:
+        array = np.asarray(array)
+        dtype = np.complex64 if np.iscomplexobj(array) else np.float32
+        # the checksum makes HDF5 refuse damaged data when it is read
+        file.create_dataset(name, data=array, dtype=dtype, chunks=array.shape, fletcher32=True)
+
+
+def read_result(path: Path) -> ImageResult:
+    """Read a whole result.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    DamagedFile
+        If the file is truncated, fails its checksums, or is none of ours.
+    """
+    with _opened(path) as file:
+        arrays = {name: file[name][()] for name in _ARRAYS if name in file}
+        estimates = {name: array[()] for name, array in file.get("estimates", {}).items()}
+        return ImageResult(_records(file), estimates=estimates, **arrays)
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read the records of a result without its arrays; raises as `read_result`."""
+    with _opened(path) as file:
+        return _records(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    try:
+        # files are never changed in place: no need for HDF5's locks, which some cluster file systems lack
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise DamagedFile(f"{path} is damaged: {error}") from error
+
+
+def _records(file: h5py.File) -> list[Record]:
+    return [Record.from_json(line) for line in file.attrs["records"].splitlines()]

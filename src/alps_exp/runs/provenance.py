@@ -1,0 +1,168 @@
+"""Where a result comes from: command, code, packages, machine, seeds, and hashes of what was read."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+from alps_exp.runs.files import file_hash
+
+PACKAGES = (
+    "alps_exp",
+    "h5py",
+    "hydra-core",
+    "numpy",
+    "omegaconf",
+    "pytorch-lightning",
+    "sigpy",
+    "torch",
+    "torchmetrics",
+)
+
+
+@dataclass
+class Provenance:
+    """One start of a run; `provenance.json` holds one per start.
+
+    `code` has ``version`` and, for a checkout, ``commit``, ``diff`` (of tracked files) and ``untracked``;
+    `checkpoints` has ``path`` and ``sha256`` by role (``energy``, ``teacher``); `data` is the hash of the
+    data index; `num_images` is how many images were asked for; `changes` is what differs from the last start.
+    """
+
+    command: list[str]
+    start: str
+    end: str | None
+    host: str
+    device: str
+    python: str
+    packages: dict[str, str]
+    code: dict[str, str]
+    seeds: dict[str, int]
+    checkpoints: dict[str, dict[str, str]]
+    data: str | None
+    num_images: int | None
+    changes: list[str] = field(default_factory=list)
+
+
+def collect_provenance(
+    *,
+    seeds: Mapping[str, int],
+    device: str,
+    checkpoints: Mapping[str, Path] | None = None,
+    data_hash: str | None = None,
+    num_images: int | None = None,
+) -> Provenance:
+    """Collect the provenance of a run that starts now.
+
+    Parameters
+    ----------
+    seeds
+        Every seed of the request by its key.
+    device
+        What it runs on, for people to read.
+    checkpoints
+        The weight files that are read, by role.
+    data_hash
+        Hash of the data index.
+    num_images
+        How many images are to be restored; None where a run restores none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a checkpoint is not there.
+    """
+    return Provenance(
+        command=list(sys.argv),
+        start=now(),
+        end=None,
+        host=platform.node(),
+        device=device,
+        python=platform.python_version(),
+        packages=_package_versions(),
+        code=code_version(Path(__file__).parents[1]),
+        seeds=dict(seeds),
+        checkpoints={
+            role: {"path": str(path), "sha256": file_hash(path)} for role, path in (checkpoints or {}).items()
+        },
+        data=data_hash,
+        num_images=num_images,
+    )
+
+
+def now() -> str:
+    """Return the time in UTC to the second, in ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _package_versions() -> dict[str, str]:
+    installed = {}
+    for name in PACKAGES:
+        try:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return installed
+
+
+def code_version(package: Path) -> dict[str, str]:
+    """Return the version of the package and, if git tracks its folder, the commit and what is not committed.
+
+    Parameters
+    ----------
+    package
+        Folder of the package's source.
+    """
+    version = {"version": _package_versions().get("alps_exp", "not installed")}
+    # an installed package may lie in somebody else's checkout, which does not track it
+    if _git(package, "ls-files", "--", ".") and (commit := _git(package, "rev-parse", "--verify", "HEAD")):
+        version["commit"] = commit.strip()
+        version["diff"] = _git(package, "diff", "HEAD", "--", ":/") or ""
+        version["untracked"] = _git(package, "ls-files", "--others", "--exclude-standard", "--", ".") or ""
+    return version
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git says, or None where there is no git or no repository."""
+    try:
+        command = ["git", "-C", str(folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return done.stdout
+
+
+def changed_inputs(before: Provenance, after: Provenance) -> list[str]:
+    """Say which checkpoints and data differ between two starts of one run, one phrase each."""
+    changes = []
+    for role in sorted({*before.checkpoints, *after.checkpoints}):
+        old, new = (p.checkpoints.get(role, {}).get("sha256") for p in (before, after))
+        if old != new:
+            changes.append(f"{role} checkpoint {_short(old)} before, {_short(new)} now")
+    if before.data != after.data:
+        changes.append(f"data {_short(before.data)} before, {_short(after.data)} now")
+    return changes
+
+
+def changed_code(before: Provenance, after: Provenance) -> list[str]:
+    """Say how the code differs between two starts of one run, in at most one phrase."""
+    if before.code == after.code:
+        return []
+    return [f"code {_code_name(before.code)} before, {_code_name(after.code)} now"]
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"
+
+
+def _code_name(code: Mapping[str, str]) -> str:
+    name = code.get("commit", "")[:12] or code["version"]
+    changes = code.get("diff", "") + code.get("untracked", "")
+    return f"{name} with changes {hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else name

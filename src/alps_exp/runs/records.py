@@ -1,0 +1,95 @@
+"""The record of one estimate of one image: a line of ``records.jsonl``."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+ESTIMATES = ("sample", "mmse", "map", "point")
+_RESULTS = ("psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_misfit")
+
+
+@dataclass
+class Record:
+    """One estimate of one image; the fields stand in the order in which they are written.
+
+    `spread` and `error` are those of `alps_exp.evaluation.spread_and_error`, `nfe_forward` and `nfe_vjp` the
+    network calls per posterior sample, and `seconds` the wall time of the image with all its samples (the
+    only field that two runs of one request may differ in). A number that does not exist is None. `status` is
+    ``ok``, or why there is no result.
+
+    Raises
+    ------
+    ValueError
+        If `estimate` is none of ``sample``, ``mmse``, ``map``, ``point``.
+    """
+
+    image_id: str
+    task: str
+    operator: str
+    noise_std: float
+    sampler: str
+    seed: int
+    estimate: str
+    sample_index: int | None = None
+    num_samples: int = 1
+    psnr: float | None = None
+    ssim: float | None = None
+    nmse: float | None = None
+    lpips: float | None = None
+    spread: float | None = None
+    error: float | None = None
+    nfe_forward: float | None = None
+    nfe_vjp: float | None = None
+    seconds: float | None = None
+    energy: float | None = None
+    data_misfit: float | None = None
+    status: str = "ok"
+
+    def __post_init__(self) -> None:
+        """Turn numbers of NumPy and PyTorch into plain ones."""
+        if self.estimate not in ESTIMATES:
+            raise ValueError(f"unknown estimate {self.estimate!r}, expected one of {', '.join(ESTIMATES)}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if hasattr(value, "item"):
+                setattr(self, field.name, value.item())
+
+    def failed(self, reason: str) -> Record:
+        """Return the record of the same estimate with no results and `reason` (in one line) as its status."""
+        no_results: dict[str, Any] = dict.fromkeys(_RESULTS)
+        return replace(self, **no_results, status=" ".join(reason.split()) or "unknown reason")
+
+    def checked(self) -> Record:
+        """Return the record itself, or a failed one that names the result that is not finite."""
+        for name in _RESULTS:
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                return self.failed(f"{name} is {value}")
+        return self
+
+    def to_json(self) -> str:
+        """Return the record as one line of JSON, floats in their shortest exact form.
+
+        Raises
+        ------
+        ValueError
+            If a number is not finite.
+        """
+        return json.dumps(asdict(self), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Record:
+        """Read a line written by `to_json`.
+
+        Raises
+        ------
+        ValueError
+            If the line is not a record.
+        """
+        try:
+            return cls(**json.loads(line))
+        except (json.JSONDecodeError, TypeError) as error:
+            raise ValueError(f"not a record: {line[:80]!r} ({error})") from error

@@ -1,0 +1,76 @@
+"""What a run was asked for: its resolved config without the machine's own keys, and the hash of that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+MACHINE_KEYS = frozenset(
+    {
+        "hydra",
+        "logger",
+        "output_root",
+        "resume_anyway",
+        "data.num_workers",
+        "data.persistent_workers",
+        "data.pin_memory",
+        "sampler.micro_batch",
+        "trainer.accelerator",
+        "trainer.default_root_dir",
+        "trainer.devices",
+        "trainer.enable_progress_bar",
+        "trainer.max_time",
+        "trainer.num_nodes",
+        "trainer.strategy",
+    }
+)
+"""Keys that change where and how fast a run goes, not what it gives."""
+
+MACHINE_KEYS_OF_VERB = {
+    "restore": frozenset({"data.batch_size"}),
+    "calibrate": frozenset({"data.batch_size"}),
+}
+"""Further ones for the verbs whose results they do not change; in training the batch size does."""
+
+
+def request(config: Any, verb: str = "") -> dict[str, Any]:
+    """Return the resolved config without the machine's own keys, as plain dictionaries, lists and values.
+
+    Keys that are left out are not resolved, so they may hold what is not known yet.
+
+    Parameters
+    ----------
+    config
+        A `DictConfig` or a nested dictionary, with `hydra` in it or without.
+    verb
+        The verb it configures (``restore``, ...), for `MACHINE_KEYS_OF_VERB`.
+    """
+    root = config if isinstance(config, DictConfig) else OmegaConf.create(config)
+    return _resolved(root, MACHINE_KEYS | MACHINE_KEYS_OF_VERB.get(verb, frozenset()))
+
+
+def _resolved(node: Any, left_out: frozenset[str], prefix: str = "") -> Any:
+    if isinstance(node, DictConfig):
+        kept = [key for key in node if prefix + str(key) not in left_out]
+        return {str(key): _resolved(node[key], left_out, f"{prefix}{key!s}.") for key in kept}
+    if isinstance(node, ListConfig):
+        return [_resolved(node[i], left_out, f"{prefix}{i}.") for i in range(len(node))]
+    return node
+
+
+def config_hash(config: Any, verb: str = "") -> str:
+    """Return 12 hexadecimal digits that are the same for the same `request`, and for no other."""
+    text = json.dumps(request(config, verb), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def register_resolvers() -> None:
+    """Let ``hydra.run.dir`` and ``hydra.sweep.subdir`` say ``${config_hash:}`` or ``${config_hash:VERB}``."""
+    OmegaConf.register_new_resolver("config_hash", _config_hash, replace=True)
+
+
+def _config_hash(verb: str = "", *, _root_: DictConfig) -> str:
+    return config_hash(_root_, verb)

@@ -1,0 +1,138 @@
+"""The one interface behind which all samplers stand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from alps_exp.operators import LinearOperator
+from alps_exp.priors.base import EnergyPrior, Prior
+from alps_exp.samplers.noise import KeyedNoise, NoiseSource
+
+T = TypeVar("T")
+PriorKind = Literal["energy", "teacher"]
+
+
+@dataclass
+class Estimates:
+    """Samples (S, B, C, H, W) of S chains for B images, and what each sample cost in network calls."""
+
+    samples: Tensor
+    nfe_forward: float
+    nfe_vjp: float
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean over the samples (B, C, H, W): the MMSE estimate; for S = 1 the estimate itself."""
+        return self.samples.mean(0)
+
+    @property
+    def std(self) -> Tensor:
+        """Unbiased standard deviation over the samples (B, C, H, W), real; complex: of both parts together.
+
+        Raises
+        ------
+        ValueError
+            For a single sample.
+        """
+        if len(self.samples) < 2:
+            raise ValueError("a standard deviation needs at least 2 samples, got 1")
+        return self.samples.std(0)
+
+
+class Sampler(ABC):
+    """Draws images that explain a measurement under a prior.
+
+    Parameters
+    ----------
+    denoiser
+        Which of the two priors of a request the sampler is handed: the ``energy`` or the ``teacher``.
+    micro_batch
+        Most images that the prior sees at once; bounds the memory, changes no result. None: all.
+    """
+
+    estimate: ClassVar[Literal["mmse", "map"]] = "mmse"
+    """What the mean over the samples is."""
+
+    def __init__(self, denoiser: PriorKind, micro_batch: int | None) -> None:
+        if micro_batch is not None and micro_batch < 1:
+            raise ValueError(f"micro_batch must be at least 1, got {micro_batch}")
+        self.denoiser, self.micro_batch = denoiser, micro_batch
+
+    def __call__(
+        self,
+        prior: Prior,
+        operator: LinearOperator,
+        y: Tensor,
+        num_samples: int = 1,
+        seed: int = 0,
+        image_ids: Sequence[str] | None = None,
+    ) -> Estimates:
+        """Sample `num_samples` chains for every image of the measurement `y` (B, ...).
+
+        The noise of a chain is keyed by (seed, image id, sample index); without `image_ids` the position in the
+        batch is the id.
+
+        Raises
+        ------
+        ValueError
+            If the prior, the operator and the measurement do not fit each other, or there is no sample to draw.
+        """
+        ids = image_ids if image_ids is not None else [str(i) for i in range(len(y))]
+        if len(ids) != len(y) or num_samples < 1:
+            given = f"{len(ids)} ids and num_samples {num_samples}"
+            raise ValueError(f"expected an id for each of {len(y)} images and num_samples >= 1, got {given}")
+        noise = KeyedNoise(seed, ids, num_samples, y.device)
+        before = copy(prior.calls)
+        samples, diagnostics = self.sample(InMicroBatches(prior, self.micro_batch), operator, y, noise)
+        chains = num_samples * len(y)
+        forward, vjp = prior.calls.forward - before.forward, prior.calls.vjp - before.vjp
+        return Estimates(samples, forward / chains, vjp / chains, diagnostics)
+
+    @abstractmethod
+    def sample(
+        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return samples (S, B, C, H, W) and diagnostics (S, B) by name."""
+
+    def progress(self, steps: Sequence[T]) -> Iterable[T]:
+        """Return the steps with a progress bar, which shows on terminals only."""
+        return tqdm(steps, desc=type(self).__name__, disable=None, leave=False)
+
+
+class InMicroBatches:
+    """Asks a prior about images (S, B, C, H, W) a few samples at a time, about `micro_batch` images."""
+
+    def __init__(self, prior: Prior, micro_batch: int | None) -> None:
+        self.prior, self.micro_batch = prior, micro_batch
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """Return the denoised images."""
+        return torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])
+
+    def denoise_and_pull_back(
+        self, x: Tensor, t: float, cotangent: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return d = denoise(x, t) and J^T v with v = cotangent(d)."""
+        pairs = [self.prior.denoise_and_pull_back(part, t, cotangent) for part in self._parts(x)]
+        d, products = zip(*pairs, strict=True)
+        return torch.cat(d), torch.cat(products)
+
+    def energy_and_gradient(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """Return E (S, B) and grad E; raises ValueError for a prior without an energy."""
+        prior = self.prior
+        if not isinstance(prior, EnergyPrior):
+            raise ValueError(f"this sampler needs a prior with an energy, got a {type(prior).__name__}")
+        energies, gradients = zip(*[prior.energy_and_gradient(part, t) for part in self._parts(x)], strict=True)
+        return torch.cat(energies), torch.cat(gradients)
+
+    def _parts(self, x: Tensor) -> Sequence[Tensor]:
+        return x.split(max(1, self.micro_batch // x.shape[1]) if self.micro_batch else len(x))

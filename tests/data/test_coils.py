@@ -1,0 +1,24 @@
+"""Birdcage maps."""
+
+import numpy as np
+import pytest
+import sigpy.mri
+import torch
+
+from alps_exp.data import BirdcageMaps
+
+
+def test_maps_are_sigpys_scaled_to_unit_sum_of_squares():
+    maps = BirdcageMaps(num_coils=6)({"image": torch.zeros(2, 1, 12, 10)})
+    assert maps.shape == (2, 6, 12, 10)
+    assert maps.dtype == torch.complex64
+    np.testing.assert_allclose(maps.abs().square().sum(1).numpy(), 1, atol=1e-6)
+    published = sigpy.mri.birdcage_maps((6, 12, 10))
+    expected = published / np.linalg.norm(published, axis=0)
+    np.testing.assert_allclose(maps[0].numpy(), expected, atol=1e-6)
+    assert torch.equal(maps[0], maps[1])
+
+
+def test_one_coil_at_least():
+    with pytest.raises(ValueError, match="num_coils must be at least 1, got 0"):
+        BirdcageMaps(0)

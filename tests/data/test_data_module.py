@@ -1,0 +1,136 @@
+"""The order of training data is a function of the global step; the other loaders show every image once."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from alps_exp.data import ImageDataModule, StepKeyedBatchSampler
+
+
+class Keyed(torch.utils.data.Dataset):
+    """Images of noise drawn from the key."""
+
+    channels = 1
+
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, item):
+        index, key = item if isinstance(item, tuple) else (item, 0)
+        noise = np.random.default_rng(key).standard_normal((1, 2, 2)).astype(np.float32)
+        return {"image": torch.from_numpy(noise) + index, "image_id": str(index)}
+
+
+class Missing(Keyed):
+    def __len__(self):
+        raise FileNotFoundError("no such folder")
+
+
+class Recorder(pl.LightningModule):
+    """Remembers each training batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen = []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append((batch["image_id"], batch["image"].sum().item()))
+        return self.weight**2
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def predict_step(self, batch, batch_idx):
+        return batch["image_id"]
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def trainer(path, **arguments):
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return pl.Trainer(accelerator="cpu", devices=1, default_root_dir=path, **quiet, **arguments)
+
+
+def fit(path, max_steps, ckpt_path=None, num_workers=0, **arguments):
+    recorder = Recorder()
+    run = trainer(path, max_steps=max_steps, enable_checkpointing=False, **arguments)
+    data = ImageDataModule(train=Keyed(), batch_size=3, num_workers=num_workers)
+    run.fit(recorder, data, ckpt_path=ckpt_path)
+    return recorder.seen, run
+
+
+def test_each_epoch_shows_each_image_once_with_its_own_key():
+    batches = list(islice(StepKeyedBatchSampler(num_images=7, batch_size=3, seed=1), 7))
+    pairs = [pair for batch in batches for pair in batch]
+    epochs = [[index for index, _ in pairs[start : start + 7]] for start in (0, 7, 14)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert len({key for _, key in pairs}) == 21
+
+
+def test_resumed_sampler_equals_the_tail():
+    whole = list(islice(StepKeyedBatchSampler(7, 3, seed=1), 9))
+    assert list(islice(StepKeyedBatchSampler(7, 3, start_step=5, seed=1), 4)) == whole[5:]
+    assert list(islice(StepKeyedBatchSampler(7, 3, seed=2), 9)) != whole
+
+
+def test_ranks_partition_the_global_batch():
+    whole = list(islice(StepKeyedBatchSampler(7, 6, seed=1), 5))
+    ranks = [list(islice(StepKeyedBatchSampler(7, 3, seed=1, rank=r, world_size=2), 5)) for r in (0, 1)]
+    assert [a + b for a, b in zip(*ranks, strict=True)] == whole
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_resumed_training_sees_the_undisturbed_order(tmp_path):
+    undisturbed, _ = fit(tmp_path, 6)
+    first, run = fit(tmp_path, 4)
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    rest, _ = fit(tmp_path, 6, ckpt_path=tmp_path / "last.ckpt")
+    assert len(undisturbed) == 6
+    assert first + rest == undisturbed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_order_does_not_depend_on_workers_or_on_the_length_of_an_epoch(tmp_path):
+    undisturbed, _ = fit(tmp_path, 6)
+    assert fit(tmp_path, 6, num_workers=2)[0] == undisturbed
+    assert fit(tmp_path, 6, limit_train_batches=2)[0] == undisturbed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_accumulated_gradients_go_through_the_batches_in_order(tmp_path):
+    undisturbed, _ = fit(tmp_path, 8)
+    first, run = fit(tmp_path, 2, accumulate_grad_batches=2)
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    rest, _ = fit(tmp_path, 4, ckpt_path=tmp_path / "last.ckpt", accumulate_grad_batches=2)
+    assert first + rest == undisturbed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_predict_shows_every_image_once_in_order(tmp_path):
+    data = ImageDataModule(test=Keyed(), batch_size=3)
+    batches = trainer(tmp_path).predict(Recorder(), data)
+    assert batches == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
+
+
+def test_only_what_a_stage_needs_is_looked_at():
+    data = ImageDataModule(train=Missing(), validation=Missing(), test=Keyed())
+    data.setup("predict")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        data.setup("fit")
+
+
+def test_missing_datasets_are_named():
+    with pytest.raises(ValueError, match="no train images, which fit needs"):
+        ImageDataModule(test=Keyed()).setup("fit")
+    with pytest.raises(ValueError, match="no test images, which predict needs"):
+        ImageDataModule(train=Keyed()).setup("predict")
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        ImageDataModule(batch_size=0)
+    with pytest.raises(ValueError, match="at least one image"):
+        StepKeyedBatchSampler(0, 3)

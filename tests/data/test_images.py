@@ -1,0 +1,156 @@
+"""Image folders and zip archives: pixels, crops, ids, keys and the messages for bad input."""
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from alps_exp.data import ImageFolder
+
+
+def write_image(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def ramp():
+    """8 x 6 pixels (rows, columns) that differ in every channel."""
+    return np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+
+
+@pytest.fixture
+def folder(tmp_path, ramp):
+    for number in range(5):
+        write_image(tmp_path / "faces" / f"{number:03d}.png", ramp + number)
+    return tmp_path / "faces"
+
+
+def as_zip(folder):
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.*"), reverse=True):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def test_centre_square_is_the_default(folder, ramp):
+    item = ImageFolder(str(folder), size=6)[0]
+    expected = ramp[1:7].transpose(2, 0, 1) / 127.5 - 1
+    assert item["image"].dtype == torch.float32
+    np.testing.assert_allclose(item["image"].numpy(), expected, atol=1e-6)
+    assert item["image_id"] == "000"
+
+
+def test_range_is_minus_one_to_one(tmp_path):
+    write_image(tmp_path / "0.png", np.zeros((2, 2, 3), np.uint8))
+    write_image(tmp_path / "1.png", np.full((2, 2, 3), 255, np.uint8))
+    images = ImageFolder(str(tmp_path), size=2)
+    assert torch.all(images[0]["image"] == -1)
+    assert torch.all(images[1]["image"] == 1)
+
+
+def test_box_filter_averages_and_crop_takes_fractions(folder, ramp):
+    item = ImageFolder(str(folder), size=2, crop=(1, 2, 5, 6), filter="box")[0]
+    blocks = ramp[2:6, 1:5].reshape(2, 2, 2, 2, 3).mean((1, 3))
+    np.testing.assert_allclose((item["image"].numpy() + 1) * 127.5, blocks.transpose(2, 0, 1), atol=0.51)
+    # Half a pixel further right, a symmetric filter on a ramp gives the mean of the two neighbours.
+    between = ImageFolder(str(folder), size=1, crop=(2.5, 4, 3.5, 5))[0]["image"]
+    np.testing.assert_allclose((between[:, 0, 0].numpy() + 1) * 127.5, ramp[4, 2:4].mean(0), atol=0.51)
+
+
+def test_zip_equals_folder(folder):
+    from_zip, from_folder = ImageFolder(str(as_zip(folder)), size=6), ImageFolder(str(folder), size=6)
+    assert len(from_zip) == len(from_folder) == 5
+    for a, b in zip(from_zip, from_folder, strict=False):
+        assert a["image_id"] == b["image_id"]
+        assert torch.equal(a["image"], b["image"])
+
+
+def test_zip_works_in_worker_processes(folder):
+    images = ImageFolder(str(as_zip(folder)), size=6)
+    before = images[0]["image"]
+    assert torch.equal(pickle.loads(pickle.dumps(images))[0]["image"], before)
+    loader = torch.utils.data.DataLoader(images, batch_size=2, num_workers=2)
+    assert [i for batch in loader for i in batch["image_id"]] == ["000", "001", "002", "003", "004"]
+
+
+def test_indices_pick_a_range_of_sorted_names(folder):
+    picked = ImageFolder(str(folder), size=6, indices=(1, 3))
+    assert [picked[i]["image_id"] for i in range(len(picked))] == ["001", "002"]
+
+
+def test_flip_is_a_function_of_the_key(folder):
+    images = ImageFolder(str(folder), size=6, flip=True)
+    plain = images[0]["image"]
+    flipped = [torch.equal(images[0, key]["image"], plain.flip(-1)) for key in range(200)]
+    straight = [torch.equal(images[0, key]["image"], plain) for key in range(200)]
+    assert all(a != b for a, b in zip(flipped, straight, strict=True))
+    assert 70 < sum(flipped) < 130
+    assert flipped == [torch.equal(images[0, key]["image"], plain.flip(-1)) for key in range(200)]
+
+
+def test_grey_and_transparent_images_become_rgb(tmp_path):
+    write_image(tmp_path / "grey.png", np.full((2, 2), 51, np.uint8))
+    write_image(tmp_path / "transparent.png", np.full((2, 2, 4), [255, 0, 51, 7], np.uint8))
+    grey, transparent = ImageFolder(str(tmp_path), size=2)
+    np.testing.assert_allclose(grey["image"].numpy(), -0.6, atol=1e-6)
+    np.testing.assert_allclose(transparent["image"][:, 0, 0].numpy(), [1, -1, -0.6], atol=1e-6)
+
+
+def test_repeated_names_get_their_folders(tmp_path, ramp):
+    for name in ("a/0.png", "b/0.png", "b/.hidden.png", "__MACOSX/0.png"):
+        write_image(tmp_path / name, ramp)
+    images = ImageFolder(str(tmp_path), size=2)
+    assert [item["image_id"] for item in images] == ["a-0", "b-0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"filter": "cubic"}, "filter must be one of lanczos, box, got 'cubic'"),
+        ({"size": 0}, "size must be at least 1 pixel, got 0"),
+        ({"crop": (1, 2, 3)}, "crop must be"),
+        ({"indices": (1,)}, "indices must be"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ImageFolder(**{"path": "anywhere", "size": 4, **arguments})
+
+
+def test_missing_path_is_named_on_first_use_only(tmp_path):
+    images = ImageFolder(str(tmp_path / "nowhere"), size=4)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        len(images)
+
+
+def test_empty_folder_and_empty_range(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no PNG or JPEG image in .*empty"):
+        len(ImageFolder(str(tmp_path / "empty"), size=4))
+    with pytest.raises(ValueError, match=r"\[3, 6\) do not fit the 5 images"):
+        len(ImageFolder(str(folder), size=4, indices=(3, 6)))
+
+
+def test_unreadable_images_are_named(tmp_path, folder, ramp):
+    (folder / "000.png").write_bytes(b"this is no image")
+    content = (folder / "001.png").read_bytes()
+    (folder / "001.png").write_bytes(content[: len(content) // 2])
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(folder / "002.png")
+    images = ImageFolder(str(folder), size=4)
+    for index in (0, 1):
+        with pytest.raises(ValueError, match=f"unreadable image 00{index}.png"):
+            images[index]
+    with pytest.raises(ValueError, match="002.png .* 8 bits"):
+        images[2]
+    with pytest.raises(ValueError, match=r"crop .* does not fit image 003.png of 6 x 8"):
+        ImageFolder(str(folder), size=4, crop=(0, 0, 7, 7))[3]
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(io.BytesIO(b"no archive").getvalue())
+    with pytest.raises(ValueError, match="neither a folder nor a zip archive: .*broken.zip"):
+        len(ImageFolder(str(broken), size=4))

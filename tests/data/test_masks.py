@@ -1,0 +1,101 @@
+"""Masks: exact counts, sampled centres, and independence from the batch."""
+
+import pytest
+import torch
+
+from alps_exp.data import BoxMask, CartesianMask1D, CartesianMask2D, RandomMask
+
+EVERY_MASK = [
+    RandomMask(0.8),
+    BoxMask(5, "random"),
+    CartesianMask1D(4),
+    CartesianMask1D(4, kind="equispaced"),
+    CartesianMask2D(4),
+]
+
+
+def batch(*image_ids, height=20, width=26):
+    return {"image": torch.zeros(len(image_ids), 3, height, width), "image_id": list(image_ids)}
+
+
+@pytest.mark.parametrize("mask", EVERY_MASK)
+def test_mask_is_keyed_by_image_id_and_seed_alone(mask):
+    alone, together = mask(batch("b")), mask(batch("a", "b", "c", "b"))
+    assert together.shape == (4, 1, 20, 26)
+    assert together.dtype == torch.float32
+    assert set(together.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(together[1], alone[0]) and torch.equal(together[3], alone[0])
+    many = mask(batch(*map(str, range(20))))
+    assert len({tuple(m.flatten().tolist()) for m in many}) > 3
+    again = type(mask)(**{k: v for k, v in vars(mask).items() if k != "seed"}, seed=1)
+    assert not torch.equal(again(batch(*map(str, range(20)))), many)
+
+
+@pytest.mark.parametrize("fraction", [0, 0.333, 0.8, 0.99])
+def test_random_mask_drops_the_exact_number(fraction):
+    masks = RandomMask(fraction)(batch("a", "b"))
+    assert torch.all((masks == 0).sum((1, 2, 3)) == round(fraction * 520))
+
+
+def test_random_mask_is_uniform():
+    frequency = RandomMask(0.5)(batch(*map(str, range(400)))).mean(0)
+    assert frequency.min() > 0.5 - 5 * 0.025 and frequency.max() < 0.5 + 5 * 0.025
+
+
+def test_centred_box():
+    mask = BoxMask(4)(batch("a", height=8, width=10))[0, 0]
+    expected = torch.ones(8, 10)
+    expected[2:6, 3:7] = 0
+    assert torch.equal(mask, expected)
+
+
+def test_random_box_is_a_whole_square_and_reaches_every_border():
+    dropped = BoxMask(3, "random")(batch(*map(str, range(300)), height=6, width=5)) == 0
+    assert torch.all(dropped.sum((1, 2, 3)) == 9)
+    assert torch.all(dropped.any(2).sum(2) == 3) and torch.all(dropped.any(3).sum(2) == 3)
+    assert dropped[:, 0, 0].any() and dropped[:, 0, -1].any()
+    assert dropped[:, 0, :, 0].any() and dropped[:, 0, :, -1].any()
+
+
+@pytest.mark.parametrize("kind", ["random", "equispaced"])
+@pytest.mark.parametrize(("width", "acceleration"), [(64, 4), (64, 8), (180, 5.5), (33, 1), (26, 26 / 3)])
+def test_columns_are_exact_with_a_sampled_centre(kind, width, acceleration):
+    masks = CartesianMask1D(acceleration, 0.08, kind)(batch("a", "b", "c", width=width))
+    assert torch.equal(masks, masks[:, :, :1].expand_as(masks))
+    assert torch.all(masks[:, 0, 0].sum(1) == round(width / acceleration))
+    num_center = round(0.08 * width)
+    start = width // 2 - num_center // 2
+    assert torch.all(masks[..., start : start + num_center] == 1)
+
+
+def test_equispaced_columns_have_even_gaps():
+    columns = CartesianMask1D(8, 0, "equispaced")(batch("a", "b", width=64))[:, 0, 0]
+    for column in columns:
+        assert torch.all(column.nonzero().flatten().diff() == 8)
+
+
+@pytest.mark.parametrize("acceleration", [1, 2.5, 4, 12])
+def test_points_are_exact_with_a_sampled_centre(acceleration):
+    masks = CartesianMask2D(acceleration, 0.2)(batch("a", "b", height=20, width=25))
+    assert torch.all(masks.sum((1, 2, 3)) == round(500 / acceleration))
+    assert torch.all(masks[:, 0, 8:12, 10:15] == 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomMask(1.0), r"must be in \[0, 1\), got 1.0"),
+        (lambda: BoxMask(0), "at least 1 pixel, got 0"),
+        (lambda: BoxMask(2, "left"), "centre or random, got 'left'"),
+        (lambda: BoxMask(21)(batch("a")), "box of 21 x 21 does not fit an image of 20 x 26"),
+        (lambda: CartesianMask1D(0.5), "acceleration must be at least 1, got 0.5"),
+        (lambda: CartesianMask1D(4, 1.5), r"center_fraction must be in \[0, 1\], got 1.5"),
+        (lambda: CartesianMask1D(4, kind="radial"), "random or equispaced, got 'radial'"),
+        (lambda: CartesianMask1D(13, 0.2)(batch("a")), "keeps 2 samples, fewer than the 5 of the centre"),
+        (lambda: CartesianMask2D(2000, 0)(batch("a")), "keeps 0 samples, fewer than the 1"),
+        (lambda: CartesianMask2D(50, 0.2)(batch("a")), "keeps 10 samples, fewer than the 20 of the centre"),
+    ],
+)
+def test_bad_masks(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,281 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from alps_exp.runs import (
+    DamagedFile,
+    ImageResult,
+    Record,
+    RunFolder,
+    collect_provenance,
+    read_result,
+    write_atomically,
+    write_result,
+)
+
+
+def result(image_id, status="ok", size=8, **changes):
+    record = Record(image_id, "blur", "gaussian_blur", 0.05, "alps", 0, "mmse", psnr=20.0)
+    image = np.linspace(-1, 1, 3 * size * size).reshape(3, size, size)
+    records = [record if status == "ok" else record.failed(status)]
+    return ImageResult(records, truth=image, measurement=image / 2, estimates={"mmse": image}, **changes)
+
+
+def provenance(tmp_path, weights=b"weights", data="d" * 64, num_images=None):
+    checkpoint = tmp_path / "energy.safetensors"
+    checkpoint.write_bytes(weights)
+    return collect_provenance(
+        seeds={"seed": 0},
+        device="cpu",
+        checkpoints={"energy": checkpoint},
+        data_hash=data,
+        num_images=num_images,
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+# files
+
+
+def test_results_read_back(tmp_path):
+    image = np.arange(9, dtype=complex).reshape(1, 3, 3) * (1 + 2j)
+    written = result("a", std=np.ones((1, 3, 3)), samples=np.stack([image, image]), adjoint=image)
+    write_result(tmp_path / "a.h5", written)
+    read = read_result(tmp_path / "a.h5")
+    assert read.records == written.records
+    assert read.samples.dtype == np.complex64 and read.truth.dtype == np.float32
+    np.testing.assert_array_equal(read.samples, written.samples)
+    np.testing.assert_array_equal(read.adjoint, image)
+    np.testing.assert_allclose(read.estimates["mmse"], written.estimates["mmse"], rtol=1e-7)
+    assert read.record("mmse") == written.records[0]
+    with pytest.raises(ValueError, match="no record of the estimate 'map'"):
+        read.record("map")
+
+
+def test_the_same_result_gives_the_same_bytes_and_many_records_fit(tmp_path):
+    many = [Record("a", "blur", "blur", 0.05, "alps", 0, "sample", i, 500) for i in range(500)]
+    for name in ("a.h5", "b.h5"):
+        write_result(tmp_path / name, ImageResult(many))
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert read_result(tmp_path / "a.h5").records == many
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+# what counts as finished
+
+
+def test_only_whole_images_that_went_well_are_finished(run):
+    run.save_result("good", result("good"))
+    run.save_result("failed", result("failed", status="out of memory"))
+    run.save_result("nan", result("nan"))
+    bad = result("nan")
+    bad.records[0].psnr = float("nan")
+    run.save_result("nan", bad)
+    assert run.unfinished(["missing", "good", "failed", "nan"]) == ["missing", "failed", "nan"]
+    assert run.load_result("nan").records[0].status == "psnr is nan"
+
+
+def test_truncated_and_damaged_files_are_found_and_warned_about(run, caplog):
+    run.save_result("a", result("a", size=32))
+    path = run.image_path("a")
+    whole = path.read_bytes()
+    middle = whole.index(np.float32(-1).tobytes() + result("a", size=32).truth.astype("f4").tobytes()[4:64])
+    flipped = whole[: middle + 40] + bytes([whole[middle + 40] ^ 1]) + whole[middle + 41 :]
+    for damaged in (b"", b"garbage" * 100, whole[:100], whole[: len(whole) // 2], whole[:-1], flipped):
+        path.write_bytes(damaged)
+        caplog.clear()
+        assert not run.finished("a")
+        assert "a.h5 is damaged" in caplog.text and "restored again" in caplog.text
+        with pytest.raises(DamagedFile):
+            run.load_result("a")
+    path.write_bytes(whole)
+    assert run.finished("a")
+
+
+def test_image_ids_that_no_file_could_be_named_after(run):
+    ids = ["a/b", "a%2Fb", "..", "file.h5:3", "with space", "ü"]
+    for image_id in ids:
+        run.save_result(image_id, result(image_id))
+    assert run.unfinished(ids) == []
+    assert len(list((run.path / "images").iterdir())) == len(ids)
+    assert run.image_path("plain_001").name == "plain_001.h5"
+    with pytest.raises(ValueError, match="image id 'a' occurs more than once"):
+        run.unfinished(["a", "b", "a"])
+
+
+KILLED = """
+import sys
+import numpy as np
+from alps_exp.runs import ImageResult, Record, RunFolder
+run, rng = RunFolder(sys.argv[1]), np.random.default_rng()
+print("ready", flush=True)
+while True:
+    image_id = str(rng.integers(6))
+    record = Record(image_id, "blur", "blur", 0.05, "alps", 0, "mmse", psnr=20.0)
+    image = np.full((3, 256, int(rng.integers(100, 1000))), 7.0)
+    run.save_result(image_id, ImageResult([record], truth=image, estimates={"mmse": image}))
+"""
+
+
+def test_kill_9_at_any_moment_leaves_no_torn_file_that_is_taken_for_finished(run, caplog):
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, run.path], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(rng.uniform(0.02, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        for path in (run.path / "images").glob("*.h5"):
+            assert run.finished(path.stem)
+            assert (run.load_result(path.stem).truth == 7).all()
+    assert not caplog.text
+    run.merge_records(sorted(path.stem for path in (run.path / "images").glob("*.h5")))
+    assert not list((run.path / "images").glob(".*"))
+
+
+# records
+
+
+def test_records_are_merged_in_the_order_of_the_dataset_whatever_the_order_of_work(run):
+    ids = ["c", "a", "b"]
+    for image_id in sorted(ids):
+        run.save_result(image_id, result(image_id))
+    merged = run.merge_records(ids)
+    assert [record.image_id for record in merged] == ids
+    before = (run.path / "records.jsonl").read_bytes()
+    assert run.records() == merged
+    run.save_result("a", result("a"))
+    run.merge_records(ids)
+    assert (run.path / "records.jsonl").read_bytes() == before
+    with pytest.raises(FileNotFoundError):
+        run.merge_records([*ids, "missing"])
+
+
+def test_records_before_the_merge_are_those_of_the_whole_files(run, caplog):
+    run.save_result("a", result("a"))
+    run.save_result("b", result("b"))
+    run.image_path("b").write_bytes(b"garbage")
+    assert [record.image_id for record in run.records()] == ["a"]
+    assert "b.h5 is damaged" in caplog.text
+
+
+def test_a_line_that_is_no_record_is_named(run):
+    write_atomically(run.path / "records.jsonl", f"{result('a').records[0].to_json()}\n{{\n".encode())
+    with pytest.raises(ValueError, match=r"records.jsonl, line 2: not a record"):
+        run.records()
+
+
+# lock
+
+HOLDER = """
+import sys, time
+from alps_exp.runs import RunFolder
+with RunFolder(sys.argv[1]).lock():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone_even_if_killed(run):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, run.path], stdout=subprocess.PIPE)
+    try:
+        holder.stdout.readline()
+        with pytest.raises(ValueError, match=rf"run is in use by process {holder.pid} on .+: wait") as caught:
+            with run.lock():
+                pass
+        assert "\n" not in str(caught.value)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    with run.lock():
+        assert f"process {os.getpid()} on" in (run.path / ".lock").read_text()
+
+
+# resume
+
+
+def test_the_first_start_has_nothing_to_compare_with(run, tmp_path):
+    assert run.check_resume(provenance(tmp_path)) == []
+
+
+def test_every_start_is_kept_and_the_last_one_ends(run, tmp_path):
+    run.begin(provenance(tmp_path, num_images=3))
+    run.begin(provenance(tmp_path, num_images=3))
+    assert not run.is_done() and run.images_asked() == 3
+    run.mark_done()
+    assert run.is_done()
+    entries = json.loads((run.path / "provenance.json").read_text())["runs"]
+    assert [entry["end"] is None for entry in entries] == [True, False]
+    assert entries[1]["changes"] == []
+    run.begin(provenance(tmp_path))
+    assert not run.is_done() and len(run.starts()) == 3
+
+
+def test_other_inputs_are_refused_with_what_differs(run, tmp_path):
+    run.begin(provenance(tmp_path))
+    run.mark_done()
+    message = (
+        r"^run folder .*run was started with other inputs \(energy checkpoint 9df0c9010a41 before,"
+        r" d7eff1e1a7bd now; data dddddddddddd before, eeeeeeeeeeee now\):"
+        r" remove it to start afresh, or give resume_anyway=true to go on$"
+    )
+    other = provenance(tmp_path, b"other", "e" * 64)
+    with pytest.raises(ValueError, match=message):
+        run.begin(other)
+    assert run.is_done() and len(run.starts()) == 1
+
+
+def test_other_inputs_are_recorded_where_the_user_insists(run, tmp_path, caplog):
+    run.begin(provenance(tmp_path))
+    run.begin(provenance(tmp_path, data="e" * 64), resume_anyway=True)
+    assert run.starts()[-1].changes == ["data dddddddddddd before, eeeeeeeeeeee now"]
+    assert "resumed with a difference: data" in caplog.text
+
+
+def test_other_code_is_warned_about_and_recorded(run, tmp_path, caplog):
+    run.begin(provenance(tmp_path))
+    newer = provenance(tmp_path)
+    newer.code = {"version": "1", "commit": "f" * 40, "diff": ""}
+    run.begin(newer)
+    change = run.starts()[-1].changes[0]
+    assert change.startswith("code ") and change.endswith(" ffffffffffff now")
+    assert change in caplog.text
+
+
+def test_a_provenance_file_that_is_none_is_named(run):
+    write_atomically(run.path / "provenance.json", b"[]")
+    with pytest.raises(ValueError, match=r"provenance.json is not a provenance file"):
+        run.starts()
+
+
+def test_a_run_that_was_never_begun_is_not_done(run):
+    with pytest.raises(ValueError, match="never begun"):
+        run.mark_done()
+
+
+def test_the_config_is_saved_resolved(run):
+    run.save_config(OmegaConf.create({"a": 1, "b": "${a}"}))
+    assert (run.path / "config.yaml").read_text() == "a: 1\nb: 1\n"
+    assert run.load_config() == {"a": 1, "b": 1}
+    assert RunFolder(run.path / "none").load_config() == {}

@@ -1,0 +1,61 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from alps_exp.runs import Record
+
+CONTRACT = (
+    "image_id task operator noise_std sampler seed estimate sample_index num_samples psnr ssim nmse lpips spread"
+    " error nfe_forward nfe_vjp seconds energy data_misfit status"
+).split()
+
+
+def record(**changes):
+    values = {"psnr": 0.1 + 0.2, "ssim": 0.5, "nmse": 1e-17, "energy": 2.0, "seconds": 1.5, "nfe_forward": 50}
+    return Record("a", "blur", "gaussian_blur", 0.05, "alps", 0, "mmse", **(values | changes))
+
+
+def test_a_line_has_the_fields_of_the_contract_in_order_and_reads_back_exactly():
+    line = record().to_json()
+    assert list(json.loads(line)) == CONTRACT
+    assert '"psnr": 0.30000000000000004' in line and '"nmse": 1e-17' in line and '"lpips": null' in line
+    assert Record.from_json(line) == record()
+
+
+def test_numbers_of_numpy_and_torch_become_plain_ones():
+    line = record(psnr=torch.tensor(20.5), seed=np.int64(3), ssim=np.float32(0.5)).to_json()
+    assert '"psnr": 20.5' in line and '"seed": 3,' in line
+    assert Record.from_json(line).ssim == 0.5
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim", "nmse", "spread", "error", "energy", "data_misfit"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_a_failure_with_a_reason(name, value):
+    bad = record(**{name: torch.tensor(value)})
+    with pytest.raises(ValueError):
+        bad.to_json()
+    checked = bad.checked()
+    assert checked.status == f"{name} is {value}"
+    results = [checked.psnr, checked.ssim, checked.nmse, checked.spread, checked.error, checked.energy]
+    assert results == [None] * 6
+    assert (checked.seconds, checked.nfe_forward) == (1.5, 50)
+
+
+def test_a_good_record_is_left_alone():
+    good = record()
+    assert good.checked() is good
+
+
+def test_the_reason_of_a_failure_is_one_line():
+    assert record().failed("CUDA out of\n  memory").status == "CUDA out of memory"
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="unknown estimate 'mean', expected one of sample, mmse, map, point"):
+        Record("a", "blur", "gaussian_blur", 0.05, "alps", 0, "mean")
+    for line in ("{", "[]", '{"image_id": "a"}', '{"image": 1}'):
+        with pytest.raises(ValueError, match="not a record"):
+            Record.from_json(line)

@@ -1,0 +1,115 @@
+import json
+import subprocess
+import sys
+from copy import deepcopy
+
+import pytest
+from omegaconf import OmegaConf
+
+from alps_exp.runs import config_hash, register_resolvers, request
+from alps_exp.runs.request import MACHINE_KEYS
+
+CONFIG = {
+    "seed": 0,
+    "save": "summary",
+    "output_root": "outputs",
+    "resume_anyway": False,
+    "data": {"name": "ffhq", "root": "/data", "batch_size": 8, "num_workers": 2},
+    "operator": {"noise_std": 0.05, "kernel": [1, 2, 3]},
+    "sampler": {"num_scales": 50, "micro_batch": 16},
+    "trainer": {
+        "devices": 1,
+        "num_nodes": 1,
+        "accelerator": "cpu",
+        "max_time": None,
+        "precision": 32,
+        "max_steps": 100,
+    },
+    "logger": {"name": "csv"},
+    "hydra": {"launcher": {"name": "basic"}},
+}
+RESTORE_KEYS = MACHINE_KEYS | {"data.batch_size"}
+
+
+def leaves(node, prefix=""):
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def changed(path):
+    config = deepcopy(CONFIG)
+    *parents, last = path.split(".")
+    node = config
+    for parent in parents:
+        node = node[parent]
+    node[last] = "something else"
+    return config
+
+
+@pytest.mark.parametrize("path", list(leaves(CONFIG)))
+@pytest.mark.parametrize(("verb", "left_out"), [("restore", RESTORE_KEYS), ("distill", MACHINE_KEYS)])
+def test_the_hash_ignores_the_keys_of_the_machine_and_nothing_else(path, verb, left_out):
+    machine = path in left_out or path.split(".")[0] in left_out
+    assert (config_hash(changed(path), verb) == config_hash(CONFIG, verb)) == machine
+
+
+def test_the_hash_is_stable_and_does_not_depend_on_the_order_of_keys():
+    reordered = dict(reversed(list(CONFIG.items())))
+    assert config_hash(CONFIG, "restore") == config_hash(reordered, "restore") == "3cbcc00c2fcf"
+    assert config_hash(CONFIG | {"new": 1}) != config_hash(CONFIG)
+
+
+def test_interpolations_are_resolved_and_left_out_keys_are_not_touched():
+    trainer = {"devices": "${oc.env:NOT_THERE}", "max_steps": 3}
+    config = OmegaConf.create({"a": [1, 2], "b": "${a.1}", "c": {"d": "${a}"}, "trainer": trainer})
+    assert request(config) == {"a": [1, 2], "b": 2, "c": {"d": [1, 2]}, "trainer": {"max_steps": 3}}
+
+
+def test_the_resolver_sees_the_whole_config_but_not_hydra():
+    register_resolvers()
+    root = OmegaConf.create(CONFIG | {"hydra": {"run": {"dir": "outputs/${config_hash:restore}"}}})
+    assert root.hydra.run.dir == f"outputs/{config_hash(CONFIG, 'restore')}"
+    assert OmegaConf.create({"a": 1, "logger": "${config_hash:}"}).logger == config_hash({"a": 1})
+
+
+APP = """
+import hydra
+from alps_exp.runs import config_hash, register_resolvers
+register_resolvers()
+
+@hydra.main(version_base="1.3", config_path=".", config_name="app")
+def main(config):
+    hydra_config = hydra.core.hydra_config.HydraConfig.get()
+    print("RUN", config.x, config_hash(config, "restore"), hydra_config.runtime.output_dir)
+
+main()
+"""
+YAML = """
+x: 1
+choice: ${hydra:runtime.choices.hydra/launcher}
+logger: ${hydra:runtime.output_dir}
+data: {batch_size: 1}
+hydra:
+  run: {dir: "out/${config_hash:restore}"}
+  sweep: {dir: out, subdir: "${config_hash:restore}"}
+  output_subdir: null
+  job_logging: {root: {handlers: []}}
+"""
+
+
+@pytest.mark.parametrize("overrides", [["x=2", "data.batch_size=4"], ["-m", "x=1,2"]])
+def test_hydra_names_the_folders_of_jobs_and_sweeps_by_the_hash(tmp_path, overrides):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "app.yaml").write_text(YAML)
+    done = subprocess.run(
+        [sys.executable, "app.py", *overrides], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    runs = [line.split() for line in done.stdout.splitlines() if line.startswith("RUN")]
+    assert len(runs) == (2 if "-m" in overrides else 1)
+    for _, x, digest, folder in runs:
+        expected = config_hash({"x": int(x), "choice": "basic", "data": {}})
+        assert folder == str(tmp_path / "out" / digest)
+        assert digest == expected, json.dumps(runs)
