@@ -38,7 +38,9 @@ def test_faces_agree_with_scikit_image_after_clipping(generator):
     metrics = image_metrics(estimates, truths)
     for i, (estimate, truth) in enumerate(zip(estimates.clamp(-1, 1).double(), truths.double(), strict=True)):
         a, b = estimate.numpy(), truth.numpy()
-        assert metrics["psnr"][i].item() == pytest.approx(peak_signal_noise_ratio(b, a, data_range=2), abs=1e-5)
+        assert metrics["psnr"][i].item() == pytest.approx(
+            peak_signal_noise_ratio(b, a, data_range=2), abs=1e-5
+        )
         assert metrics["ssim"][i].item() == pytest.approx(skimage_ssim(a, b, 2), abs=1e-9)
         assert metrics["nmse"][i].item() == pytest.approx(((a - b) ** 2).sum() / (b**2).sum(), rel=1e-9)
 
@@ -49,7 +51,9 @@ def test_complex_images_agree_with_scikit_image_by_magnitude(generator, maximum)
     metrics = image_metrics(estimate, truth, maximum)
     a, b = np.abs(estimate.numpy().astype("c16")), np.abs(truth.numpy().astype("c16"))
     assert a.max() > 1, "the case must tell whether magnitudes are clipped"
-    assert metrics["psnr"].item() == pytest.approx(peak_signal_noise_ratio(b, a, data_range=maximum), abs=1e-5)
+    assert metrics["psnr"].item() == pytest.approx(
+        peak_signal_noise_ratio(b, a, data_range=maximum), abs=1e-5
+    )
     assert metrics["ssim"].item() == pytest.approx(skimage_ssim(a, b, maximum), abs=1e-9)
 
 
@@ -79,6 +83,7 @@ def test_spread_equals_error_on_average_when_truth_is_one_more_sample(generator)
         draws = torch.randn(num_samples + 1, 200, 1, 24, 24, generator=generator)
         samples, truth = draws[:-1], draws[-1]
         spread, error = spread_and_error(samples.mean(0), samples.std(0), num_samples, truth)
+        assert spread is not None
         ratio = spread.square().sum().sqrt() / error.square().sum().sqrt()
         assert spread.shape == (200,)
         assert ratio.item() == pytest.approx(1, abs=0.01)
@@ -89,6 +94,7 @@ def test_spread_and_error_count_one_real_degree_of_freedom(generator):
     draws = 0.3 * torch.view_as_complex(torch.randn(1001, 1, 12, 12, 2, generator=generator))
     samples, truth = draws[:-1], draws[-1]
     spread, error = spread_and_error(samples.mean(0), samples.std(0), 1000, truth)
+    assert spread is not None
     assert spread.item() == pytest.approx(0.3, rel=0.01)
     assert error.item() == pytest.approx(truth.abs().square().mean().div(2).sqrt().item(), rel=0.01)
 
@@ -96,6 +102,7 @@ def test_spread_and_error_count_one_real_degree_of_freedom(generator):
 def test_spread_by_hand():
     mean, std, truth = torch.full((1, 1, 2), 1.0), torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 1, 2)
     spread, error = spread_and_error(mean, std, 4, truth)
+    assert spread is not None
     assert spread.item() == pytest.approx((1.25 * 12.5) ** 0.5)
     assert error.item() == pytest.approx(1)
 

@@ -27,6 +27,14 @@ def test_posterior_mean_weighs_data_and_prior_by_their_variances() -> None:
     torch.testing.assert_close(mean, torch.tensor([[[[(1.0 / 0.25 + 2.0) / (1 / 0.25 + 1), 3.0]]]]))
 
 
+def test_unmeasured_entries_of_the_measurement_are_not_read() -> None:
+    mask = torch.tensor([[[[1.0, 0.0]]]])
+    operator, y = Inpainting(mask, 0.5), torch.tensor([[[[1.0, float("nan")]]]])
+    mean = operator.posterior_mean(torch.zeros(1, 1, 1, 2), y, 1.0)
+    torch.testing.assert_close(mean, torch.tensor([[[[0.8, 0.0]]]]))
+    torch.testing.assert_close(operator.misfit(mean, y), torch.tensor([0.04 / 0.5]))
+
+
 def test_bad_masks() -> None:
     with pytest.raises(ValueError, match=r"^mask must have 4 dimensions .* got shape \(4, 4\)$"):
         Inpainting(torch.ones(4, 4), 0.1)

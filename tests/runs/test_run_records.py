@@ -8,14 +8,14 @@ import torch
 from alps_exp.runs import Record
 
 CONTRACT = (
-    "image_id task operator noise_std sampler seed estimate sample_index num_samples psnr ssim nmse lpips spread"
-    " error nfe_forward nfe_vjp seconds energy data_misfit status"
+    "image_id task operator noise_std sampler seed estimate sample_index num_samples psnr ssim nmse lpips"
+    " spread error nfe_forward nfe_vjp seconds energy data_misfit status"
 ).split()
 
 
 def record(**changes):
-    values = {"psnr": 0.1 + 0.2, "ssim": 0.5, "nmse": 1e-17, "energy": 2.0, "seconds": 1.5, "nfe_forward": 50}
-    return Record("a", "blur", "gaussian_blur", 0.05, "alps", 0, "mmse", **(values | changes))
+    values = {"seed": 0, "psnr": 0.1 + 0.2, "ssim": 0.5, "nmse": 1e-17, "seconds": 1.5, "nfe_forward": 50}
+    return Record("a", "blur", "gaussian_blur", 0.05, "alps", estimate="mmse", **(values | changes))
 
 
 def test_a_line_has_the_fields_of_the_contract_in_order_and_reads_back_exactly():

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -42,7 +43,7 @@ def leaves(node, prefix=""):
 def changed(path):
     config = deepcopy(CONFIG)
     *parents, last = path.split(".")
-    node = config
+    node: Any = config
     for parent in parents:
         node = node[parent]
     node[last] = "something else"

@@ -81,10 +81,9 @@ def _run(verb: str, wanted: str | None) -> int:
 def _job(verb: str, config: DictConfig) -> int:
     try:
         function = getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        assert isinstance(plain, dict)
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_arguments(function, plain)
-        return function(**config)
+        return function(**{key: config[key] for key in plain})
     except REQUEST_ERRORS as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise

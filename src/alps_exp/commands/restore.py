@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from typing import Any, Literal
 
 import pandas as pd
@@ -14,7 +15,7 @@ from alps_exp.commands.training import run_folder
 from alps_exp.data import ImageDataModule
 from alps_exp.priors import model_path
 from alps_exp.report import run_figure
-from alps_exp.restoration import Labels, Restoration
+from alps_exp.restoration import Restoration
 from alps_exp.runs import Record, RunFolder, collect_provenance
 
 
@@ -55,14 +56,14 @@ def restore(
         instantiate(operator),
         chosen_sampler,
         folder,
-        Labels(**labels),
+        instantiate(labels),
         num_samples,
         seed,
         save == "samples",
     )
     ids = images.test.image_ids
     with folder.lock():
-        loop = instantiate(trainer, logger=instantiate(logger), default_root_dir=str(folder.path))
+        loop = instantiate(trainer, logger=instantiate(logger) if logger else False, default_root_dir=str(folder.path))
         provenance = collect_provenance(
             seeds={"seed": seed},
             device=str(loop.strategy.root_device),
@@ -76,3 +77,26 @@ def restore(
         _report(folder, records, loop)
         folder.mark_done()
     return _status(records)
+
+
+def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> None:
+    """Draw the run's figure, and give logger and terminal the means over the restored images."""
+    frame = pd.DataFrame([vars(record) for record in records if record.status == "ok"])
+    if frame.empty:
+        return
+    figure = run_figure(folder)
+    means: Any = frame.groupby("estimate")[["psnr", "ssim", "nmse"]].mean(numeric_only=True)
+    for name, row in means.iterrows():
+        print(f"{folder.path}: {name} PSNR {row.psnr:.2f} dB, SSIM {row.ssim:.3f}")
+    if loop.logger is not None:
+        loop.logger.log_metrics({f"{name}/{k}": v for name, row in means.iterrows() for k, v in row.items()})
+        if hasattr(loop.logger, "log_image"):
+            loop.logger.log_image("figure", [str(figure)])
+
+
+def _status(records: list[Record]) -> int:
+    """Name the images that failed, and return the exit status."""
+    failed = {record.image_id: record.status for record in records if record.status != "ok"}
+    for image_id, reason in failed.items():
+        print(f"failed: {image_id}: {reason}", file=sys.stderr)
+    return 1 if failed else 0

@@ -11,8 +11,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning.utilities import rank_zero_only
 
+from alps_exp.data import ImageDataModule
 from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.priors.checkpoint import save_model, write_card
 from alps_exp.runs import RunFolder, collect_provenance, file_hash
@@ -26,7 +26,7 @@ def run_folder() -> RunFolder:
 def train(
     module: DenoisingTraining,
     kind: str,
-    data: pl.LightningDataModule,
+    data: ImageDataModule,
     trainer: DictConfig,
     logger: DictConfig | None,
     weights: str,
@@ -41,8 +41,8 @@ def train(
     if folder.is_done():
         print(f"{folder.path} is done already")
         return 0
-    loop = instantiate(trainer, logger=instantiate(logger), default_root_dir=str(folder.path))
-    if rank_zero_only.rank != 0:
+    loop = instantiate(trainer, logger=instantiate(logger) if logger else False, default_root_dir=str(folder.path))
+    if not loop.is_global_zero:
         loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
         return 0
     with folder.lock():
@@ -73,7 +73,7 @@ def _write_training_card(
     module: DenoisingTraining,
     loop: pl.Trainer,
     code: dict[str, str],
-    data: pl.LightningDataModule,
+    data: ImageDataModule,
     licence: str,
 ) -> None:
     commit = code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else "")

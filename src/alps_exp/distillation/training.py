@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ class CosineAdam:
 
     learning_rate: float = 1e-3
     warmup_steps: int = 100
-    betas: Sequence[float] = (0.9, 0.99)
+    beta2: float = 0.99
 
     def __call__(self, parameters: Iterable[nn.Parameter], max_steps: int) -> dict[str, Any]:
         """Return optimiser and schedule in Lightning's form."""
@@ -34,7 +34,7 @@ class CosineAdam:
         def rate(step: int) -> float:
             return min(1.0, (step + 1) / self.warmup_steps) * (1 + math.cos(math.pi * step / max_steps)) / 2
 
-        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=tuple(self.betas))
+        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.9, self.beta2))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -95,5 +95,5 @@ class DenoisingTraining(pl.LightningModule):
         scales = torch.full((len(x),), sigma, device=x.device)
         return add_noise(x, scales, step_generator(self.seed, batch_idx, 0, self.device)), scales
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         return self.optimizer(self.network.parameters(), self.trainer.max_steps)

@@ -12,7 +12,7 @@ from alps_exp.operators.base import SpectralOperator, positive
 
 
 class CircularBlur(SpectralOperator):
-    """Circular convolution of the last two dimensions, given by its transfer function; real or complex images."""
+    """Circular convolution of the last two dimensions of real or complex images by a transfer function."""
 
     def __init__(self, noise_std: float) -> None:
         super().__init__(noise_std)
@@ -20,7 +20,7 @@ class CircularBlur(SpectralOperator):
 
     @abstractmethod
     def transfer_function(self, height: int, width: int) -> Tensor:
-        """Return the 2-D discrete Fourier transform of the real kernel at image size, (H, W), in double precision."""
+        """Return the 2-D Fourier transform of the real kernel at image size, (H, W), in double precision."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the blurred image."""
@@ -102,9 +102,9 @@ class Blur(CircularBlur):
 
 
 class GaussianBlur(CircularBlur):
-    """Circular Gaussian blur, defined by its transfer function ``exp(-2 pi^2 sigma^2 |f|^2)``, f in cycles per pixel.
+    """Circular Gaussian blur with transfer function ``exp(-2 pi^2 sigma^2 |f|^2)``, f in cycles per pixel.
 
-    This is the published definition (reference code of arXiv 2601.02594): the kernel is not truncated.
+    This is the definition of the reference code of arXiv 2601.02594; the kernel is not truncated.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class MotionBlur(Blur):
 
 
 def line_kernel(length: float, angle: float, height: int, width: int) -> Tensor:
-    """Return the unit-sum kernel of a uniform line through the middle ``((H - 1) / 2, (W - 1) / 2)`` of a grid.
+    """Return the unit-sum kernel of a uniform line through the middle of a grid, ``((H-1)/2, (W-1)/2)``.
 
     Points along the line are spread bilinearly on an eight times finer grid, which is then averaged: the
     published construction (reference code of arXiv 2601.02594). There the grid is the image, whose middle
@@ -189,7 +189,7 @@ def line_kernel(length: float, angle: float, height: int, width: int) -> Tensor:
 
 
 def _pixel_weights(offset: Tensor, size: int, oversampling: int = 8) -> Tensor:
-    """Return the share (points, size) of every pixel in points at `offset` pixels from the middle of a row."""
+    """Return the pixels' shares (points, size) of points at `offset` pixels from the middle of a row."""
     middle = (oversampling * size - 1) / 2
     cells = torch.arange(oversampling * size, dtype=offset.dtype)
     hat = (1 - (middle + oversampling * offset[:, None] - cells).abs()).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Batched conjugate gradients that stop at a guaranteed energy-norm error."""
+"""Batched conjugate gradients that stop at an upper bound of their energy-norm error."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def conjugate_gradients(
     Every image stops on its own, as soon as ``sqrt(e^H (N + shift I) e / n) <= tolerance`` is certain for its
     error e; n counts its elements, complex ones once. Its iterate then stays as it is, whatever the rest of
     the batch needs. The error is bounded from above by the Gauss-Radau rule, which needs a lower bound of the
-    eigenvalues: `shift` is one. (Sums of the last decrements, after Hestenes and Stiefel, bound it from below
-    and stop far too early here.)
+    eigenvalues: `shift` is one. (The sum of the last few decrements, after Hestenes and Stiefel, is a bound
+    from below: with a shift of 4e-8 it has stopped at 30 times the tolerance.)
 
     Parameters
     ----------
@@ -53,9 +53,10 @@ def conjugate_gradients(
 
     References
     ----------
-    Hestenes, Stiefel, "Methods of conjugate gradients for solving linear systems", 1952. Meurant, Tichy, "On
-    computing quadrature-based bounds for the A-norm of the error in conjugate gradients", Numerical
-    Algorithms 62, 2013: the update of the bound.
+    Hestenes, Stiefel, "Methods of conjugate gradients for solving linear systems", 1952.
+
+    Meurant, Tichy, "On computing quadrature-based bounds for the A-norm of the error in conjugate gradients",
+    Numerical Algorithms 62, 2013: the update of the bound.
     """
     allowed = tolerance**2 * b.shape[-3:].numel()
     x = torch.zeros_like(b)
@@ -64,8 +65,7 @@ def conjugate_gradients(
     radau = torch.ones_like(square) / shift
     rounding = torch.finfo(b.dtype).eps
     for iteration in range(max_iterations + 1):
-        bound = radau * square
-        active = ~((bound <= allowed) | (square == 0))
+        active = ~(radau * square <= allowed)
         check = iteration % CHECK_EVERY == 0 or iteration == max_iterations
         if check and not _any_active(active, square):
             return x

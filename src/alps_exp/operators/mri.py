@@ -122,7 +122,7 @@ class MultiCoilMRI(LinearOperator):
         return _matvec(vectors, spectrum).movedim(-1, axis).unsqueeze(-3)
 
     def _blocks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return the eigenvalues (B or 1, N, L) and eigenvectors (B or 1, N, L, L) of the N blocks of ``A^H A``."""
+        """Return the eigenvalues (B or 1, N, L) and eigenvectors (B or 1, N, L, L) of the N blocks."""
         if not self._eigen:
             axis = self._mask_axes[0]
             maps = self._maps_as(torch.complex128).movedim(axis, -1)
@@ -154,7 +154,8 @@ class MultiCoilMRI(LinearOperator):
     def _check_image(self, x: Tensor) -> None:
         if not x.is_complex() or x.ndim < 4 or x.shape[-3] != 1:
             raise ValueError(
-                f"image must be complex with shape (..., B, 1, H, W), got {x.dtype} with shape {tuple(x.shape)}"
+                "image must be complex with shape (..., B, 1, H, W), "
+                f"got {x.dtype} with shape {tuple(x.shape)}"
             )
         check_fits("mask", self.mask.shape, x)
         check_fits("sensitivity_maps", (self.sensitivity_maps.shape[0], *self.mask.shape[1:]), x)
@@ -175,9 +176,8 @@ def _matvec(matrices: Tensor, vectors: Tensor) -> Tensor:
     # Sample by sample: in one product with many columns, an image's rounding would depend on the number of
     # samples.
     samples = vectors.reshape(-1, matrices.shape[0], *vectors.shape[-2:])
-    return torch.stack([(matrices @ sample.unsqueeze(-1)).squeeze(-1) for sample in samples]).reshape(
-        vectors.shape
-    )
+    products = [(matrices @ sample.unsqueeze(-1)).squeeze(-1) for sample in samples]
+    return torch.stack(products).reshape(vectors.shape)
 
 
 def _full_size(mask: Tensor, sensitivity_maps: Tensor) -> Tensor:
@@ -186,8 +186,8 @@ def _full_size(mask: Tensor, sensitivity_maps: Tensor) -> Tensor:
     batches = {mask.shape[0], sensitivity_maps.shape[0]} - {1}
     if mask.shape[1] != 1 or len(batches) > 1 or any(size not in (1, expected) for size, expected in sizes):
         raise ValueError(
-            f"mask of shape {tuple(mask.shape)} does not fit sensitivity_maps of shape {tuple(sensitivity_maps.shape)}: "
-            "expected (batch or 1, 1, H or 1, W or 1)"
+            f"mask of shape {tuple(mask.shape)} does not fit sensitivity_maps of shape "
+            f"{tuple(sensitivity_maps.shape)}: expected (batch or 1, 1, H or 1, W or 1)"
         )
     return mask.expand(-1, 1, *sensitivity_maps.shape[-2:])
 

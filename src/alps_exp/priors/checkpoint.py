@@ -57,7 +57,8 @@ def _load(path: Path, kind: str) -> EDMPrecond:
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file ({error})") from error
     if header.get("kind") != kind:
-        raise ValueError(f"{path} holds a {header.get('kind', 'file without a kind')}, expected a {kind}")
+        found = header.get("kind", "model of unknown kind")
+        raise ValueError(f"{path} holds the weights of this kind: {found}; expected: {kind}")
     try:
         architecture = json.loads(header["architecture"])
         network = EDMPrecond(SongUNet(**architecture["model"]), architecture["sigma_data"])

@@ -18,6 +18,11 @@ class Denoiser(Prior):
         super().__init__()
         self.network = network
 
+    @property
+    def channels(self) -> int:
+        """Number of real channels of the images: 2 for complex ones of one channel."""
+        return self.network.channels
+
     @torch.no_grad()
     def denoise(self, x: Tensor, t: Scale) -> Tensor:
         """Return D(x, t)."""

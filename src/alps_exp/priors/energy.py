@@ -40,6 +40,11 @@ class Energy(EnergyPrior):
         super().__init__()
         self.network = network
 
+    @property
+    def channels(self) -> int:
+        """Number of real channels of the images: 2 for complex ones of one channel."""
+        return self.network.channels
+
     def energy_and_gradient(self, x: Tensor, t: Scale) -> tuple[Tensor, Tensor]:
         """Return E of each image, shape x.shape[:-3], and grad E, shape of x (complex: d/dRe + i d/dIm)."""
         inputs = as_channels(x)

@@ -29,6 +29,10 @@ class GaussianPrior(EnergyPrior):
         If the shapes do not fit or C has a negative eigenvalue.
     """
 
+    mean: Tensor
+    values: Tensor
+    vectors: Tensor
+
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
         super().__init__()
         if covariance.shape != (mean.numel(), mean.numel()):

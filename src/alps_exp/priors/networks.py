@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ class Conv2d(nn.Module):
 
     With `filter_last` the filter runs after the convolution, on its output (the NCSN++ residual branch).
     """
+
+    resample_filter: Tensor
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Conv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         filter_pad = (self.resample_filter.shape[-1] - 1) // 2 if self.up or self.down else 0
         if self.filter_last:
+            assert self.weight is not None
             x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2 + filter_pad)
             return self._resample(x, padding=0)
         if self.up or self.down:
@@ -107,15 +111,15 @@ class UNetBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.dropout = in_channels, dropout
-        resample = dict(up=up, down=down, resample_filter=resample_filter)
+        conv = partial(Conv2d, up=up, down=down, resample_filter=resample_filter)
         self.norm0 = GroupNorm(in_channels)
-        self.conv0 = Conv2d(in_channels, out_channels, 3, **resample)
+        self.conv0 = conv(in_channels, out_channels, 3)
         self.affine = Linear(emb_channels, out_channels)
         self.norm1 = GroupNorm(out_channels)
         self.conv1 = Conv2d(out_channels, out_channels, 3, gain=1e-5)
         self.skip = None
         if in_channels != out_channels or up or down:
-            self.skip = Conv2d(in_channels, out_channels, 1, **resample)
+            self.skip = conv(in_channels, out_channels, 1)
         self.attention = attention
         if attention:
             self.norm2 = GroupNorm(out_channels)
@@ -142,16 +146,18 @@ class PositionalEmbedding(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
+        self.frequencies = channels // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        exponents = torch.arange(self.half, dtype=x.dtype, device=x.device) / (self.half - 1)
+        exponents = torch.arange(self.frequencies, dtype=x.dtype, device=x.device) / (self.frequencies - 1)
         angles = torch.outer(x, (1 / 10000) ** exponents)
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class FourierEmbedding(nn.Module):
     """Sines and cosines of the noise label at random frequencies (NCSN++)."""
+
+    freqs: Tensor
 
     def __init__(self, channels: int, scale: float = 16.0) -> None:
         super().__init__()
@@ -217,55 +223,17 @@ class SongUNet(nn.Module):
         self.map_layer0 = Linear(noise_channels, emb_channels)
         self.map_layer1 = Linear(emb_channels, emb_channels)
 
-        block = dict(emb_channels=emb_channels, dropout=dropout)
-        resample = dict(resample_filter=resample_filter)
         side = img_resolution // patch_size
-        sides = [side >> level for level in range(len(channel_mult))]
-        widths = [model_channels * mult for mult in channel_mult]
+        levels = [(side >> level, model_channels * mult) for level, mult in enumerate(channel_mult)]
         inputs, outputs = in_channels * patch_size**2, out_channels * patch_size**2
-
-        self.enc = nn.ModuleDict()
-        skips = []
-        aux, channels = inputs, model_channels
-        for level, (side, width) in enumerate(zip(sides, widths, strict=True)):
-            at = f"{side}x{side}"
-            if level == 0:
-                self.enc[f"{at}_conv"] = Conv2d(inputs, channels, 3)
-            else:
-                self.enc[f"{at}_down"] = UNetBlock(channels, channels, down=True, **block, **resample)
-                if encoder_type == "skip":
-                    self.enc[f"{at}_aux_down"] = Conv2d(aux, aux, 0, down=True, **resample)
-                    self.enc[f"{at}_aux_skip"] = Conv2d(aux, channels, 1)
-                if encoder_type == "residual":
-                    self.enc[f"{at}_aux_residual"] = Conv2d(
-                        aux, channels, 3, down=True, filter_last=True, **resample
-                    )
-                    aux = channels
-            skips.append(channels)
-            for index in range(num_blocks):
-                attention = side in attn_resolutions
-                self.enc[f"{at}_block{index}"] = UNetBlock(channels, width, attention=attention, **block)
-                channels = width
-                skips.append(channels)
-
-        self.dec = nn.ModuleDict()
-        for level, (side, width) in reversed(list(enumerate(zip(sides, widths, strict=True)))):
-            at = f"{side}x{side}"
-            if level == len(sides) - 1:
-                self.dec[f"{at}_in0"] = UNetBlock(channels, channels, attention=True, **block)
-                self.dec[f"{at}_in1"] = UNetBlock(channels, channels, **block)
-            else:
-                self.dec[f"{at}_up"] = UNetBlock(channels, channels, up=True, **block, **resample)
-            for index in range(num_blocks + 1):
-                attention = index == num_blocks and side in attn_resolutions
-                name = f"{at}_block{index}"
-                self.dec[name] = UNetBlock(channels + skips.pop(), width, attention=attention, **block)
-                channels = width
-            if decoder_type == "skip" or level == 0:
-                if decoder_type == "skip" and level < len(sides) - 1:
-                    self.dec[f"{at}_aux_up"] = Conv2d(outputs, outputs, 0, up=True, **resample)
-                self.dec[f"{at}_aux_norm"] = GroupNorm(channels)
-                self.dec[f"{at}_aux_conv"] = Conv2d(channels, outputs, 3, gain=1e-5)
+        block = partial(
+            UNetBlock, emb_channels=emb_channels, dropout=dropout, resample_filter=resample_filter
+        )
+        conv = partial(Conv2d, resample_filter=resample_filter)
+        self.enc, skips = _encoder(
+            levels, inputs, model_channels, num_blocks, attn_resolutions, encoder_type, block, conv
+        )
+        self.dec = _decoder(levels, outputs, skips, num_blocks, attn_resolutions, decoder_type, block, conv)
 
     def forward(self, x: Tensor, noise_labels: Tensor) -> Tensor:
         emb = F.silu(self.map_layer0(self.map_noise(noise_labels)))
@@ -304,6 +272,74 @@ class SongUNet(nn.Module):
                 x = block(x, emb)
         assert output is not None
         return output
+
+
+def _encoder(
+    levels: Sequence[tuple[int, int]],
+    inputs: int,
+    channels: int,
+    num_blocks: int,
+    attn_resolutions: Sequence[int],
+    encoder_type: str,
+    block: Callable[..., UNetBlock],
+    conv: Callable[..., Conv2d],
+) -> tuple[nn.ModuleDict, list[int]]:
+    """Return the blocks from the finest of the levels (side, width) down, and the widths they hand across."""
+    blocks = nn.ModuleDict()
+    skips: list[int] = []
+    aux = inputs
+    for level, (side, width) in enumerate(levels):
+        at = f"{side}x{side}"
+        if level == 0:
+            blocks[f"{at}_conv"] = Conv2d(inputs, channels, 3)
+        else:
+            blocks[f"{at}_down"] = block(channels, channels, down=True)
+            if encoder_type == "skip":
+                blocks[f"{at}_aux_down"] = conv(aux, aux, 0, down=True)
+                blocks[f"{at}_aux_skip"] = Conv2d(aux, channels, 1)
+            if encoder_type == "residual":
+                blocks[f"{at}_aux_residual"] = conv(aux, channels, 3, down=True, filter_last=True)
+                aux = channels
+        skips.append(channels)
+        for index in range(num_blocks):
+            blocks[f"{at}_block{index}"] = block(channels, width, attention=side in attn_resolutions)
+            channels = width
+            skips.append(channels)
+    return blocks, skips
+
+
+def _decoder(
+    levels: Sequence[tuple[int, int]],
+    outputs: int,
+    skips: list[int],
+    num_blocks: int,
+    attn_resolutions: Sequence[int],
+    decoder_type: str,
+    block: Callable[..., UNetBlock],
+    conv: Callable[..., Conv2d],
+) -> nn.ModuleDict:
+    """Return the blocks from the coarsest of the levels (side, width) up."""
+    blocks = nn.ModuleDict()
+    channels = skips[-1]
+    for level in reversed(range(len(levels))):
+        side, width = levels[level]
+        at = f"{side}x{side}"
+        coarsest = level == len(levels) - 1
+        if coarsest:
+            blocks[f"{at}_in0"] = block(channels, channels, attention=True)
+            blocks[f"{at}_in1"] = block(channels, channels)
+        else:
+            blocks[f"{at}_up"] = block(channels, channels, up=True)
+        for index in range(num_blocks + 1):
+            attention = index == num_blocks and side in attn_resolutions
+            blocks[f"{at}_block{index}"] = block(channels + skips.pop(), width, attention=attention)
+            channels = width
+        if decoder_type == "skip" or level == 0:
+            if decoder_type == "skip" and not coarsest:
+                blocks[f"{at}_aux_up"] = conv(outputs, outputs, 0, up=True)
+            blocks[f"{at}_aux_norm"] = GroupNorm(channels)
+            blocks[f"{at}_aux_conv"] = Conv2d(channels, outputs, 3, gain=1e-5)
+    return blocks
 
 
 def _check_choice(name: str, given: str, choices: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ _FONT = 8  # points
 _DPI = 220
 _ERROR, _STD = "Absolute error", "Standard deviation"
 _COLORS = {_ERROR: "inferno", _STD: "viridis"}
-_NAMES = {"sample": "sample", "mmse": "MMSE", "map": "MAP", "point": "estimate"}
+_NAMES = {"sample": "Sample", "mmse": "MMSE", "map": "MAP", "point": "Estimate"}
 
 
 Maps: TypeAlias = dict[str, np.ndarray]
@@ -177,7 +177,9 @@ def _columns(results: Sequence[ImageResult]) -> list[_Column]:
 def _full_name(record: Record) -> str:
     """Return the sampler's name with that of its estimate, where that says more."""
     sampler, estimate = record.sampler.upper(), record.estimate
-    return sampler if estimate in ("point", record.sampler) else f"{sampler} {_NAMES[estimate]}"
+    if estimate in ("point", record.sampler):
+        return sampler
+    return f"{sampler} {'sample' if estimate == 'sample' else _NAMES[estimate]}"
 
 
 def _decibels(record: Record) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
 from alps_exp.evaluation import image_metrics, spread_and_error
@@ -122,33 +121,30 @@ class Restoration(pl.LightningModule):
         estimates: Estimates,
         seconds: float,
     ) -> list[ImageResult]:
-        adjoint = operator.adjoint(y)
         std = estimates.std if self.num_samples > 1 else None
         spread, error = spread_and_error(estimates.mean, std, self.num_samples, truth)
-        of_mean = self._numbers(estimates.mean, truth, y, operator)
+        of_mean = self._numbers(estimates.mean, truth, y, operator) | {"error": error}
+        if spread is not None:
+            of_mean["spread"] = spread
         of_samples = self._numbers(estimates.samples, truth, y, operator)
+        costs = {
+            "num_samples": self.num_samples,
+            "nfe_forward": estimates.nfe_forward,
+            "nfe_vjp": estimates.nfe_vjp,
+            "seconds": seconds,
+        }
+        arrays = {"truth": truth, "measurement": y, "adjoint": operator.adjoint(y), "std": std}
         results = []
         for i, image_id in enumerate(ids):
-            costs = {
-                "num_samples": self.num_samples,
-                "nfe_forward": estimates.nfe_forward,
-                "nfe_vjp": estimates.nfe_vjp,
-                "seconds": seconds,
-            }
-            mean = {name: values[i] for name, values in of_mean.items()}
-            mean |= {"spread": None if spread is None else spread[i], "error": error[i]}
-            records = [self._record(image_id, operator, self.sampler.estimate, **costs, **mean)]
-            shown = {self.sampler.estimate: _array(estimates.mean[i])}
-            if self.sampler.estimate != "map":
-                shown["sample"] = _array(estimates.samples[0, i])
+            kind: str = self.sampler.estimate
+            records = [self._record(image_id, operator, kind, **costs, **_at(of_mean, i))]
+            result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
+            result.estimates[kind] = _array(estimates.mean[i])
+            if kind != "map":
+                result.estimates["sample"] = _array(estimates.samples[0, i])
                 for s in range(self.num_samples):
-                    sample = {name: values[s, i] for name, values in of_samples.items()}
-                    records.append(
-                        self._record(image_id, operator, "sample", sample_index=s, **costs, **sample)
-                    )
-            result = ImageResult(records, _array(truth[i]), _array(y[i]), _array(adjoint[i]), shown)
-            if std is not None:
-                result.std = _array(std[i])
+                    numbers = _at(of_samples, (s, i))
+                    records.append(self._record(image_id, operator, "sample", sample_index=s, **costs, **numbers))
             if self.save_samples:
                 result.samples = _array(estimates.samples[:, i])
             results.append(result)
@@ -178,6 +174,10 @@ class Restoration(pl.LightningModule):
 def _one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:
     count = len(batch["image_id"])
     return [{name: value[i : i + 1] for name, value in batch.items()} for i in range(count)]
+
+
+def _at(numbers: dict[str, Tensor], index: Any) -> dict[str, Tensor]:
+    return {name: values[index] for name, values in numbers.items()}
 
 
 def _array(x: Tensor) -> Any:

@@ -54,14 +54,14 @@ class ALPS(Sampler):
         denoiser: PriorKind = "energy",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(denoiser, micro_batch)
+        super().__init__(schedule, denoiser, micro_batch)
         if noise not in ("calibrated", "independent", "reference", "none"):
             raise ValueError(f"noise is {noise!r}, expected calibrated, independent, reference or none")
         if annealing not in ("static", "noised"):
             raise ValueError(f"annealing is {annealing!r}, expected static or noised")
         if noise == "reference" and annealing == "noised":
             raise ValueError("noise=reference is the published scheme, which anneals the static posterior")
-        self.schedule, self.noise, self.annealing = schedule, noise, annealing
+        self.noise, self.annealing = noise, annealing
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource

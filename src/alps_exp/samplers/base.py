@@ -15,6 +15,7 @@ from tqdm import tqdm
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import EnergyPrior, Prior
 from alps_exp.samplers.noise import KeyedNoise, NoiseSource
+from alps_exp.samplers.schedules import Schedule
 
 T = TypeVar("T")
 PriorKind = Literal["energy", "teacher"]
@@ -53,6 +54,8 @@ class Sampler(ABC):
 
     Parameters
     ----------
+    schedule
+        Noise scales from large to small.
     denoiser
         Which of the two priors of a request the sampler is handed: the ``energy`` or the ``teacher``.
     micro_batch
@@ -62,10 +65,15 @@ class Sampler(ABC):
     estimate: ClassVar[Literal["mmse", "map"]] = "mmse"
     """What the mean over the samples is."""
 
-    def __init__(self, denoiser: PriorKind, micro_batch: int | None) -> None:
+    def __init__(self, schedule: Schedule, denoiser: PriorKind, micro_batch: int | None) -> None:
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(f"micro_batch must be at least 1, got {micro_batch}")
-        self.denoiser, self.micro_batch = denoiser, micro_batch
+        self.schedule, self.denoiser, self.micro_batch = schedule, denoiser, micro_batch
+
+    @property
+    def last_scale(self) -> float:
+        """The noise scale at which the sampler ends."""
+        return self.schedule()[-1]
 
     def __call__(
         self,

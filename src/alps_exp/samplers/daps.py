@@ -45,10 +45,10 @@ class DAPS(Sampler):
         denoiser: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(denoiser, micro_batch)
+        super().__init__(schedule, denoiser, micro_batch)
         if ode_steps < 1:
             raise ValueError(f"ode_steps must be at least 1, got {ode_steps}")
-        self.schedule, self.ode_steps = schedule, ode_steps
+        self.ode_steps = ode_steps
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource

@@ -42,8 +42,8 @@ class DPS(Sampler):
         denoiser: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(denoiser, micro_batch)
-        self.schedule, self.step_size = schedule, step_size
+        super().__init__(schedule, denoiser, micro_batch)
+        self.step_size = step_size
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource

@@ -55,9 +55,8 @@ class MAP(Sampler):
         memory: int = 8,
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__("energy", micro_batch)
+        super().__init__(schedule, "energy", micro_batch)
         self.start = ALPS(schedule, "none", annealing, "energy")
-        self.sigma = schedule()[-1]
         self.tolerance, self.max_iterations, self.memory = tolerance, max_iterations, memory
 
     def sample(
@@ -66,7 +65,7 @@ class MAP(Sampler):
         """Return the estimate (S, B, C, H, W), the same for all S, and its diagnostics (S, B)."""
         one = _OneSample(noise)
         start, _ = self.start.sample(prior, operator, y, one)
-        point = self._minimise(_Objective(prior, operator, y, self.sigma), start)
+        point = self._minimise(_Objective(prior, operator, y, self.last_scale), start)
         samples = point.x.expand(noise.num_samples, *point.x.shape[1:])
         diagnostics = {"gradient_norm": point.decrement, "objective": point.value}
         return samples, {name: value.expand(noise.num_samples, -1) for name, value in diagnostics.items()}

@@ -1,0 +1,29 @@
+"""`alps distill`: distil a teacher into a multi-scale energy."""
+
+from __future__ import annotations
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from alps_exp.commands.training import train
+from alps_exp.priors import model_path
+
+
+def distill(
+    *,
+    data: DictConfig,
+    teacher: DictConfig,
+    distillation: DictConfig,
+    trainer: DictConfig,
+    logger: DictConfig | None,
+    name: str,
+    seed: int,
+    weights: str,
+    licence: str,
+    ema_decay: float,
+    output_root: str,
+) -> int:
+    """Distil an energy and return the exit status."""
+    module = instantiate(distillation)
+    checkpoints = {"teacher": model_path(teacher.name, "teacher")}
+    return train(module, "energy", instantiate(data), trainer, logger, weights, licence, checkpoints)

@@ -1,0 +1,20 @@
+"""`alps table`: collect the records of runs into tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alps_exp.report import build_table, task_figures, to_markdown, write_tables
+
+
+def table(*, runs: str | Sequence[str], output: str, figures: bool) -> int:
+    """Write the table and a figure for every task, print the table, and return the exit status."""
+    paths = [runs] if isinstance(runs, str) else list(runs)
+    numbers = build_table(paths)
+    written = write_tables(numbers, Path(output))
+    if figures:
+        written += task_figures(paths, Path(output))
+    print(to_markdown(numbers))
+    print("\n".join(map(str, written)))
+    return 0

@@ -1,0 +1,32 @@
+"""Weights that come back as they went, and files that are refused."""
+
+import pytest
+import torch
+
+from alps_exp.priors import Denoiser, load_energy, load_teacher, save_model
+
+
+def test_saved_weights_give_the_same_outputs(network, tmp_path):
+    original = network(3)
+    save_model(tmp_path / "model.safetensors", original, "teacher")
+    loaded = load_teacher(tmp_path / "model.safetensors")
+    x = torch.randn(2, 3, 16, 16)
+    assert torch.equal(loaded.denoise(x, 0.4), Denoiser(original).denoise(x, 0.4))
+
+
+def test_half_precision_storage_loads_as_float32(network, tmp_path):
+    save_model(tmp_path / "model.safetensors", network(3), "energy", torch.float16)
+    state = load_energy(tmp_path / "model.safetensors").state_dict()
+    assert {value.dtype for value in state.values()} == {torch.float32}
+
+
+def test_files_that_do_not_fit_are_refused(network, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, network(3), "teacher")
+    with pytest.raises(ValueError, match="of this kind: teacher; expected: energy"):
+        load_energy(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="is not a safetensors file"):
+        load_teacher(path)
+    with pytest.raises(ValueError, match="no teacher 'nobody': expected a safetensors file or a shipped model"):
+        load_teacher("nobody")

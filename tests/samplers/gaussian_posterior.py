@@ -1,0 +1,95 @@
+"""Exact moments of a sampler on a Gaussian posterior, by its own code: it is affine in its noise draws."""
+
+import torch
+
+from alps_exp.operators import GaussianBlur, Inpainting, MultiCoilMRI
+from alps_exp.priors import GaussianPrior
+from alps_exp.samplers.base import InMicroBatches
+
+SIDE = 4
+PIXELS = SIDE * SIDE
+
+
+class Impulses:
+    """Chain 0 gets no noise; every other chain gets a unit impulse in one coordinate of one draw."""
+
+    def __init__(self, num_chains):
+        self.num_samples = num_chains
+        self.next_chain = 1
+
+    def like(self, x):
+        count = x[0].numel()
+        draw = torch.zeros(self.num_samples, count, dtype=x.dtype)
+        if self.num_samples > 1:
+            draw[self.next_chain : self.next_chain + count] = torch.eye(count, dtype=x.dtype)
+        self.next_chain += count
+        return draw.reshape(self.num_samples, *x.shape)
+
+
+def sampler_moments(sampler, prior, operator, y):
+    """Return mean (n,) and covariance (n, n) of the sampler's output (complex: covariance of one part)."""
+    counter = Impulses(1)
+    sampler.sample(InMicroBatches(prior, None), operator, y, counter)
+    noise = Impulses(counter.next_chain)
+    samples, _ = sampler.sample(InMicroBatches(prior, None), operator, y, noise)
+    responses = samples.flatten(1)
+    mean = responses[0]
+    responses = responses[1:] - mean
+    return mean, responses.mT @ responses.conj()
+
+
+def random_prior(dtype, smallest=0.05):
+    """Return a Gaussian prior with eigenvalues from `smallest` to 1 in a random basis."""
+    torch.manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(PIXELS, PIXELS, dtype=dtype))
+    values = torch.logspace(torch.tensor(smallest).log10(), 0, PIXELS, dtype=torch.float64)
+    mean = 0.5 * torch.randn(1, SIDE, SIDE, dtype=dtype)
+    return GaussianPrior(mean, (basis * values) @ basis.mH)
+
+
+def operator_named(name):
+    """Return an operator on 4 x 4 images and the dtype of the images."""
+    torch.manual_seed(1)
+    mask = torch.zeros(1, 1, SIDE, SIDE)
+    mask[..., :2, 1:] = 1
+    mask[..., 3, 0] = 1
+    if name == "inpainting":
+        return Inpainting(mask, noise_std=0.05), torch.float64
+    if name == "blur":
+        return GaussianBlur(0.8, noise_std=0.05), torch.float64
+    maps = torch.randn(1, 3, SIDE, SIDE, dtype=torch.complex128)
+    maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
+    columns = torch.tensor([1.0, 0.0, 1.0, 0.0]).reshape(1, 1, 1, SIDE)
+    return MultiCoilMRI(columns if name == "mri_1d" else mask, maps, noise_std=0.05), torch.complex128
+
+
+def measurement(operator, prior):
+    """Return a measurement (1, ...) of a typical image."""
+    torch.manual_seed(2)
+    z = torch.randn(PIXELS, dtype=prior.mean.dtype)
+    x = prior.mean + (prior.vectors @ (prior.values.sqrt() * z)).reshape(prior.mean.shape)
+    shape = operator.measurement_shape((1, *x.shape))
+    return operator.measure(x[None], torch.randn(shape, dtype=x.dtype))
+
+
+def exact_posterior(prior, operator, y, sigma=0.0):
+    """Return mean (n,) and covariance (n, n) of the posterior under N(m, C + sigma^2 I)."""
+    identity = torch.eye(PIXELS, dtype=prior.mean.dtype)
+    normal = operator.normal(identity.reshape(PIXELS, 1, 1, SIDE, SIDE)).reshape(PIXELS, PIXELS).mT
+    precision = prior.vectors / (prior.values + sigma**2) @ prior.vectors.mH
+    covariance = torch.linalg.inv(precision + normal / operator.noise_std**2)
+    pull = precision @ prior.mean.flatten() + operator.adjoint(y).flatten() / operator.noise_std**2
+    return covariance @ pull, covariance
+
+
+def compare(moments, exact):
+    """Return the ratios of standard deviations in all directions, and the largest error of the mean.
+
+    The ratios are the roots of the eigenvalues of one covariance in the units of the other; the error is in exact
+    standard deviations, along the axes of the exact posterior.
+    """
+    (mean, covariance), (exact_mean, exact_covariance) = moments, exact
+    values, axes = torch.linalg.eigh(exact_covariance)
+    whiten = axes.mH / values.sqrt()[:, None]
+    ratios = torch.linalg.eigvalsh(whiten @ covariance @ whiten.mH).clamp(min=0).sqrt()
+    return ratios, (whiten @ (mean - exact_mean)).abs().max()

@@ -1,0 +1,52 @@
+"""ALPS on Gaussian posteriors, whose mean and covariance are known: exact moments at 250 calls in float64."""
+
+import pytest
+import torch
+from gaussian_posterior import (
+    compare,
+    exact_posterior,
+    measurement,
+    operator_named,
+    random_prior,
+    sampler_moments,
+)
+
+from alps_exp.samplers import ALPS, Geometric, Polynomial
+
+OPERATORS = ["inpainting", "blur", "mri_1d", "mri_2d"]
+CALLS = Geometric(5.0, 0.02, 250)
+
+
+def moments_and_exact(name, sampler):
+    operator, dtype = operator_named(name)
+    prior = random_prior(dtype)
+    y = measurement(operator, prior)
+    return sampler_moments(sampler, prior, operator, y), exact_posterior(prior, operator, y)
+
+
+@pytest.mark.parametrize("annealing", ["static", "noised"])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_calibrated_noise_gives_the_posterior(name, annealing):
+    ratios, error = compare(*moments_and_exact(name, ALPS(CALLS, "calibrated", annealing)))
+    assert 0.95 <= ratios.min() and ratios.max() <= 1.05
+    assert error <= 0.1
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_published_noise_understates_undetermined_directions(name):
+    published = ALPS(Polynomial(10.0, 0.02, 50, 5.0, inner_steps=5), "reference")
+    ratios, _ = compare(*moments_and_exact(name, published))
+    assert 0.6 <= ratios.min() <= 0.8
+
+
+def test_independent_noise_understates_them_too():
+    ratios, _ = compare(*moments_and_exact("inpainting", ALPS(CALLS, "independent", "static")))
+    assert 0.6 <= ratios.min() <= 0.8
+
+
+@pytest.mark.parametrize("annealing", ["static", "noised"])
+def test_without_noise_the_chain_ends_near_the_mode(annealing):
+    (mean, covariance), exact = moments_and_exact("blur", ALPS(CALLS, "none", annealing))
+    _, error = compare((mean, covariance), exact)
+    assert error <= 0.2
+    assert torch.all(covariance == 0) or annealing == "noised"

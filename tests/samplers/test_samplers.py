@@ -1,0 +1,106 @@
+"""What all samplers promise: keyed noise, results that do not depend on the batch, honest counts."""
+
+import pytest
+import torch
+
+from alps_exp.operators import Inpainting
+from alps_exp.priors import Denoiser, Energy
+from alps_exp.samplers import ALPS, DAPS, DPS, MAP, Geometric, KeyedNoise, Polynomial
+
+SHORT = Geometric(3.0, 0.05, 6)
+SAMPLERS = {
+    "alps static": (ALPS(SHORT, annealing="static"), 6, 6),
+    "alps noised": (ALPS(SHORT, annealing="noised"), 6, 6),
+    "alps teacher": (ALPS(SHORT, denoiser="teacher"), 6, 0),
+    "alps paper": (ALPS(Polynomial(10.0, 0.1, 3, 5.0, inner_steps=2), "reference", "static"), 6, 6),
+    "map": (MAP(SHORT, max_iterations=2), None, None),
+    "daps": (DAPS(Polynomial(10.0, 0.1, 3, 7.0), ode_steps=2), 6, 0),
+    "dps": (DPS(Polynomial(10.0, 0.01, 6, 7.0)), 6, 6),
+}
+
+
+@pytest.fixture(params=SAMPLERS, ids=lambda name: name.replace(" ", "-"))
+def case(request, network):
+    sampler, forward, vjp = SAMPLERS[request.param]
+    prior = (Energy if sampler.denoiser == "energy" else Denoiser)(network(3))
+    torch.manual_seed(0)
+    masks = (torch.rand(8, 1, 16, 16) < 0.4).float()
+    truth = torch.rand(8, 3, 16, 16) * 2 - 1
+    return sampler, prior, masks, truth, forward, vjp
+
+
+def restore(sampler, prior, masks, truth, ids, dtype=torch.float64):
+    operator = Inpainting(masks[ids], noise_std=0.1)
+    y = operator.forward(truth[ids].to(dtype))
+    return sampler(prior.to(dtype), operator, y, num_samples=2, seed=3, image_ids=[f"image{i}" for i in ids])
+
+
+def test_an_image_is_the_same_alone_and_in_a_batch(case):
+    sampler, prior, masks, truth, _, _ = case
+    together = restore(sampler, prior, masks, truth, list(range(8))).samples
+    for i in (0, 5):
+        alone = restore(sampler, prior, masks, truth, [i]).samples
+        assert torch.allclose(alone[:, 0], together[:, i], rtol=1e-10, atol=1e-10)
+
+
+def test_in_float32_it_is_the_same_to_a_thousandth_of_a_decibel(case):
+    sampler, prior, masks, truth, _, _ = case
+    together = restore(sampler, prior, masks, truth, list(range(8)), torch.float32).mean
+    for i in (0, 5):
+        alone = restore(sampler, prior, masks, truth, [i], torch.float32).mean[0]
+        errors = [(x - truth[i]).square().mean() for x in (alone, together[i])]
+        assert abs(10 * torch.log10(errors[0] / errors[1])) < 1e-3
+
+
+def test_micro_batches_change_nothing(case):
+    sampler, prior, masks, truth, _, _ = case
+    whole = restore(sampler, prior, masks, truth, [0, 1, 2]).samples
+    sampler.micro_batch = 3
+    try:
+        parts = restore(sampler, prior, masks, truth, [0, 1, 2]).samples
+    finally:
+        sampler.micro_batch = None
+    assert torch.allclose(whole, parts, rtol=1e-10, atol=1e-10)
+
+
+def test_calls_are_those_of_the_network(case):
+    sampler, prior, masks, truth, forward, vjp = case
+    estimates = restore(sampler, prior, masks, truth, [0, 1, 2])
+    if forward is None:
+        assert estimates.nfe_forward == prior.calls.forward / 6
+    else:
+        assert (estimates.nfe_forward, estimates.nfe_vjp) == (forward, vjp)
+
+
+def test_noise_is_keyed_by_seed_image_and_sample():
+    def draw(seed, ids, samples):
+        return KeyedNoise(seed, ids, samples, torch.device("cpu")).like(torch.zeros(len(ids), 1, 32, 32))
+
+    both = draw(0, ["a", "b"], 3)
+    assert torch.equal(both[:, 1], draw(0, ["b"], 3)[:, 0])
+    assert torch.equal(both[:2], draw(0, ["a", "b"], 2))
+    different = [both[0, 0], both[1, 0], both[0, 1], draw(1, ["a"], 1)[0, 0]]
+    assert all(not torch.equal(a, b) for i, a in enumerate(different) for b in different[:i])
+
+
+def test_complex_noise_has_unit_variance_in_each_part():
+    noise = KeyedNoise(0, ["a"], 1, torch.device("cpu"))
+    draw = noise.like(torch.zeros(1, 1, 256, 256, dtype=torch.complex128))
+    assert abs(draw.real.std() - 1) < 0.01 and abs(draw.imag.std() - 1) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ALPS(noise="loud"), "noise is 'loud', expected calibrated"),
+        (lambda: ALPS(annealing="simulated"), "annealing is 'simulated', expected static or noised"),
+        (lambda: ALPS(noise="reference", annealing="noised"), "anneals the static posterior"),
+        (lambda: Geometric(0.1, 1.0, 5), "0 < sigma_min < sigma_max, got 1.0 and 0.1"),
+        (lambda: Geometric(1.0, 0.1, 1), "at least 2 scales, got 1"),
+        (lambda: DAPS(ode_steps=0), "ode_steps must be at least 1, got 0"),
+        (lambda: DPS(micro_batch=0), "micro_batch must be at least 1, got 0"),
+    ],
+)
+def test_impossible_requests_are_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
