@@ -6,7 +6,7 @@ from alps_exp.operators import GaussianBlur, Inpainting, MultiCoilMRI
 from alps_exp.priors import GaussianPrior
 from alps_exp.samplers.base import InMicroBatches
 
-SIDE = 4
+SIDE = 3
 PIXELS = SIDE * SIDE
 
 
@@ -48,18 +48,18 @@ def random_prior(dtype, smallest=0.05):
 
 
 def operator_named(name):
-    """Return an operator on 4 x 4 images and the dtype of the images."""
+    """Return an operator on 3 x 3 images and the dtype of the images."""
     torch.manual_seed(1)
     mask = torch.zeros(1, 1, SIDE, SIDE)
-    mask[..., :2, 1:] = 1
-    mask[..., 3, 0] = 1
+    mask[..., 0, 1:] = 1
+    mask[..., 2, 0] = 1
     if name == "inpainting":
         return Inpainting(mask, noise_std=0.05), torch.float64
     if name == "blur":
         return GaussianBlur(0.8, noise_std=0.05), torch.float64
-    maps = torch.randn(1, 3, SIDE, SIDE, dtype=torch.complex128)
+    maps = torch.randn(1, 2, SIDE, SIDE, dtype=torch.complex128)
     maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
-    columns = torch.tensor([1.0, 0.0, 1.0, 0.0]).reshape(1, 1, 1, SIDE)
+    columns = torch.tensor([1.0, 1.0, 0.0]).reshape(1, 1, 1, SIDE)
     return MultiCoilMRI(columns if name == "mri_1d" else mask, maps, noise_std=0.05), torch.complex128
 
 

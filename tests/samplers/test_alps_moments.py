@@ -13,7 +13,7 @@ from gaussian_posterior import (
 
 from alps_exp.samplers import ALPS, Geometric, Polynomial
 
-OPERATORS = ["inpainting", "blur", "mri_1d", "mri_2d"]
+OPERATORS = ["inpainting", "blur", "mri_1d"]
 CALLS = Geometric(5.0, 0.02, 250)
 
 

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alps_exp.commands.configs import config_folder
 from alps_exp.commands.validation import check_arguments, nearest
-from alps_exp.runs import register_resolvers
+from alps_exp.runs import RunFolder, register_resolvers
 
 VERBS = {
     "teacher": ("teacher_training", "train an EDM diffusion teacher"),
@@ -83,6 +84,7 @@ def _job(verb: str, config: DictConfig) -> int:
         function = getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_arguments(function, plain)
+        RunFolder(HydraConfig.get().runtime.output_dir).save_config(config)
         return function(**{key: config[key] for key in plain})
     except REQUEST_ERRORS as error:
         if os.environ.get(SHOW_TRACEBACK):

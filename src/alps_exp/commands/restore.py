@@ -10,6 +10,7 @@ import pandas as pd
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.loggers import WandbLogger
 
 from alps_exp.commands.training import run_folder
 from alps_exp.data import ImageDataModule
@@ -37,6 +38,8 @@ def restore(
     output_root: str,
 ) -> int:
     """Restore the test images and return the exit status: 1 if some failed."""
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     chosen_sampler = instantiate(sampler)
     kind = chosen_sampler.denoiser
     prior_config = {"teacher": teacher, "energy": energy}[kind]
@@ -45,12 +48,13 @@ def restore(
     prior = instantiate(prior_config)
     images: ImageDataModule = instantiate(data)
     images.setup("predict")
-    if images.test.channels != prior.channels:
+    test: Any = images.test
+    if test.channels != prior.channels:
         raise ValueError(
-            f"the {kind} {prior_config.name} works on {prior.channels} channels, "
-            f"the images have {images.test.channels}"
+            f"the {kind} {prior_config.name} works on {prior.channels} channels (complex images have 2), "
+            f"the images of this data choice have {test.channels}"
         )
-    folder = RunFolder(run_folder().path)
+    folder = run_folder()
     module = Restoration(
         prior,
         instantiate(operator),
@@ -61,19 +65,23 @@ def restore(
         seed,
         save == "samples",
     )
-    ids = images.test.image_ids
+    loop = instantiate(
+        trainer, logger=instantiate(logger) if logger else False, default_root_dir=str(folder.path)
+    )
+    if not loop.is_global_zero:
+        loop.predict(module, images, return_predictions=False)
+        return 0
+    provenance = collect_provenance(
+        seeds={"seed": seed},
+        device=str(loop.strategy.root_device),
+        checkpoints={kind: model_path(prior_config.name, kind)},
+        data_hash=hashlib.sha256("\n".join(test.index).encode()).hexdigest(),
+        num_images=len(test),
+    )
     with folder.lock():
-        loop = instantiate(trainer, logger=instantiate(logger) if logger else False, default_root_dir=str(folder.path))
-        provenance = collect_provenance(
-            seeds={"seed": seed},
-            device=str(loop.strategy.root_device),
-            checkpoints={kind: model_path(prior_config.name, kind)},
-            data_hash=hashlib.sha256("\n".join(images.test.index).encode()).hexdigest(),
-            num_images=len(ids),
-        )
         folder.begin(provenance, resume_anyway)
         loop.predict(module, images, return_predictions=False)
-        records = folder.merge_records(ids)
+        records = folder.merge_records(test.image_ids)
         _report(folder, records, loop)
         folder.mark_done()
     return _status(records)
@@ -81,17 +89,18 @@ def restore(
 
 def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> None:
     """Draw the run's figure, and give logger and terminal the means over the restored images."""
-    frame = pd.DataFrame([vars(record) for record in records if record.status == "ok"])
+    frame = pd.DataFrame([vars(record) for record in records])
+    failed = frame.loc[frame.status != "ok", "image_id"].unique()
+    frame = frame[~frame.image_id.isin(failed)]
     if frame.empty:
         return
     figure = run_figure(folder)
-    means: Any = frame.groupby("estimate")[["psnr", "ssim", "nmse"]].mean(numeric_only=True)
-    for name, row in means.iterrows():
-        print(f"{folder.path}: {name} PSNR {row.psnr:.2f} dB, SSIM {row.ssim:.3f}")
+    means = frame.groupby("estimate")[["psnr", "ssim", "nmse"]].mean()
+    print(f"{folder.path}\n{means.round(4).to_string()}")
     if loop.logger is not None:
-        loop.logger.log_metrics({f"{name}/{k}": v for name, row in means.iterrows() for k, v in row.items()})
-        if hasattr(loop.logger, "log_image"):
-            loop.logger.log_image("figure", [str(figure)])
+        loop.logger.log_metrics({f"{i}/{k}": float(v) for (i, k), v in means.stack().items()})
+    if isinstance(loop.logger, WandbLogger):
+        loop.logger.log_image("figure", [str(figure)])
 
 
 def _status(records: list[Record]) -> int:

@@ -61,6 +61,7 @@ class Astronaut(Dataset[dict[str, Any]]):
     """
 
     channels = 3
+    image_ids = index = ["astronaut"]
 
     def __init__(self, size: int = 64) -> None:
         self.size = size

@@ -88,6 +88,18 @@ class BrainSlices(Dataset[dict[str, Any]]):
         self.size = size
         self.num_images = len(TEST_PLANES) if part == "test" else num_images
 
+    @property
+    def image_ids(self) -> list[str]:
+        """Id of each item."""
+        if self.part == "test":
+            return [f"mni152_z{plane:03d}" for plane in TEST_PLANES]
+        return [f"mni152_{self.part}{index:03d}" for index in range(self.num_images)]
+
+    @property
+    def index(self) -> list[str]:
+        """Id of each item; the template itself comes with its package."""
+        return self.image_ids
+
     def __len__(self) -> int:
         return self.num_images
 
@@ -100,7 +112,7 @@ class BrainSlices(Dataset[dict[str, Any]]):
         return self._random_item(index, generator_of(key))
 
     def _test_item(self, index: int) -> dict[str, Any]:
-        image_id = f"mni152_z{TEST_PLANES[index]:03d}"
+        image_id = self.image_ids[index]
         magnitude = average_blocks(mni152_volume(self.size)[TEST_PLANES[index]], SUPERSAMPLING)
         return _complex_item(magnitude, random_phase(keyed_generator(0, image_id), self.size), image_id)
 
@@ -110,7 +122,7 @@ class BrainSlices(Dataset[dict[str, Any]]):
         places = [planes, *(fine * (x + 0.5) - 0.5 for x in (rows, columns))]
         magnitude = map_coordinates(mni152_volume(self.size), places, order=1, mode="nearest")
         magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), TEMPLATE_BEND)
-        return _complex_item(magnitude, random_phase(rng, self.size), f"mni152_{self.part}{index:03d}")
+        return _complex_item(magnitude, random_phase(rng, self.size), self.image_ids[index])
 
     def sample_planes(self, rng: np.random.Generator) -> Array:
         """Draw the height of each supersampled pixel of a random plane, in mm: (2 size, 2 size) float32."""

@@ -96,6 +96,18 @@ class ImageFolder(Dataset[dict[str, Any]]):
             raise ValueError(f"indices [{start}, {stop}) do not fit the {len(names)} images in {self.path}")
         return list(zip(names, _image_ids(names), strict=True))[start:stop]
 
+    @property
+    def image_ids(self) -> list[str]:
+        """Id of each item."""
+        return [image_id for _, image_id in self.files]
+
+    @property
+    def index(self) -> list[str]:
+        """A line for each item that changes with its file: id, and checksum (zip) or size in bytes (folder)."""
+        if self.path.is_dir():
+            return [f"{i} {(self.path / name).stat().st_size}" for name, i in self.files]
+        return [f"{i} {self._open_archive().getinfo(name).CRC:08x}" for name, i in self.files]
+
     def __len__(self) -> int:
         return len(self.files)
 

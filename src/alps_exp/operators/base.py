@@ -15,6 +15,8 @@ from numbers import Real
 import torch
 from torch import Tensor
 
+from alps_exp.operators.cg import conjugate_gradients
+
 # Float32 rounding in the null space of A grows like eps * t^2 / eta^2 of the posterior's width; above
 # this t / eta the solve runs in float64. (At 300 it is 0.4 % with 8 coils and 4x undersampling.)
 FLOAT32_MAX_RATIO = 100.0
@@ -66,6 +68,9 @@ class LinearOperator(ABC):
     ValueError
         If `noise_std` is not a positive finite number.
     """
+
+    tolerance = 3e-3
+    max_iterations = 20_000
 
     def __init__(self, noise_std: float) -> None:
         self.noise_std = positive("noise_std", noise_std)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators.base import LinearOperator, check_fits, positive
-from alps_exp.operators.cg import conjugate_gradients
 from alps_exp.operators.inpainting import binary_mask
 
 
@@ -173,11 +172,8 @@ class MultiCoilMRI(LinearOperator):
 
 def _matvec(matrices: Tensor, vectors: Tensor) -> Tensor:
     """Return the products of (B or 1, N, L, L) and (..., B, N, L)."""
-    # Sample by sample: in one product with many columns, an image's rounding would depend on the number of
-    # samples.
-    samples = vectors.reshape(-1, matrices.shape[0], *vectors.shape[-2:])
-    products = [(matrices @ sample.unsqueeze(-1)).squeeze(-1) for sample in samples]
-    return torch.stack(products).reshape(vectors.shape)
+    samples = vectors.reshape(-1, *vectors.shape[-3:]).movedim(0, -1)
+    return (matrices @ samples).movedim(-1, 0).reshape(vectors.shape)
 
 
 def _full_size(mask: Tensor, sensitivity_maps: Tensor) -> Tensor:

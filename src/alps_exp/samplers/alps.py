@@ -84,13 +84,17 @@ class ALPS(Sampler):
         return x
 
     def _noised(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
-        added = self._steps_of(noise, operator.adjoint(y))
+        image = operator.adjoint(y)
+        added = self._steps_of(noise, image)
         steps = with_next(self.schedule())
         x = steps[0][0] * added.next()
-        for t, s in self.progress(steps):
-            mean = operator.posterior_mean(prior.denoise(x, t), y, t)
-            x = mean + s * added.next()
-        return mean
+        for t, s in self.progress(steps[:-1]):
+            x = operator.posterior_mean(prior.denoise(x, t), y, t) + s * added.next()
+        last = steps[-1][0]
+        d = prior.denoise(x, last)
+        if self.noise == "none":
+            return operator.posterior_mean(d, y, last)
+        return operator.posterior_sample(d, y, last, (noise.like(y), noise.like(image)))
 
     def _published(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource

@@ -1,0 +1,28 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint clean
+
+# The first command makes .venv; touch of a mark says which extras it has.
+.venv/demo.installed .venv/test.installed: .venv/%.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	touch $@
+
+demo: .venv/demo.installed
+	$(BIN)/alps restore -m experiment=demo_face operator=inpaint_random,inpaint_box,gaussian_blur,motion_blur sampler=alps,map,daps,dps
+	$(BIN)/alps restore -m experiment=demo_brain operator=mri_4x,mri_8x sampler=alps,map,daps,dps
+	$(BIN)/alps table runs=outputs/demo/restore output=outputs/demo
+
+test: .venv/test.installed
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: .venv/test.installed
+	$(BIN)/python -m pytest
+
+lint: .venv/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv outputs

@@ -1,0 +1,75 @@
+"""The command line: what it answers to right and to wrong requests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alps_exp.commands import main as command
+
+
+def alps(monkeypatch, capsys, *arguments):
+    """Run the command in this process and return exit status, standard output and standard error."""
+    monkeypatch.setattr(sys, "argv", ["alps", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        command.main()
+    streams = capsys.readouterr()
+    return stop.value.code, streams.out, streams.err
+
+
+def test_help_lists_the_verbs(monkeypatch, capsys):
+    for arguments in ((), ("--help",)):
+        status, out, _ = alps(monkeypatch, capsys, *arguments)
+        assert status == 0
+        assert all(verb in out for verb in ("teacher", "distill", "restore", "table"))
+
+
+def test_module_and_verb_help_work_from_a_shell(tmp_path):
+    shown = subprocess.run(
+        [sys.executable, "-m", "alps_exp", "restore", "--help"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "operator: " in shown.stdout and "inpaint_random" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["restor"], "unknown verb 'restor': did you mean restore?"),
+        (["restore", "operator=inpaint_rand"], "unknown choice operator=inpaint_rand: did you mean inpaint_random?"),
+        (["restore", "operator.noise_stdd=0.1"], "unknown key 'operator.noise_stdd': did you mean operator.noise_std?"),
+        (["restore", "+operator.noise_stdd=0.1"], "unknown key 'operator.noise_stdd': did you mean operator.noise_std?"),
+        (["restore", "+sede=1"], "unknown key 'sede': did you mean seed?"),
+        (["restore", "operator.noise_std=abc"], "operator.noise_std is 'abc', expected a number"),
+        (["restore", "operator.noise_std=0"], "noise_std must be a positive finite number, got 0"),
+        (["restore", "save=everything"], "save is 'everything', expected one of summary, samples"),
+        (["restore", "sampler.noise=loud"], "expected one of calibrated, independent, reference, none"),
+        (["restore", "data=brain"], "works on 3 channels (complex images have 2), the images of this data choice have 2"),
+        (["restore", "data=ffhq", "data.test.path=/nowhere"], "no such folder or zip archive of images: /nowhere"),
+        (["restore", "operator=inpaint_box", "operator.mask.size=65"], "65"),
+        (["restore", "teacher=file", "sampler=dps", "teacher.name=/nowhere"], "no teacher '/nowhere'"),
+        (["restore", "num_samples=0"], "num_samples must be at least 1, got 0"),
+        (["restore", "seed="], "seed"),
+        (["table", "runs=/nowhere"], "no folder /nowhere"),
+    ],
+)
+def test_wrong_requests_get_one_line_and_status_two(monkeypatch, capsys, tmp_path, arguments, message):
+    folder = [f"output_root={tmp_path}", "logger=none"] if arguments[0] == "restore" else []
+    status, _, err = alps(monkeypatch, capsys, *arguments, *folder)
+    lines = [line for line in err.splitlines() if line.startswith("alps: ")]
+    assert status == 2
+    assert len(lines) == 1 and message in lines[0]
+    assert "Traceback" not in err
+    assert not list(Path(tmp_path).rglob("DONE"))
+
+
+def test_empty_and_unreadable_data_are_refused(monkeypatch, capsys, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    request = ["restore", "data=folder", f"data.test.path={images}", f"output_root={tmp_path}", "logger=none"]
+    status, _, err = alps(monkeypatch, capsys, *request)
+    assert status == 2 and f"no PNG or JPEG image in {images}" in err
+    (images / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+    status, _, err = alps(monkeypatch, capsys, *request)
+    assert status == 2 and "unreadable image torn.png" in err

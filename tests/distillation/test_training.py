@@ -1,0 +1,123 @@
+"""Training of teacher and energy: keyed noise, bands, what is learnt, and runs that go on after a kill."""
+
+import copy
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import Dataset
+
+from alps_exp.data import ImageDataModule
+from alps_exp.distillation import CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
+from alps_exp.distillation.bands import band_losses, gradient_norm
+from alps_exp.distillation.noise import step_generator
+from alps_exp.priors import Denoiser
+from alps_exp.priors.energy import energy_and_gradient
+
+
+class Waves(Dataset):
+    """Smooth random images, each a function of its index alone."""
+
+    channels = 1
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, item):
+        index = item[0] if isinstance(item, tuple) else item
+        phase, slope = torch.rand(2, generator=torch.Generator().manual_seed(index)) * 6
+        grid = torch.linspace(0, 3, 16)
+        image = torch.sin(slope * grid[:, None] + grid + phase)[None]
+        return {"image": image, "image_id": str(index)}
+
+
+def fit(module, steps, folder, resume=None):
+    trainer = pl.Trainer(
+        max_steps=steps,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        accelerator="cpu",
+        callbacks=[
+            pl.callbacks.EMAWeightAveraging(decay=0.9),
+            pl.callbacks.ModelCheckpoint(folder, every_n_train_steps=5, save_last=True, save_top_k=0),
+        ],
+    )
+    trainer.fit(module, ImageDataModule(train=Waves(), batch_size=8), ckpt_path=resume)
+    return module
+
+
+def teacher_training(network):
+    return TeacherTraining(
+        network(1, seed=5), CosineAdam(3e-3, warmup_steps=5), LogNormalSigma(), band_interval=5
+    )
+
+
+def gap(network, teacher, x, sigma):
+    """Return the relative distance between the energy's and the teacher's denoised images."""
+    scales = torch.full((len(x),), sigma)
+    with torch.no_grad():
+        target = x - teacher(x, scales)
+    gradient = energy_and_gradient(network, x, scales)[1]
+    return float((gradient - target).norm() / target.norm())
+
+
+def test_teacher_learns_and_distillation_closes_the_gap(network, tmp_path):
+    training = teacher_training(network)
+    images = torch.stack([Waves()[i]["image"] for i in range(32)])
+    torch.manual_seed(0)
+    noisy = images + 0.5 * torch.randn_like(images)
+    sigma = torch.full((32,), 0.5)
+
+    def error(denoiser):
+        with torch.no_grad():
+            return float((denoiser(noisy, sigma) - images).square().mean())
+
+    before = error(training.network)
+    fit(training, 120, tmp_path / "teacher")
+    assert error(training.network) < 0.5 * before
+
+    teacher = Denoiser(training.network)
+    untrained = gap(copy.deepcopy(training.network), teacher.network, noisy, 0.5)
+    distillation = EnergyDistillation(teacher, CosineAdam(2e-3, warmup_steps=5), LogNormalSigma())
+    fit(distillation, 120, tmp_path / "energy")
+    assert gap(distillation.network, teacher.network, noisy, 0.5) < 0.5 * untrained
+    assert not any("teacher" in name for name in distillation.state_dict())
+
+
+def test_a_resumed_training_equals_an_undisturbed_one(network, tmp_path):
+    undisturbed = fit(teacher_training(network), 10, tmp_path / "a")
+    fit(teacher_training(network), 5, tmp_path / "b").trainer
+    state = torch.load(tmp_path / "b" / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 5
+    module = teacher_training(network)
+    module.optimizer = copy.copy(module.optimizer)
+    resumed = fit(module, 10, tmp_path / "b", resume=str(tmp_path / "b" / "last.ckpt"))
+    for name, value in undisturbed.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+
+
+def test_noise_is_a_function_of_seed_step_and_rank():
+    cpu = torch.device("cpu")
+    draws = [
+        torch.randn(4, generator=step_generator(*key, cpu)) for key in [(0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 0)]
+    ]
+    assert torch.equal(draws[0], torch.randn(4, generator=step_generator(0, 0, 0, cpu)))
+    assert all(not torch.equal(a, b) for i, a in enumerate(draws) for b in draws[:i])
+
+
+def test_log_normal_sigma_has_its_moments():
+    sigma = LogNormalSigma(-1.2, 1.4)(100_000, torch.Generator().manual_seed(0)).log()
+    assert sigma.mean() == pytest.approx(-1.2, abs=0.02) and sigma.std() == pytest.approx(1.4, abs=0.02)
+
+
+def test_bands_split_the_loss_by_noise_scale():
+    losses = band_losses(torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([0.01, 0.3, 0.4, 5.0]))
+    assert {name: float(value) for name, value in losses.items()} == {
+        "sigma<0.05": 1.0,
+        "sigma<0.5": 3.0,
+        "sigma>=2": 8.0,
+    }
+    weights = [torch.nn.Parameter(torch.tensor([3.0])), torch.nn.Parameter(torch.tensor([2.0]))]
+    assert float(gradient_norm(weights[0].sum() * 3 + weights[1].sum() * 4, weights)) == 5.0
