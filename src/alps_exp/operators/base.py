@@ -72,6 +72,9 @@ class LinearOperator(ABC):
     tolerance = 3e-3
     max_iterations = 20_000
 
+    tolerance = 3e-3
+    max_iterations = 20_000
+
     def __init__(self, noise_std: float) -> None:
         self.noise_std = positive("noise_std", noise_std)
 
@@ -83,13 +86,18 @@ class LinearOperator(ABC):
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``A^H y``."""
 
-    @abstractmethod
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
-        """Return ``(A^H A + shift I)^(-1) b`` in the dtype of `b`; a tensor `shift` is (..., 1, 1, 1)."""
+        """Return ``(A^H A + shift I)^(-1) b`` in the precision of `b`; a tensor `shift` has shape (..., 1, 1, 1).
 
-    @abstractmethod
+        Without a closed form this runs conjugate gradients to `tolerance`, in units of the posterior's width.
+        """
+        return conjugate_gradients(
+            self.normal, b, shift, self.tolerance * self.noise_std, self.max_iterations
+        )
+
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
-        """Return ``eta (A^H A + shift I)^(-1/2) z`` in the dtype of `z`."""
+        """Return ``eta (A^H A + shift I)^(-1/2) z`` in the precision of `z`."""
+        raise ValueError(f"{type(self).__name__} has no P^(1/2) for the published noise: take another noise")
 
     def normal(self, x: Tensor) -> Tensor:
         """Return ``A^H A x``."""

@@ -109,9 +109,7 @@ class MultiCoilMRI(LinearOperator):
         self._check_image(b)
         if self.solver == "auto" and len(self._mask_axes) == 1:
             return self._solve_blocks(b, shift)
-        return conjugate_gradients(
-            self.normal, b, shift, self.tolerance * self.noise_std, self.max_iterations
-        )
+        return super()._solve(b, shift)
 
     def _solve_blocks(self, b: Tensor, shift: float | Tensor) -> Tensor:
         values, vectors = self._blocks(b.dtype)
