@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alps_exp.priors import save_model
+
 QUICK = ["sampler.schedule.steps=3", "num_samples=2", "logger=none"]
 
 
@@ -25,6 +27,15 @@ def faces(tmp_path):
         small = rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(small).resize((64, 64)).save(folder / f"face{i}.png")
     return ["data=folder", f"data.test.path={folder}", "data.batch_size=2", f"output_root={tmp_path / 'out'}"]
+
+
+@pytest.fixture
+def models(tmp_path, network):
+    """Return the request for small random models."""
+    for kind in ("teacher", "energy"):
+        save_model(tmp_path / f"small-{kind}.safetensors", network(3), kind)
+    names = [f"{kind}.name={tmp_path / f'small-{kind}.safetensors'}" for kind in ("teacher", "energy")]
+    return ["teacher=file", "energy=file", *names]
 
 
 def command(*arguments):
@@ -47,8 +58,8 @@ def timeless(run_folder):
     return [{**line, "seconds": None} for line in lines]
 
 
-def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, tmp_path):
-    run("restore", *faces, *QUICK)
+def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, models, tmp_path):
+    run("restore", *faces, *models, *QUICK)
     folder = the_run(tmp_path / "out")
     expected = {"config.yaml", "provenance.json", "records.jsonl", "figure.png", "DONE"}
     assert expected <= {path.name for path in folder.iterdir()}
@@ -62,12 +73,12 @@ def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, tm
     assert abs(first["data_misfit"]) < 1e6 and first["energy"] > 0
 
     before = (folder / "records.jsonl").read_bytes()
-    run("restore", *faces, *QUICK)
+    run("restore", *faces, *models, *QUICK)
     assert (folder / "records.jsonl").read_bytes() == before
 
 
-def test_a_killed_restore_goes_on_to_the_same_records(faces, tmp_path):
-    slow = [*faces, "sampler.schedule.steps=25", "num_samples=2", "logger=none"]
+def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path):
+    slow = [*faces, *models, "sampler.schedule.steps=150", "num_samples=4", "logger=none"]
     process = subprocess.Popen(command("restore", *slow), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     images = tmp_path / "out"
     deadline = time.monotonic() + 120
@@ -87,17 +98,18 @@ def test_a_killed_restore_goes_on_to_the_same_records(faces, tmp_path):
     assert timeless(folder) == timeless(the_run(tmp_path / "undisturbed"))
 
 
-def test_an_image_that_fails_is_recorded_and_named(faces, tmp_path):
+def test_an_image_that_fails_is_recorded_and_named(faces, models, tmp_path):
     wild = ["sampler=dps", "sampler.step_size=1e30", "sampler.schedule.scales=4", "num_samples=2", "logger=none"]
-    done = run("restore", *faces, *wild, status=1)
+    done = run("restore", *faces, *models, *wild, status=1)
     assert "failed: face0: " in done.stderr
     records = timeless(the_run(tmp_path / "out"))
     assert {r["image_id"] for r in records} == {f"face{i}" for i in range(5)}
     assert all(r["status"] != "ok" and r["psnr"] is None for r in records)
 
 
-def test_a_sweep_ends_in_one_table(faces, tmp_path):
-    run("restore", "-m", *faces, "logger=none", "num_samples=2", "sampler=dps,daps", "sampler.schedule.scales=3")
+def test_a_sweep_ends_in_one_table(faces, models, tmp_path):
+    short = ["logger=none", "num_samples=2", "sampler.schedule.scales=3"]
+    run("restore", "-m", *faces, *models, *short, "sampler=dps,daps")
     done = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}")
     assert "daps" in done.stdout and "dps" in done.stdout
     names = {path.name for path in (tmp_path / "table").iterdir()}
@@ -105,9 +117,9 @@ def test_a_sweep_ends_in_one_table(faces, tmp_path):
 
 
 @pytest.mark.parametrize("logger", ["wandb", "csv"])
-def test_loggers_work_without_a_network(faces, tmp_path, logger, monkeypatch):
+def test_loggers_work_without_a_network(faces, models, tmp_path, logger, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    run("restore", *faces, "sampler.schedule.steps=3", "num_samples=2", f"logger={logger}")
+    run("restore", *faces, *models, "sampler.schedule.steps=3", "num_samples=2", f"logger={logger}")
     folder = the_run(tmp_path / "out")
     left = {"wandb": "wandb/offline-run-*", "csv": "metrics/metrics.csv"}[logger]
     assert list(folder.glob(left))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import sys
+from collections.abc import Sized
 from pathlib import Path
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -76,20 +77,25 @@ def _write_training_card(
     data: ImageDataModule,
     licence: str,
 ) -> None:
+    choices = HydraConfig.get().runtime.choices
     commit = code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else "")
     arguments = ", ".join(f"{name} {value}" for name, value in module.network.model.arguments.items())
     write_card(
         path.with_suffix(".md"),
-        f"{HydraConfig.get().runtime.choices.get('experiment') or kind}: {kind}",
+        f"{choices.get('experiment') or choices['data']}: {kind}",
         {
             "architecture": f"EDM preconditioning, sigma_data {module.network.sigma_data}; SongUNet, {arguments}",
             "parameters": f"{sum(p.numel() for p in module.network.parameters()):,}",
-            "training data": str(data.train),
+            "training data": f"`data={choices['data']}`, {len(cast(Sized, data.train)):,} images",
             "steps": f"{loop.global_step:,}",
-            "command": f"`alps {shlex.join(sys.argv[1:])}`",
+            "command": f"`alps {HydraConfig.get().job.name} {shlex.join(HydraConfig.get().overrides.task)}`",
             "commit": commit,
             "sha256": file_hash(path),
-            "validation": ", ".join(f"{k} {float(v):.3g}" for k, v in sorted(loop.callback_metrics.items())),
+            "validation": ", ".join(
+                f"{name.removeprefix('validation/')} {float(value):.3g}"
+                for name, value in loop.callback_metrics.items()
+                if name.startswith("validation/")
+            ),
             "licence": licence,
         },
     )

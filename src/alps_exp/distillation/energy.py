@@ -34,7 +34,8 @@ class EnergyDistillation(DenoisingTraining):
         seed: int = 0,
         band_interval: int = 100,
     ) -> None:
-        super().__init__(copy.deepcopy(teacher.network), optimizer, sigma, seed, band_interval)
+        student = copy.deepcopy(teacher.network).requires_grad_(True).train()
+        super().__init__(student, optimizer, sigma, seed, band_interval)
         # In a tuple the teacher is no sub-module: neither averaged, saved nor counted among the parameters.
         self._teacher = (teacher.network.requires_grad_(False),)
 
