@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alps_exp.commands import main as command
+from alps_exp.commands import table as table_command
 
 
 def alps(monkeypatch, capsys, *arguments):
@@ -49,19 +50,22 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         (["restore", "data=ffhq", "data.test.path=/nowhere"], "no such folder or zip archive of images: /nowhere"),
         (["restore", "operator=inpaint_box", "operator.mask.size=65"], "65"),
         (["restore", "teacher=file", "sampler=dps", "teacher.name=/nowhere"], "no teacher '/nowhere'"),
+        (["restore", "operator._target_=alps_exp.operators.Inpaint"], "operator._target_ is 'alps_exp.operators.Inpaint'"),
+        (["restore", "~operator.mask"], "no operator.mask is given"),
+        (["teacher", "weights=bfloat16"], "weights is 'bfloat16', expected one of float32, float16"),
         (["restore", "num_samples=0"], "num_samples must be at least 1, got 0"),
         (["restore", "seed="], "seed"),
         (["table", "runs=/nowhere"], "no folder /nowhere"),
     ],
 )
 def test_wrong_requests_get_one_line_and_status_two(monkeypatch, capsys, tmp_path, arguments, message):
-    folder = [f"output_root={tmp_path}", "logger=none"] if arguments[0] == "restore" else []
+    folder = [f"output_root={tmp_path}", "logger=none"] if arguments[0] != "table" else []
     status, _, err = alps(monkeypatch, capsys, *arguments, *folder)
     lines = [line for line in err.splitlines() if line.startswith("alps: ")]
     assert status == 2
     assert len(lines) == 1 and message in lines[0]
     assert "Traceback" not in err
-    assert not list(Path(tmp_path).rglob("DONE"))
+    assert not any(list(Path(tmp_path).rglob(name)) for name in ("DONE", "config.yaml", "images"))
 
 
 def test_empty_and_unreadable_data_are_refused(monkeypatch, capsys, tmp_path):
@@ -73,3 +77,25 @@ def test_empty_and_unreadable_data_are_refused(monkeypatch, capsys, tmp_path):
     (images / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     status, _, err = alps(monkeypatch, capsys, *request)
     assert status == 2 and "unreadable image torn.png" in err
+    status, _, err = alps(monkeypatch, capsys, *request, "data.num_workers=1")
+    assert status == 2 and f"alps: unreadable image torn.png in {images}\n" in err
+
+
+def test_an_error_of_ours_once_the_job_is_under_way_is_no_wrong_request(monkeypatch, capsys, tmp_path):
+    def table(job, /, *, runs, output, figures):
+        job.under_way = True
+        raise ValueError("broken figure")
+
+    monkeypatch.setattr(table_command, "table", table)
+    status, _, err = alps(monkeypatch, capsys, "table", f"output={tmp_path}")
+    assert status == 1
+    assert "Traceback" in err and "ValueError: broken figure" in err
+
+
+def test_completion_reaches_hydra_with_the_verb_of_the_line(monkeypatch, capsys):
+    status, out, _ = alps(monkeypatch, capsys, "-sc", "install=bash")
+    assert status in (0, None) and "COMP_LINE" in out
+    for line, choices in [("alps re", "restore"), ("alps restore operator=inp", "operator=inpaint_box")]:
+        monkeypatch.setenv("COMP_LINE", line)
+        status, out, _ = alps(monkeypatch, capsys, "-sc", "query=bash")
+        assert status in (0, None) and choices in out.split()

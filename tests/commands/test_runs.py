@@ -13,8 +13,12 @@ import pytest
 from PIL import Image
 
 from alps_exp.priors import save_model
+from alps_exp.runs import RunFolder
 
-QUICK = ["sampler.schedule.steps=3", "num_samples=2", "logger=none"]
+SHORT = ["sampler.schedule.steps=3", "num_samples=2"]
+NETWORK = "training.network.model"
+SMALL = [f"{NETWORK}.{size}" for size in ("model_channels=16", "channel_mult=[1,2]", "num_blocks=1", "patch_size=4")]
+SMALL.append(f"{NETWORK}.attn_resolutions=[]")
 
 
 @pytest.fixture
@@ -58,11 +62,18 @@ def timeless(run_folder):
     return [{**line, "seconds": None} for line in lines]
 
 
-def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, models, tmp_path):
-    run("restore", *faces, *models, *QUICK)
+def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, models, tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    request = [*faces, *models, *SHORT]  # with the default logger, without a key
+    run("restore", *request)
     folder = the_run(tmp_path / "out")
-    expected = {"config.yaml", "provenance.json", "records.jsonl", "figure.png", "DONE"}
+    expected = {"config.yaml", "provenance.json", "records.jsonl", "figure.png", "DONE", "wandb_id"}
     assert expected <= {path.name for path in folder.iterdir()}
+    (offline,) = folder.glob("wandb/offline-run-*")
+    run_id = (folder / "wandb_id").read_text()
+    assert offline.name.endswith(run_id)
     assert len(list((folder / "images").glob("*.h5"))) == 5
     records = timeless(folder)
     assert [r["estimate"] for r in records[:3]] == ["mmse", "sample", "sample"]
@@ -73,8 +84,9 @@ def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, mo
     assert abs(first["data_misfit"]) < 1e6 and first["energy"] > 0
 
     before = (folder / "records.jsonl").read_bytes()
-    run("restore", *faces, *models, *QUICK)
+    run("restore", *request, "logger=csv")
     assert (folder / "records.jsonl").read_bytes() == before
+    assert "mmse/psnr" in (folder / "metrics" / "metrics.csv").read_text()
 
 
 def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path):
@@ -98,45 +110,54 @@ def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path):
     assert timeless(folder) == timeless(the_run(tmp_path / "undisturbed"))
 
 
-def test_an_image_that_fails_is_recorded_and_named(faces, models, tmp_path):
-    wild = ["sampler=dps", "sampler.step_size=1e30", "sampler.schedule.scales=4", "num_samples=2", "logger=none"]
-    done = run("restore", *faces, *models, *wild, status=1)
+def test_a_sweep_names_images_that_fail_and_ends_in_one_table(faces, models, tmp_path):
+    wild = ["sampler=dps", "sampler.step_size=1,1e30", "sampler.schedule.scales=3", "num_samples=2", "logger=none"]
+    done = run("restore", "-m", *faces, *models, *wild, status=1)
     assert "failed: face0: " in done.stderr
-    records = timeless(the_run(tmp_path / "out"))
-    assert {r["image_id"] for r in records} == {f"face{i}" for i in range(5)}
-    assert all(r["status"] != "ok" and r["psnr"] is None for r in records)
+    runs = [path.parent for path in (tmp_path / "out").rglob("records.jsonl")]
+    of = {all(r["status"] == "ok" for r in timeless(folder)): timeless(folder) for folder in runs}
+    assert len(runs) == 2 and set(of) == {True, False}
+    assert {r["image_id"] for r in of[False]} == {f"face{i}" for i in range(5)}
+    assert all(r["status"] != "ok" and r["psnr"] is None for r in of[False])
 
-
-def test_a_sweep_ends_in_one_table(faces, models, tmp_path):
-    short = ["logger=none", "num_samples=2", "sampler.schedule.scales=3"]
-    run("restore", "-m", *faces, *models, *short, "sampler=dps,daps")
     done = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}")
-    assert "daps" in done.stdout and "dps" in done.stdout
+    assert "dps" in done.stdout
     names = {path.name for path in (tmp_path / "table").iterdir()}
-    assert {"table.md", "table.csv", "table.tex", "folder_inpaint_random.png"} <= names
-
-
-@pytest.mark.parametrize("logger", ["wandb", "csv"])
-def test_loggers_work_without_a_network(faces, models, tmp_path, logger, monkeypatch):
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    run("restore", *faces, *models, "sampler.schedule.steps=3", "num_samples=2", f"logger={logger}")
-    folder = the_run(tmp_path / "out")
-    left = {"wandb": "wandb/offline-run-*", "csv": "metrics/metrics.csv"}[logger]
-    assert list(folder.glob(left))
+    assert {"config.yaml", "table.md", "table.csv", "table.tex", "folder_inpaint_random.png"} <= names
 
 
 def test_teacher_then_distill_then_restore(faces, tmp_path):
-    network = "training.network.model."
-    small = [f"{network}model_channels=16", f"{network}channel_mult=[1,2]", f"{network}num_blocks=1"]
-    images = [f"data.train.path={tmp_path / 'images'}", "data.validation=null", "logger=csv"]
-    short = ["trainer.max_steps=3", "trainer.accelerator=cpu"]
-    run("teacher", *faces, *images, *small, f"{network}attn_resolutions=[]", f"{network}patch_size=4", *short)
+    images = [*faces, f"data.train.path={tmp_path / 'images'}", "logger=csv", "trainer.accelerator=cpu"]
+    teach = ["teacher", *images, *SMALL, "data.validation=null", "trainer.max_steps=4"]
+    stopped = run(*teach, "trainer.max_time=00:00:00:00", status=1)
+    assert "stopped at step 1 of 4; the same command goes on from step 1" in stopped.stdout
+    stopped = run(*teach, "trainer.max_time=00:00:00:00", status=1)
+    assert "stopped at step 2 of 4; the same command goes on from step 2" in stopped.stdout
+    run(*teach)
     (teacher,) = (tmp_path / "out").rglob("teacher.safetensors")
     card = teacher.with_suffix(".md").read_text()
     assert all(entry in card for entry in ("architecture", "command", "commit", "sha256", "licence"))
+    assert len(RunFolder(teacher.parent).starts()) == 3 and RunFolder(teacher.parent).starts()[0].data
 
-    run("distill", *faces, *images, *short, "teacher=file", f"teacher.name={teacher}")
+    short = ["trainer.max_steps=2", "trainer.val_check_interval=2", "trainer.log_every_n_steps=2"]
+    validation = f"data.validation.path={tmp_path / 'images'}"
+    run("distill", *images, validation, *short, "teacher=file", f"teacher.name={teacher}")
     (energy,) = (tmp_path / "out").rglob("energy.safetensors")
-    run("restore", *faces, *QUICK, "energy=file", f"energy.name={energy}")
-    records = timeless(the_run(tmp_path / "out"))
-    assert all(r["status"] == "ok" for r in records)
+    metrics = (energy.parent / "metrics" / "metrics.csv").read_text()
+    assert "loss/sigma" in metrics and "validation/gap_sigma_1" in metrics
+    run("restore", *faces, *SHORT, "logger=none", "energy=file", f"energy.name={energy}")
+    assert all(r["status"] == "ok" for r in timeless(the_run(tmp_path / "out")))
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_images_of_one_run(faces, models, tmp_path):
+    gloo = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "logger=none"]
+    request = [*faces, *models, *SHORT, *gloo]
+    run("restore", *request, "trainer.devices=2")
+    folder = the_run(tmp_path / "out")
+    shared = timeless(folder)
+    assert (folder / "DONE").exists()
+    assert [r["image_id"] for r in shared if r["estimate"] == "mmse"] == [f"face{i}" for i in range(5)]
+    assert all(r["status"] == "ok" for r in shared)
+    refused = run("restore", "-m", *request, "trainer.devices=2", "seed=1,2", status=2)
+    assert refused.stderr.count("alps: a local sweep (-m) runs on one device, got 2") == 2

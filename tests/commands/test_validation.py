@@ -38,6 +38,20 @@ def test_a_wrong_one_is_named(change, message):
     assert message in str(refused.value)
 
 
+def test_what_must_be_there_is_missed():
+    without = {name: value for name, value in RIGHT.items() if name != "count"}
+    with pytest.raises(ValueError, match="no count is given, expected a whole number"):
+        check_arguments(configured, without)
+    mask = {"_target_": "alps_exp.data.BoxMask", "_partial_": True}
+    with pytest.raises(ValueError, match="no anything.size is given, expected a whole number"):
+        check_arguments(configured, {**RIGHT, "anything": mask})
+
+
+def test_a_target_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="anything._target_ is 'alps_exp.samplers.Nothing', expected what can be"):
+        check_arguments(configured, {**RIGHT, "anything": {"_target_": "alps_exp.samplers.Nothing"}})
+
+
 def test_configs_inside_configs_are_checked():
     schedule = {"_target_": "alps_exp.samplers.Geometric", "sigma_mox": 1.0}
     with pytest.raises(ValueError, match="unknown key 'anything.0.sigma_mox': did you mean anything.0.sigma_max"):

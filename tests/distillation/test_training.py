@@ -11,7 +11,7 @@ from alps_exp.data import ImageDataModule
 from alps_exp.distillation import CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.noise import step_generator
-from alps_exp.priors import Denoiser
+from alps_exp.priors import load_teacher, save_model
 from alps_exp.priors.energy import energy_and_gradient
 
 
@@ -89,11 +89,18 @@ def test_teacher_learns_and_distillation_closes_the_gap(network, tmp_path):
     fit(training, 120, tmp_path / "teacher")
     assert error(training.network) < 0.5 * before
 
-    teacher = Denoiser(training.network)
-    untrained = gap(copy.deepcopy(training.network), teacher.network, noisy, 0.5)
+    save_model(tmp_path / "teacher.safetensors", training.network, "teacher")
+    teacher = load_teacher(tmp_path / "teacher.safetensors")
+    before = copy.deepcopy(teacher.network)
+    untrained = gap(before, teacher.network, noisy, 0.5)
     distillation = EnergyDistillation(teacher, CosineAdam(2e-3, warmup_steps=5), LogNormalSigma())
     fit(distillation, 120, tmp_path / "energy")
     assert gap(distillation.network, teacher.network, noisy, 0.5) < 0.5 * untrained
+    moved = zip(before.parameters(), distillation.network.parameters(), strict=True)
+    assert all(not torch.equal(old, new) for old, new in moved)
+    kept = zip(before.parameters(), teacher.network.parameters(), strict=True)
+    assert all(torch.equal(old, new) for old, new in kept)
+    assert not any(module.training for module in distillation.network.modules())
     assert not any("teacher" in name for name in distillation.state_dict())
 
 
@@ -105,6 +112,20 @@ def test_a_resumed_training_equals_an_undisturbed_one(network, tmp_path):
     resumed = fit(teacher_training(network), 10, tmp_path / "b", resume=str(tmp_path / "b" / "last.ckpt"))
     for name, value in undisturbed.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
+
+
+def test_validation_noise_belongs_to_the_image_not_to_its_batch(network):
+    training = teacher_training(network)
+    x = torch.zeros(3, 1, 4, 4)
+    together, _ = training.validation_noise(x, 0.5, ["a", "b", "c"])
+    alone, scales = training.validation_noise(x[:1], 0.5, ["b"])
+    assert torch.equal(together[1:2], alone) and not torch.equal(together[0], together[1])
+    assert scales.tolist() == [0.5]
+
+
+def test_a_warm_up_of_no_steps_starts_at_the_full_rate():
+    made = CosineAdam(1e-3, warmup_steps=0)([torch.nn.Parameter(torch.zeros(1))], 10)
+    assert made["lr_scheduler"]["scheduler"].get_last_lr() == [1e-3]
 
 
 def test_noise_is_a_function_of_seed_step_and_rank():

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from alps_exp.commands.job import Job
 from alps_exp.commands.training import train
 from alps_exp.priors import model_path
 
 
 def distill(
+    job: Job,
+    /,
     *,
     data: DictConfig,
     teacher: DictConfig,
@@ -18,12 +23,15 @@ def distill(
     logger: DictConfig | None,
     name: str,
     seed: int,
-    weights: str,
+    weights: Literal["float32", "float16"],
     licence: str,
     ema_decay: float,
+    resume_anyway: bool,
     output_root: str,
 ) -> int:
     """Distil an energy and return the exit status."""
     module = instantiate(distillation)
     checkpoints = {"teacher": model_path(teacher.name, "teacher")}
-    return train(module, "energy", instantiate(data), trainer, logger, weights, licence, checkpoints)
+    return train(
+        job, module, "energy", instantiate(data), trainer, logger, weights, licence, resume_anyway, checkpoints
+    )

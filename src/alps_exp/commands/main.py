@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,9 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alps_exp.commands.completion import COMPLETION, verb_to_complete
 from alps_exp.commands.configs import config_folder
+from alps_exp.commands.job import Job
 from alps_exp.commands.validation import check_arguments, nearest
 from alps_exp.runs import RunFolder, register_resolvers
 
@@ -25,6 +28,7 @@ VERBS = {
     "restore": ("restore", "measure test images through an operator and restore them with a sampler"),
     "table": ("table", "collect the records of runs into tables and figures"),
 }
+VERBLESS = (*COMPLETION, "--hydra-help", "--version")
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
 REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
 SHOW_TRACEBACK = "HYDRA_FULL_ERROR"
@@ -35,6 +39,11 @@ def main() -> None:
     if len(sys.argv) == 1 or sys.argv[1] in ("-h", "--help"):
         print(_help())
         sys.exit(OK)
+    if sys.argv[1] in COMPLETION and "query=" in " ".join(sys.argv[2:]):
+        if (verb := verb_to_complete(VERBS)) is None:
+            print(" ".join(VERBS))
+            sys.exit(OK)
+        sys.argv.insert(1, verb)
     wanted = os.environ.get(SHOW_TRACEBACK)
     try:
         verb = _put_config_name(sys.argv)
@@ -56,6 +65,8 @@ def _put_config_name(argv: list[str]) -> str:
 
     Lightning and shell completion run `argv` again, so the verb must stay in it in a form that Hydra understands.
     """
+    if argv[1] in VERBLESS:
+        argv.insert(1, "restore")
     if argv[1] in VERBS:
         argv[1:2] = ["--config-name", VERBS[argv[1]][0]]
     roots = {root: verb for verb, (root, _) in VERBS.items()}
@@ -80,15 +91,18 @@ def _run(verb: str, wanted: str | None) -> int:
 
 
 def _job(verb: str, config: DictConfig) -> int:
+    job = Job(config, RunFolder(HydraConfig.get().runtime.output_dir))
     try:
         function = getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_arguments(function, plain)
-        RunFolder(HydraConfig.get().runtime.output_dir).save_config(config)
-        return function(**{key: config[key] for key in plain})
+        return function(job, **{key: config[key] for key in plain})
     except REQUEST_ERRORS as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise
+        if job.under_way:
+            traceback.print_exc()
+            return FAILED
         return _refuse(error)
 
 
@@ -104,7 +118,10 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, ConfigCompositionException) and (cause := _key_error(error)):
         return cause
     root = error.__cause__ if isinstance(error, hydra.errors.InstantiationException) else None
-    return " ".join(str(root or error).split())
+    text = str(root or error)
+    if "Original Traceback" in text:  # of a data worker
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    return " ".join(text.split())
 
 
 def _key_error(error: BaseException) -> str | None:

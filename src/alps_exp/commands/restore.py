@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from typing import Any, Literal
 
@@ -12,7 +11,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import WandbLogger
 
-from alps_exp.commands.training import run_folder
+from alps_exp.commands.job import Job
+from alps_exp.commands.training import index_hash
 from alps_exp.data import ImageDataModule
 from alps_exp.priors import model_path
 from alps_exp.report import run_figure
@@ -21,6 +21,8 @@ from alps_exp.runs import Record, RunFolder, collect_provenance
 
 
 def restore(
+    job: Job,
+    /,
     *,
     data: DictConfig,
     operator: DictConfig,
@@ -54,36 +56,37 @@ def restore(
             f"the {kind} {prior_config.name} works on {prior.channels} channels (complex images have 2), "
             f"the images of this data choice have {test.channels}"
         )
-    folder = run_folder()
+    if len(set(test.image_ids)) < len(test.image_ids):
+        twice = next(i for i in test.image_ids if test.image_ids.count(i) > 1)
+        raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own for every image")
     module = Restoration(
         prior,
         instantiate(operator),
         chosen_sampler,
-        folder,
+        job.folder,
         instantiate(labels),
         num_samples,
         seed,
         save == "samples",
     )
-    loop = instantiate(
-        trainer, logger=instantiate(logger) if logger else False, default_root_dir=str(folder.path)
-    )
-    if not loop.is_global_zero:
-        loop.predict(module, images, return_predictions=False)
-        return 0
-    provenance = collect_provenance(
-        seeds={"seed": seed},
-        device=str(loop.strategy.root_device),
-        checkpoints={kind: model_path(prior_config.name, kind)},
-        data_hash=hashlib.sha256("\n".join(test.index).encode()).hexdigest(),
-        num_images=len(test),
-    )
-    with folder.lock():
-        folder.begin(provenance, resume_anyway)
-        loop.predict(module, images, return_predictions=False)
-        records = folder.merge_records(test.image_ids)
-        _report(folder, records, loop)
-        folder.mark_done()
+    with job.trainer(trainer, logger) as loop:
+        if not loop.is_global_zero:
+            loop.predict(module, images, return_predictions=False)
+            return 0
+        provenance = collect_provenance(
+            seeds={"seed": seed},
+            device=str(loop.strategy.root_device),
+            checkpoints={kind: model_path(prior_config.name, kind)},
+            data_hash=index_hash(test),
+            num_images=len(test),
+        )
+        with job.folder.lock():
+            job.begin(provenance, resume_anyway)
+            job.log_config(loop)
+            loop.predict(module, images, return_predictions=False)
+            records = job.folder.merge_records(test.image_ids)
+            _report(job.folder, records, loop)
+            job.folder.mark_done()
     return _status(records)
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from alps_exp.commands.job import Job
 from alps_exp.commands.training import train
 
 
 def teacher(
+    job: Job,
+    /,
     *,
     data: DictConfig,
     training: DictConfig,
@@ -16,11 +21,12 @@ def teacher(
     logger: DictConfig | None,
     name: str,
     seed: int,
-    weights: str,
+    weights: Literal["float32", "float16"],
     licence: str,
     ema_decay: float,
+    resume_anyway: bool,
     output_root: str,
 ) -> int:
     """Train a teacher and return the exit status."""
     module = instantiate(training)
-    return train(module, "teacher", instantiate(data), trainer, logger, weights, licence)
+    return train(job, module, "teacher", instantiate(data), trainer, logger, weights, licence, resume_anyway)

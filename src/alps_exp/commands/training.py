@@ -2,29 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Sized
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 
+from alps_exp.commands.job import Job
 from alps_exp.data import ImageDataModule
 from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.priors.checkpoint import save_model, write_card
-from alps_exp.runs import RunFolder, collect_provenance, file_hash
+from alps_exp.runs import collect_provenance, file_hash
+
+LAST = "last.ckpt"
 
 
-def run_folder() -> RunFolder:
-    """Return the folder of this job."""
-    return RunFolder(HydraConfig.get().runtime.output_dir)
+class StopInTime(Timer):
+    """Stops a training that has run for `duration` since its last start, and leaves a checkpoint to go on from.
+
+    It stands behind the other callbacks, whose state after the step is then whole; saved any later, the
+    checkpoint would hold averaged weights as live ones.
+    """
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        batch_idx = arguments[-1]
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            super().on_train_batch_end(trainer, *arguments)
+            if trainer.should_stop:
+                self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        checkpoint = trainer.checkpoint_callback
+        if isinstance(checkpoint, ModelCheckpoint) and checkpoint.save_last:
+            checkpoint.last_model_path = str(Path(str(checkpoint.dirpath)) / LAST)
+            trainer.save_checkpoint(checkpoint.last_model_path)
+            checkpoint.save_last = False  # it would save again after the averages are in
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: time starts anew with every start."""
+        return {}
+
+
+def index_hash(dataset: Any) -> str:
+    """Return the SHA-256 of a dataset's index: a line for each image."""
+    return hashlib.sha256("\n".join(dataset.index).encode()).hexdigest()
 
 
 def train(
+    job: Job,
     module: DenoisingTraining,
     kind: str,
     data: ImageDataModule,
@@ -32,39 +64,52 @@ def train(
     logger: DictConfig | None,
     weights: str,
     licence: str,
+    resume_anyway: bool,
     checkpoints: dict[str, Path] | None = None,
 ) -> int:
     """Fit `module` in this job's run folder, going on from its last checkpoint, and write weights and card.
 
     The weights are the exponential moving average, which Lightning's callback leaves in the module at the end.
     """
-    folder = run_folder()
+    folder = job.folder
     if folder.is_done():
         print(f"{folder.path} is done already")
         return 0
-    loop = instantiate(trainer, logger=instantiate(logger) if logger else False, default_root_dir=str(folder.path))
-    if not loop.is_global_zero:
-        loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
-        return 0
-    with folder.lock():
-        provenance = collect_provenance(
-            seeds={"seed": module.seed}, device=str(loop.strategy.root_device), checkpoints=checkpoints
-        )
-        folder.begin(provenance)
-        loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
-        if loop.interrupted or loop.global_step < loop.max_steps:
-            print(f"stopped at step {loop.global_step} of {loop.max_steps}; the same command goes on from there")
-            return 1
-        path = folder.path / f"{kind}.safetensors"
-        save_model(path, module.network, kind, getattr(torch, weights))
-        _write_training_card(path, kind, module, loop, provenance.code, data, licence)
-        folder.mark_done()
+    data.setup("fit")
+    timer = {"_target_": f"{__name__}.StopInTime", "duration": trainer.max_time, "_convert_": "all"}
+    with job.trainer(trainer, logger, [instantiate(timer)]) as loop:
+        if not loop.is_global_zero:
+            loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
+            return 0
+        with folder.lock():
+            provenance = collect_provenance(
+                seeds={"seed": module.seed},
+                device=str(loop.strategy.root_device),
+                checkpoints=checkpoints,
+                data_hash=index_hash(data.train),
+            )
+            job.begin(provenance, resume_anyway)
+            job.log_config(loop)
+            loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
+            if loop.interrupted or loop.global_step < loop.max_steps:
+                print(f"stopped at step {loop.global_step} of {loop.max_steps}; {_resume_point(folder.path)}")
+                return 1
+            path = folder.path / f"{kind}.safetensors"
+            save_model(path, module.network, kind, getattr(torch, weights))
+            _write_training_card(path, kind, module, loop, provenance.code, data, licence)
+            folder.mark_done()
     print(path)
     return 0
 
 
+def _resume_point(folder: Path) -> str:
+    path = _last_checkpoint(folder)
+    step = torch.load(path, weights_only=True, map_location="cpu")["global_step"] if path else 0
+    return f"the same command goes on from step {step}"
+
+
 def _last_checkpoint(folder: Path) -> str | None:
-    path = folder / "checkpoints" / "last.ckpt"
+    path = folder / "checkpoints" / LAST
     return str(path) if path.exists() else None
 
 

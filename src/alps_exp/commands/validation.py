@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import pkgutil
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from hydra.utils import get_object
-
 HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], path: str = "") -> None:
-    """Check that a call `function(**arguments)` names parameters that exist, with values of their types.
+    """Check that a call `function(**arguments)` names parameters that exist, all it must, with values of their types.
 
-    Arguments that are themselves configs of a `_target_` are checked in the same way.
+    Arguments that are themselves configs of a `_target_` are checked in the same way, also of a partial one. A
+    positional-only parameter is given by the caller, never by the request.
 
     Raises
     ------
     ValueError
         With the key, what was given, and what was expected.
     """
-    parameters = inspect.signature(function).parameters
+    parameters = {
+        name: p for name, p in inspect.signature(function).parameters.items() if p.kind is not p.POSITIONAL_ONLY
+    }
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hints = _type_hints(function)
     for key, value in arguments.items():
@@ -38,18 +41,30 @@ def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], 
             expected = _describe(hints[key])
             raise ValueError(f"{full_key} is {value!r}, expected {expected}")
         check_targets(value, f"{full_key}.")
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and parameter.kind not in VARIABLE and name not in arguments:
+            expected = _describe(hints[name]) if name in hints else "a value"
+            raise ValueError(f"no {path}{name} is given, expected {expected}")
 
 
 def check_targets(value: Any, path: str) -> None:
     """Check every config of a `_target_` in `value`; raises as `check_arguments`."""
     if isinstance(value, Mapping) and "_target_" in value:
-        check_arguments(get_object(value["_target_"]), value, path)
+        check_arguments(_target(value["_target_"], path), value, path)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             check_targets(item, f"{path}{key}.")
     elif isinstance(value, list):
         for index, item in enumerate(value):
             check_targets(item, f"{path}{index}.")
+
+
+def _target(name: Any, path: str) -> Callable[..., Any]:
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}_target_ is {name!r}, expected what can be imported ({reason})") from error
 
 
 def nearest(given: str, known: Iterable[str], prefix: str = "") -> str:

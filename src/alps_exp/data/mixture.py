@@ -40,6 +40,11 @@ class Mixture(Dataset[dict[str, Any]]):
         self.shares = None if shares is None else [share / sum(shares) for share in shares]
         self.channels: int = channels[0]
 
+    @property
+    def index(self) -> list[str]:
+        """The lines of the datasets' indices, one dataset after the other."""
+        return [line for dataset in self.datasets for line in dataset.index]
+
     @cached_property
     def ends(self) -> list[int]:
         """Position after the last one of each dataset."""

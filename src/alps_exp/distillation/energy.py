@@ -32,15 +32,17 @@ class EnergyDistillation(DenoisingTraining):
         optimizer: CosineAdam,
         sigma: LogNormalSigma,
         seed: int = 0,
-        band_interval: int = 100,
+        band_interval: int = 50,
     ) -> None:
-        student = copy.deepcopy(teacher.network).requires_grad_(True).train()
+        # The target is a function of the input, so nothing may be dropped out: eval mode throughout.
+        student = copy.deepcopy(teacher.network).requires_grad_(True).eval()
         super().__init__(student, optimizer, sigma, seed, band_interval)
         # In a tuple the teacher is no sub-module: neither averaged, saved nor counted among the parameters.
-        self._teacher = (teacher.network.requires_grad_(False),)
+        self._teacher = (teacher.network.requires_grad_(False).eval(),)
 
     def on_fit_start(self) -> None:
-        self._teacher[0].to(self.device)
+        parameter = next(self.network.parameters())
+        self._teacher[0].to(parameter.device, parameter.dtype)
 
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
         sigma_data = self.network.sigma_data
@@ -53,7 +55,7 @@ class EnergyDistillation(DenoisingTraining):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         x = as_channels(batch["image"])
         for sigma in VALIDATION_SIGMAS:
-            noisy, scales = self.validation_noise(x, sigma, batch_idx)
+            noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
             d = self._teacher[0](noisy, scales)
             _, gradient = energy_and_gradient(self.network, noisy, scales)
             estimate = noisy - gradient
@@ -64,4 +66,5 @@ class EnergyDistillation(DenoisingTraining):
                 "energy": estimate - x,
             }
             for name, value in squares.items():
-                self.log(f"validation/{name}_sigma_{sigma:g}", value.square().mean(), batch_size=len(x))
+                error = value.square().mean()
+                self.log(f"validation/{name}_sigma_{sigma:g}", error, batch_size=len(x), sync_dist=True)

@@ -26,6 +26,6 @@ class TeacherTraining(DenoisingTraining):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         x = as_channels(batch["image"])
         for sigma in VALIDATION_SIGMAS:
-            noisy, scales = self.validation_noise(x, sigma, batch_idx)
+            noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
             error = (self.network(noisy, scales) - x).square().mean()
-            self.log(f"validation/mse_sigma_{sigma:g}", error, batch_size=len(x))
+            self.log(f"validation/mse_sigma_{sigma:g}", error, batch_size=len(x), sync_dist=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class CosineAdam:
         """Return optimiser and schedule in Lightning's form."""
 
         def rate(step: int) -> float:
-            return min(1.0, (step + 1) / self.warmup_steps) * (1 + math.cos(math.pi * step / max_steps)) / 2
+            return min(1.0, (step + 1) / max(self.warmup_steps, 1)) * (1 + math.cos(math.pi * step / max_steps)) / 2
 
         optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.9, self.beta2))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
@@ -53,7 +54,8 @@ class DenoisingTraining(pl.LightningModule):
     seed
         Key of the noise: sigma and noise are functions of (seed, step, rank).
     band_interval
-        Steps between records of loss and gradient norm by noise scale.
+        Steps between records of loss and gradient norm by noise scale: the trainer's `log_every_n_steps`, or a
+        multiple of it.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class DenoisingTraining(pl.LightningModule):
         optimizer: CosineAdam,
         sigma: LogNormalSigma,
         seed: int = 0,
-        band_interval: int = 100,
+        band_interval: int = 50,
     ) -> None:
         super().__init__()
         self.network, self.optimizer, self.sigma = network, optimizer, sigma
@@ -81,7 +83,7 @@ class DenoisingTraining(pl.LightningModule):
         losses = self.loss(x, add_noise(x, sigma, generator), sigma)
         mean = losses.mean()
         self.log("loss", mean, prog_bar=True)
-        if self.global_step % self.band_interval == 0:
+        if (self.global_step + 1) % self.band_interval == 0:  # as Lightning counts the steps that it logs
             self._log_bands(losses, sigma)
         return mean
 
@@ -90,10 +92,15 @@ class DenoisingTraining(pl.LightningModule):
             self.log(f"loss/{name}", loss.detach())
             self.log(f"gradient_norm/{name}", gradient_norm(loss, self.network.parameters()))
 
-    def validation_noise(self, x: Tensor, sigma: float, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Return x with noise that is the same at every validation, and sigma for each image."""
-        scales = torch.full((len(x),), sigma, device=x.device)
-        return add_noise(x, scales, step_generator(self.seed, batch_idx, 0, self.device)), scales
+    def validation_noise(self, x: Tensor, sigma: float, image_ids: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return x with noise that is the same for an image at every validation, and sigma for each image."""
+        generators = [torch.Generator(x.device).manual_seed(_key(self.seed, image_id)) for image_id in image_ids]
+        noise = [torch.randn(x.shape[1:], generator=g, device=x.device, dtype=x.dtype) for g in generators]
+        return x + sigma * torch.stack(noise), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
 
     def configure_optimizers(self) -> Any:
         return self.optimizer(self.network.parameters(), self.trainer.max_steps)
+
+
+def _key(seed: int, image_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{image_id}".encode()).digest()[:8], "little") >> 1

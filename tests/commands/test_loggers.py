@@ -1,0 +1,46 @@
+"""Weights & Biases with and without a key."""
+
+import time
+
+import pytest
+import wandb
+
+from alps_exp.commands import loggers
+
+
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setattr(loggers, "_sweep", lambda: "a sweep")
+    return monkeypatch
+
+
+def test_a_key_is_found_in_the_environment_or_for_the_host_in_netrc(no_key, tmp_path):
+    assert not loggers.has_key()
+    (tmp_path / "netrc").write_text("machine wandb.example.org login user password secret\n")
+    assert not loggers.has_key()
+    no_key.setenv("WANDB_BASE_URL", "https://wandb.example.org:8080")
+    assert loggers.has_key()
+    no_key.delenv("WANDB_BASE_URL")
+    no_key.setenv("WANDB_API_KEY", "secret")
+    assert loggers.has_key()
+
+
+def test_without_a_server_a_run_is_offline_soon_and_is_gone_on_with(no_key, tmp_path, caplog):
+    no_key.setenv("WANDB_API_KEY", "0" * 40)
+    no_key.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    start = time.monotonic()
+    logger = loggers.wandb_logger("project", str(tmp_path / "run"), "name")
+    run = logger.experiment
+    assert time.monotonic() - start < 10
+    assert run.settings.mode == "offline" and run.group == "a sweep"
+    assert "does not answer" in caplog.text
+    loggers.finish([logger], succeeded=True)
+    assert wandb.run is None
+
+    no_key.delenv("WANDB_API_KEY")
+    again = loggers.wandb_logger("project", str(tmp_path / "run"), "name")
+    assert again.experiment.id == run.id and again.experiment is not run
+    loggers.finish([again], succeeded=True)
