@@ -31,6 +31,7 @@ def test_a_key_is_found_in_the_environment_or_for_the_host_in_netrc(no_key, tmp_
 def test_without_a_server_a_run_is_offline_soon_and_is_gone_on_with(no_key, tmp_path, caplog):
     no_key.setenv("WANDB_API_KEY", "0" * 40)
     no_key.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    no_key.setattr(loggers, "INIT_TIMEOUT", 2)
     start = time.monotonic()
     logger = loggers.wandb_logger("project", str(tmp_path / "run"), "name")
     run = logger.experiment

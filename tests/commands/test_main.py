@@ -49,8 +49,8 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         (["restore", "data=brain"], "works on 3 channels (complex images have 2), the images of this data"),
         (["restore", "data=ffhq", "data.test.path=/nowhere"], "no such folder or zip archive of images: /nowhere"),
         (["restore", "operator=inpaint_box", "operator.mask.size=65"], "65"),
-        (["restore", "teacher=file", "sampler=dps", "teacher.name=/nowhere"], "no teacher '/nowhere'"),
-        (["restore", "operator._target_=alps_exp.operators.Inpaint"], "operator._target_ is 'alps_exp.operators.Inpaint'"),
+        (["restore", "sampler=dps", "teacher.name=/nowhere"], "no teacher '/nowhere'"),
+        (["restore", "operator._target_=alps_exp.data.In"], "operator._target_ is 'alps_exp.data.In', expected what"),
         (["restore", "~operator.mask"], "no operator.mask is given"),
         (["teacher", "weights=bfloat16"], "weights is 'bfloat16', expected one of float32, float16"),
         (["restore", "num_samples=0"], "num_samples must be at least 1, got 0"),
@@ -58,9 +58,10 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         (["table", "runs=/nowhere"], "no folder /nowhere"),
     ],
 )
-def test_wrong_requests_get_one_line_and_status_two(monkeypatch, capsys, tmp_path, arguments, message):
-    folder = [f"output_root={tmp_path}", "logger=none"] if arguments[0] != "table" else []
-    status, _, err = alps(monkeypatch, capsys, *arguments, *folder)
+def test_wrong_requests_get_one_line_and_status_two(monkeypatch, capsys, tmp_path, models, arguments, message):
+    verb, *rest = arguments
+    folder = [f"output_root={tmp_path}", "logger=none"] if verb != "table" else []
+    status, _, err = alps(monkeypatch, capsys, verb, *folder, *(models if verb == "restore" else []), *rest)
     lines = [line for line in err.splitlines() if line.startswith("alps: ")]
     assert status == 2
     assert len(lines) == 1 and message in lines[0]
@@ -68,10 +69,10 @@ def test_wrong_requests_get_one_line_and_status_two(monkeypatch, capsys, tmp_pat
     assert not any(list(Path(tmp_path).rglob(name)) for name in ("DONE", "config.yaml", "images"))
 
 
-def test_empty_and_unreadable_data_are_refused(monkeypatch, capsys, tmp_path):
+def test_empty_and_unreadable_data_are_refused(monkeypatch, capsys, tmp_path, models):
     images = tmp_path / "images"
     images.mkdir()
-    request = ["restore", "data=folder", f"data.test.path={images}", f"output_root={tmp_path}", "logger=none"]
+    request = ["restore", "data=folder", f"data.test.path={images}", f"output_root={tmp_path}", "logger=none", *models]
     status, _, err = alps(monkeypatch, capsys, *request)
     assert status == 2 and f"no PNG or JPEG image in {images}" in err
     (images / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")

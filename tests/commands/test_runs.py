@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alps_exp.priors import save_model
 from alps_exp.runs import RunFolder
 
 SHORT = ["sampler.schedule.steps=3", "num_samples=2"]
@@ -31,15 +30,6 @@ def faces(tmp_path):
         small = rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(small).resize((64, 64)).save(folder / f"face{i}.png")
     return ["data=folder", f"data.test.path={folder}", "data.batch_size=2", f"output_root={tmp_path / 'out'}"]
-
-
-@pytest.fixture
-def models(tmp_path, network):
-    """Return the request for small random models."""
-    for kind in ("teacher", "energy"):
-        save_model(tmp_path / f"small-{kind}.safetensors", network(3), kind)
-    names = [f"{kind}.name={tmp_path / f'small-{kind}.safetensors'}" for kind in ("teacher", "energy")]
-    return ["teacher=file", "energy=file", *names]
 
 
 def command(*arguments):

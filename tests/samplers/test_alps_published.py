@@ -36,7 +36,7 @@ def psi(x, t):
 
 def published(operator, y, noise):
     prior = InMicroBatches(Energy(psi), None)
-    return ALPS(SCHEDULE, "reference").sample(prior, operator, y, Replay(noise))[0][0]
+    return ALPS(SCHEDULE, "reference", "static").sample(prior, operator, y, Replay(noise))[0][0]
 
 
 def test_the_schedule_is_the_recorded_one():

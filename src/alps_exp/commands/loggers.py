@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 log = logging.getLogger(__name__)
-INIT_TIMEOUT = 8  # seconds
+INIT_TIMEOUT = 6  # seconds
 
 
 class ResilientWandbLogger(WandbLogger):

@@ -46,7 +46,7 @@ def conjugate_gradients(
 
     Raises
     ------
-    ValueError
+    FloatingPointError
         If `b` or an iterate is not finite.
     RuntimeError
         If some image needs more than `max_iterations` iterations.
@@ -95,7 +95,7 @@ def _any_active(active: Tensor, square: Tensor) -> bool:
     some_active, all_finite = torch.stack([active.any(), square.isfinite().all()]).tolist()
     if not all_finite:
         images = (~square.isfinite()).flatten().nonzero().flatten().tolist()
-        raise ValueError(
+        raise FloatingPointError(
             f"conjugate gradients met non-finite values in images {images} (flat index in the batch)"
         )
     return some_active

@@ -74,5 +74,6 @@ def as_images(channels: Tensor, like: Tensor) -> Tensor:
 
 def as_scales(t: Scale, x: Tensor) -> Tensor:
     """Return t for every image of x (..., C, H, W) as a real tensor (N,)."""
-    t = torch.as_tensor(t, dtype=x.real.dtype, device=x.device)
-    return t.expand(x.shape[:-3]).reshape(-1)
+    if not isinstance(t, Tensor):
+        return torch.full((x.shape[:-3].numel(),), t, dtype=x.real.dtype, device=x.device)
+    return t.to(x.device, x.real.dtype).expand(x.shape[:-3]).reshape(-1)

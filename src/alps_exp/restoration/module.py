@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from alps_exp.evaluation import image_metrics, spread_and_error
@@ -16,10 +17,11 @@ from alps_exp.operators import LinearOperator
 from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Estimates, Sampler
+from alps_exp.samplers.base import InMicroBatches
 from alps_exp.samplers.noise import measurement_noise
 
 log = logging.getLogger(__name__)
-SAMPLING_ERRORS = (ArithmeticError, RuntimeError, ValueError)
+SAMPLING_ERRORS = (ArithmeticError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Restoration(pl.LightningModule):
         shape = operator.measurement_shape(truth.shape)
         noise = measurement_noise(self.seed, ids, truth.new_empty(shape))
         y = operator.measure(truth, noise)
-        start = time.perf_counter()
+        start = _clock(truth)
         try:
             estimates = self.sampler(self.prior, operator, y, self.num_samples, self.seed, ids)
         except SAMPLING_ERRORS as error:
@@ -105,7 +107,7 @@ class Restoration(pl.LightningModule):
             reason = f"{type(error).__name__}: {error}"
             failed = self._record(ids[0], operator, self.sampler.estimate).failed(reason)
             return [ImageResult([failed], _array(truth[0]), _array(y[0]), _array(operator.adjoint(y)[0]))]
-        seconds = (time.perf_counter() - start) / len(ids)
+        seconds = (_clock(truth) - start) / len(ids)
         return self._results(truth, y, operator, ids, estimates, seconds)
 
     def _operator_of(self, batch: dict[str, Any]) -> LinearOperator:
@@ -121,9 +123,10 @@ class Restoration(pl.LightningModule):
         estimates: Estimates,
         seconds: float,
     ) -> list[ImageResult]:
+        mean = estimates.mean
         std = estimates.std if self.num_samples > 1 else None
-        spread, error = spread_and_error(estimates.mean, std, self.num_samples, truth)
-        of_mean = self._numbers(estimates.mean, truth, y, operator) | {"error": error}
+        spread, error = spread_and_error(mean, std, self.num_samples, truth)
+        of_mean = self._numbers(mean, truth, y, operator) | {"error": error}
         if spread is not None:
             of_mean["spread"] = spread
         of_samples = self._numbers(estimates.samples, truth, y, operator)
@@ -139,7 +142,7 @@ class Restoration(pl.LightningModule):
             kind: str = self.sampler.estimate
             records = [self._record(image_id, operator, kind, **costs, **_at(of_mean, i))]
             result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
-            result.estimates[kind] = _array(estimates.mean[i])
+            result.estimates[kind] = _array(mean[i])
             if kind != "map":
                 result.estimates["sample"] = _array(estimates.samples[0, i])
                 for s in range(self.num_samples):
@@ -155,7 +158,7 @@ class Restoration(pl.LightningModule):
         numbers = image_metrics(x, truth) | {"data_misfit": operator.misfit(x, y)}
         if isinstance(self.prior, EnergyPrior):
             t = self.sampler.last_scale
-            numbers["energy"] = self.prior.energy(x, t) / t**2
+            numbers["energy"] = InMicroBatches(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
         return {name: value.cpu() for name, value in numbers.items()}
 
     def _record(self, image_id: str, operator: LinearOperator, estimate: str, **numbers: Any) -> Record:
@@ -169,6 +172,13 @@ class Restoration(pl.LightningModule):
             estimate=estimate,
             **numbers,
         )
+
+
+def _clock(x: Tensor) -> float:
+    """Return the time in seconds when all that was asked of the device of x is done."""
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter()
 
 
 def _one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:

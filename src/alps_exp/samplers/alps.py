@@ -50,7 +50,7 @@ class ALPS(Sampler):
         self,
         schedule: Schedule = Geometric(),  # noqa: B008 - immutable
         noise: Noise = "calibrated",
-        annealing: Annealing = "static",
+        annealing: Annealing = "noised",
         denoiser: PriorKind = "energy",
         micro_batch: int | None = None,
     ) -> None:

@@ -59,7 +59,8 @@ class Sampler(ABC):
     denoiser
         Which of the two priors of a request the sampler is handed: the ``energy`` or the ``teacher``.
     micro_batch
-        Most images that the prior sees at once; bounds the memory, changes no result. None: all.
+        Most images that the prior sees at once, but at least one sample of each image of the batch; bounds the
+        memory, changes no result. None: all.
     """
 
     estimate: ClassVar[Literal["mmse", "map"]] = "mmse"
@@ -117,7 +118,7 @@ class Sampler(ABC):
 
 
 class InMicroBatches:
-    """Asks a prior about images (S, B, C, H, W) a few samples at a time, about `micro_batch` images."""
+    """Asks a prior about images (S, B, C, H, W) in parts: at most `micro_batch` images, or one sample."""
 
     def __init__(self, prior: Prior, micro_batch: int | None) -> None:
         self.prior, self.micro_batch = prior, micro_batch
@@ -136,11 +137,21 @@ class InMicroBatches:
 
     def energy_and_gradient(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """Return E (S, B) and grad E; raises ValueError for a prior without an energy."""
-        prior = self.prior
-        if not isinstance(prior, EnergyPrior):
-            raise ValueError(f"this sampler needs a prior with an energy, got a {type(prior).__name__}")
+        prior = self._energy_prior()
         energies, gradients = zip(*[prior.energy_and_gradient(part, t) for part in self._parts(x)], strict=True)
         return torch.cat(energies), torch.cat(gradients)
+
+    def energy(self, x: Tensor, t: float) -> Tensor:
+        """Return E, shape x.shape[:-3], for x (S, B, ...) or (B, ...); raises ValueError as `energy_and_gradient`."""
+        prior = self._energy_prior()
+        images = x.reshape(-1, *x.shape[-3:])
+        parts = images.split(self.micro_batch or len(images))
+        return torch.cat([prior.energy(part, t) for part in parts]).reshape(x.shape[:-3])
+
+    def _energy_prior(self) -> EnergyPrior:
+        if not isinstance(self.prior, EnergyPrior):
+            raise ValueError(f"this sampler needs a prior with an energy, got a {type(self.prior).__name__}")
+        return self.prior
 
     def _parts(self, x: Tensor) -> Sequence[Tensor]:
         return x.split(max(1, self.micro_batch // x.shape[1]) if self.micro_batch else len(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass
 
@@ -14,7 +15,9 @@ from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.schedules import Geometric, Schedule
 
-SUFFICIENT_DECREASE, CURVATURE, SMALLEST_STEP = 1e-4, 0.9, 2.0**-12
+log = logging.getLogger(__name__)
+SUFFICIENT_DECREASE, CURVATURE, STILL_FALLING = 1e-4, 0.9, 0.2
+SMALLEST_STEP, LARGEST_STEP = 2.0**-12, 100.0
 
 
 class MAP(Sampler):
@@ -48,11 +51,11 @@ class MAP(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Geometric(),  # noqa: B008 - immutable
+        schedule: Schedule = Geometric(steps=30),  # noqa: B008 - immutable
         annealing: Annealing = "noised",
         tolerance: float = 1e-2,
         max_iterations: int = 20,
-        memory: int = 8,
+        memory: int = 20,
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, "energy", micro_batch)
@@ -66,6 +69,8 @@ class MAP(Sampler):
         one = _OneSample(noise)
         start, _ = self.start.sample(prior, operator, y, one)
         point = self._minimise(_Objective(prior, operator, y, self.last_scale), start)
+        if unconverged := int((point.decrement > self.tolerance).sum()):
+            log.info("MAP: %d of %d images stopped above the tolerance", unconverged, point.decrement.numel())
         samples = point.x.expand(noise.num_samples, *point.x.shape[1:])
         diagnostics = {"gradient_norm": point.decrement, "objective": point.value}
         return samples, {name: value.expand(noise.num_samples, -1) for name, value in diagnostics.items()}
@@ -156,7 +161,10 @@ def _correction(before: _Point, after: _Point) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _line_search(objective: _Objective, point: _Point, direction: Tensor) -> _Point:
-    """Halve the step of each image until U decreases enough; an image without such a step stays where it is."""
+    """Return a point of lower U for each image, or the one it has.
+
+    The unit step is halved until U decreases enough; where U still falls at its end, the secant step is tried too.
+    """
     slope = _dot(point.gradient, direction)
     resolution = 10 * torch.finfo(slope.dtype).eps * point.value.abs()
     result = point
@@ -164,13 +172,26 @@ def _line_search(objective: _Objective, point: _Point, direction: Tensor) -> _Po
     size = 1.0
     while waiting.any() and size >= SMALLEST_STEP:
         trial = objective(torch.where(_wide(waiting), point.x + size * direction, point.x))
+        end_slope = _dot(trial.gradient, direction)
         enough = trial.value <= point.value + SUFFICIENT_DECREASE * size * slope
-        flat = _dot(trial.gradient, direction).abs() <= CURVATURE * slope.abs()
+        flat = end_slope.abs() <= CURVATURE * slope.abs()
         accepted = waiting & (enough | (flat & (trial.value <= point.value + resolution)))
         result = trial.where(accepted, result)
+        if size == 1.0:
+            result = _extend(objective, point, result, direction, accepted & (end_slope < STILL_FALLING * slope))
         waiting = waiting & ~accepted
         size /= 2
     return result
+
+
+def _extend(objective: _Objective, point: _Point, unit: _Point, direction: Tensor, chosen: Tensor) -> _Point:
+    """Return the better of the unit step and the secant step, which is exact where U is quadratic."""
+    if not chosen.any():
+        return unit
+    slope, end_slope = _dot(point.gradient, direction), _dot(unit.gradient, direction)
+    size = torch.where(chosen, slope / (slope - end_slope), 1).clamp(1, LARGEST_STEP)
+    trial = objective(torch.where(_wide(chosen), point.x + _wide(size) * direction, unit.x))
+    return trial.where(chosen & (trial.value < unit.value), unit)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
