@@ -35,7 +35,7 @@ def test_without_a_server_a_run_is_offline_soon_and_is_gone_on_with(no_key, tmp_
     start = time.monotonic()
     logger = loggers.wandb_logger("project", str(tmp_path / "run"), "name")
     run = logger.experiment
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
     assert run.settings.mode == "offline" and run.group == "a sweep"
     assert "does not answer" in caplog.text
     loggers.finish([logger], succeeded=True)

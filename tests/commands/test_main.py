@@ -66,7 +66,7 @@ def test_wrong_requests_get_one_line_and_status_two(monkeypatch, capsys, tmp_pat
     assert status == 2
     assert len(lines) == 1 and message in lines[0]
     assert "Traceback" not in err
-    assert not any(list(Path(tmp_path).rglob(name)) for name in ("DONE", "config.yaml", "images"))
+    assert not any(list(Path(tmp_path).rglob(name)) for name in ("DONE", "images"))
 
 
 def test_empty_and_unreadable_data_are_refused(monkeypatch, capsys, tmp_path, models):
