@@ -6,22 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from alps_exp.commands import main as command
 from alps_exp.commands import table as table_command
 
 
-def alps(monkeypatch, capsys, *arguments):
-    """Run the command in this process and return exit status, standard output and standard error."""
-    monkeypatch.setattr(sys, "argv", ["alps", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        command.main()
-    streams = capsys.readouterr()
-    return stop.value.code, streams.out, streams.err
-
-
-def test_help_lists_the_verbs(monkeypatch, capsys):
+def test_help_lists_the_verbs(alps):
     for arguments in ((), ("--help",)):
-        status, out, _ = alps(monkeypatch, capsys, *arguments)
+        status, out, _ = alps(*arguments)
         assert status == 0
         assert all(verb in out for verb in ("teacher", "distill", "restore", "table"))
 
@@ -58,10 +48,10 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         (["table", "runs=/nowhere"], "no folder /nowhere"),
     ],
 )
-def test_wrong_requests_get_one_line_and_status_two(monkeypatch, capsys, tmp_path, models, arguments, message):
+def test_wrong_requests_get_one_line_and_status_two(alps, tmp_path, models, arguments, message):
     verb, *rest = arguments
     folder = [f"output_root={tmp_path}", "logger=none"] if verb != "table" else []
-    status, _, err = alps(monkeypatch, capsys, verb, *folder, *(models if verb == "restore" else []), *rest)
+    status, _, err = alps(verb, *folder, *(models if verb == "restore" else []), *rest)
     lines = [line for line in err.splitlines() if line.startswith("alps: ")]
     assert status == 2
     assert len(lines) == 1 and message in lines[0]
@@ -69,34 +59,34 @@ def test_wrong_requests_get_one_line_and_status_two(monkeypatch, capsys, tmp_pat
     assert not any(list(Path(tmp_path).rglob(name)) for name in ("DONE", "images"))
 
 
-def test_empty_and_unreadable_data_are_refused(monkeypatch, capsys, tmp_path, models):
+def test_empty_and_unreadable_data_are_refused(alps, tmp_path, models):
     images = tmp_path / "images"
     images.mkdir()
     request = ["restore", "data=folder", f"data.test.path={images}", f"output_root={tmp_path}", "logger=none", *models]
-    status, _, err = alps(monkeypatch, capsys, *request)
+    status, _, err = alps(*request)
     assert status == 2 and f"no PNG or JPEG image in {images}" in err
     (images / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
-    status, _, err = alps(monkeypatch, capsys, *request)
+    status, _, err = alps(*request)
     assert status == 2 and "unreadable image torn.png" in err
-    status, _, err = alps(monkeypatch, capsys, *request, "data.num_workers=1")
+    status, _, err = alps(*request, "data.num_workers=1")
     assert status == 2 and f"alps: unreadable image torn.png in {images}\n" in err
 
 
-def test_an_error_of_ours_once_the_job_is_under_way_is_no_wrong_request(monkeypatch, capsys, tmp_path):
+def test_an_error_of_ours_once_the_job_is_under_way_is_no_wrong_request(alps, monkeypatch, tmp_path):
     def table(job, /, *, runs, output, figures):
         job.under_way = True
         raise ValueError("broken figure")
 
     monkeypatch.setattr(table_command, "table", table)
-    status, _, err = alps(monkeypatch, capsys, "table", f"output={tmp_path}")
+    status, _, err = alps("table", f"output={tmp_path}")
     assert status == 1
     assert "Traceback" in err and "ValueError: broken figure" in err
 
 
-def test_completion_reaches_hydra_with_the_verb_of_the_line(monkeypatch, capsys):
-    status, out, _ = alps(monkeypatch, capsys, "-sc", "install=bash")
+def test_completion_reaches_hydra_with_the_verb_of_the_line(alps, monkeypatch):
+    status, out, _ = alps("-sc", "install=bash")
     assert status in (0, None) and "COMP_LINE" in out
     for line, choices in [("alps re", "restore"), ("alps restore operator=inp", "operator=inpaint_box")]:
         monkeypatch.setenv("COMP_LINE", line)
-        status, out, _ = alps(monkeypatch, capsys, "-sc", "query=bash")
+        status, out, _ = alps("-sc", "query=bash")
         assert status in (0, None) and choices in out.split()

@@ -27,19 +27,26 @@ def faces(tmp_path):
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(5):
-        small = rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((64, 64)).save(folder / f"face{i}.png")
-    return ["data=folder", f"data.test.path={folder}", "data.batch_size=2", f"output_root={tmp_path / 'out'}"]
+        pixels = rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((64, 64)).save(folder / f"face{i}.png")
+    small = ["data.test.size=32", "data.batch_size=2"]
+    return ["data=folder", f"data.test.path={folder}", *small, f"output_root={tmp_path / 'out'}"]
 
 
 def command(*arguments):
     return [sys.executable, "-m", "alps_exp", *arguments]
 
 
-def run(*arguments, status=0):
-    done = subprocess.run(command(*arguments), capture_output=True, text=True)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
+@pytest.fixture
+def run(alps):
+    """Return what runs the command in this process and checks its exit status."""
+
+    def checked(*arguments, status=0):
+        given, out, err = alps(*arguments)
+        assert given == status, out + err
+        return out, err
+
+    return checked
 
 
 def the_run(folder):
@@ -52,7 +59,7 @@ def timeless(run_folder):
     return [{**line, "seconds": None} for line in lines]
 
 
-def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, models, tmp_path, monkeypatch):
+def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, models, tmp_path, run, monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
@@ -79,7 +86,7 @@ def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, mo
     assert "mmse/psnr" in (folder / "metrics" / "metrics.csv").read_text()
 
 
-def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path):
+def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path, run):
     slow = [*faces, *models, "sampler.schedule.steps=30", "num_samples=2", "logger=none"]
     process = subprocess.Popen(command("restore", *slow), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     images = tmp_path / "out"
@@ -100,31 +107,30 @@ def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path):
     assert timeless(folder) == timeless(the_run(tmp_path / "undisturbed"))
 
 
-def test_an_image_that_fails_is_recorded_and_named(faces, models, tmp_path):
+def test_an_image_that_fails_is_recorded_and_named(faces, models, tmp_path, run):
     wild = ["sampler=dps", "sampler.step_size=1e30", "sampler.schedule.scales=4", "num_samples=2", "logger=none"]
-    done = run("restore", *faces, *models, *wild, status=1)
-    assert "failed: face0: " in done.stderr
+    _, err = run("restore", *faces, *models, *wild, status=1)
+    assert "failed: face0: " in err
     records = timeless(the_run(tmp_path / "out"))
     assert {r["image_id"] for r in records} == {f"face{i}" for i in range(5)}
     assert all(r["status"] != "ok" and r["psnr"] is None for r in records)
 
 
-def test_a_sweep_ends_in_one_table(faces, models, tmp_path):
-    short = ["logger=none", "num_samples=2", "sampler.schedule.scales=3"]
-    run("restore", "-m", *faces, *models, *short, "sampler=dps,daps")
-    done = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}")
-    assert "daps" in done.stdout and "dps" in done.stdout
+def test_a_sweep_ends_in_one_table(faces, models, tmp_path, run):
+    run("restore", "-m", *faces, *models, *SHORT, "logger=none", "sampler=alps,map")
+    out, _ = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}")
+    assert "alps" in out and "map" in out
     names = {path.name for path in (tmp_path / "table").iterdir()}
     assert {"config.yaml", "table.md", "table.csv", "table.tex", "folder_inpaint_random.png"} <= names
 
 
-def test_teacher_then_distill_then_restore(faces, tmp_path):
+def test_teacher_then_distill_then_restore(faces, tmp_path, run):
     images = [*faces, f"data.train.path={tmp_path / 'images'}", "logger=csv", "trainer.accelerator=cpu"]
     teach = ["teacher", *images, *SMALL, "data.validation=null", "trainer.max_steps=4"]
-    stopped = run(*teach, "trainer.max_time={microseconds:1}", status=1)
-    assert "stopped at step 1 of 4; the same command goes on from step 1" in stopped.stdout
-    stopped = run(*teach, "trainer.max_time={microseconds:1}", status=1)
-    assert "stopped at step 2 of 4; the same command goes on from step 2" in stopped.stdout
+    out, _ = run(*teach, "trainer.max_time={microseconds:1}", status=1)
+    assert "stopped at step 1 of 4; the same command goes on from step 1" in out
+    out, _ = run(*teach, "trainer.max_time={microseconds:1}", status=1)
+    assert "stopped at step 2 of 4; the same command goes on from step 2" in out
     run(*teach)
     (teacher,) = (tmp_path / "out").rglob("teacher.safetensors")
     card = teacher.with_suffix(".md").read_text()
@@ -143,13 +149,18 @@ def test_teacher_then_distill_then_restore(faces, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_share_the_images_of_one_run(faces, models, tmp_path):
-    gloo = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "logger=none"]
+    gloo = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "trainer.devices=2", "logger=none"]
     request = [*faces, *models, *SHORT, *gloo]
-    run("restore", *request, "trainer.devices=2")
+    subprocess.run(command("restore", *request), check=True)
     folder = the_run(tmp_path / "out")
     shared = timeless(folder)
     assert (folder / "DONE").exists()
     assert [r["image_id"] for r in shared if r["estimate"] == "mmse"] == [f"face{i}" for i in range(5)]
     assert all(r["status"] == "ok" for r in shared)
-    refused = run("restore", "-m", *request, "trainer.devices=2", "seed=1,2", status=2)
-    assert refused.stderr.count("alps: a local sweep (-m) runs on one device, got 2") == 2
+
+
+def test_a_local_sweep_on_several_devices_is_refused(faces, models, alps):
+    devices = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "trainer.devices=2", "logger=none"]
+    status, _, err = alps("restore", "-m", *faces, *models, *SHORT, *devices, "seed=1,2")
+    assert status == 2
+    assert err.count("alps: a local sweep (-m) runs on one device, got 2") == 2

@@ -60,9 +60,7 @@ def fit(module, steps, folder, resume=None, stop_at=None):
 
 
 def teacher_training(network):
-    return TeacherTraining(
-        network(1, seed=5), CosineAdam(3e-3, warmup_steps=5), LogNormalSigma(), band_interval=5
-    )
+    return TeacherTraining(network(1, seed=5), CosineAdam(3e-3, warmup_steps=5), LogNormalSigma(), band_interval=5)
 
 
 def gap(network, teacher, x, sigma):

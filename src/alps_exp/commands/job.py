@@ -1,19 +1,11 @@
-"""One job of a verb: its config, its folder, and the trainer and logger that live as long as it does."""
+"""One job of a verb: its whole config and its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-import pytorch_lightning as pl
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from alps_exp.commands.loggers import finish
 from alps_exp.runs import Provenance, RunFolder
 
 
@@ -32,62 +24,3 @@ class Job:
         """Record this start in the folder, and the config; raises ValueError as `RunFolder.begin` does."""
         self.folder.begin(provenance, resume_anyway)
         self.folder.save_config(self.config)
-
-    @contextmanager
-    def trainer(
-        self, trainer: DictConfig, logger: DictConfig | None, callbacks: Sequence[pl.Callback] = ()
-    ) -> Iterator[pl.Trainer]:
-        """Yield the trainer with its logger, which ends with the job, so that no two jobs share one.
-
-        The callbacks stand behind those of the request; a time limit is theirs to keep, since Lightning's own timer
-        counts the time of earlier starts.
-
-        Raises
-        ------
-        ValueError
-            In a local sweep on several devices.
-        """
-        succeeded = False
-        folder = str(self.folder.path)
-        loop = instantiate(
-            trainer, logger=instantiate(logger) if logger else False, default_root_dir=folder, max_time=None
-        )
-        _refuse_nested_sweeps(loop)
-        loop.callbacks.extend([*callbacks, _Progress(self)])
-        try:
-            yield loop
-            succeeded = True
-        finally:
-            finish(loop.loggers, succeeded)
-
-    def log_config(self, loop: pl.Trainer) -> None:
-        """Hand the resolved config to the logger."""
-        if loop.logger is not None:
-            plain: Any = OmegaConf.to_container(self.config, resolve=True)
-            loop.logger.log_hyperparams(plain)
-
-
-class _Progress(pl.Callback):
-    """Tells the job when it is under way, and lets no process leave a prediction before the others."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.job.under_way = True
-
-    def on_predict_batch_end(self, *_: Any) -> None:
-        self.job.under_way = True
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.strategy.barrier()
-
-
-def _refuse_nested_sweeps(loop: pl.Trainer) -> None:
-    environment = getattr(loop.strategy, "cluster_environment", None)
-    started_here = environment is not None and not environment.creates_processes_externally
-    if HydraConfig.get().mode == RunMode.MULTIRUN and loop.world_size > 1 and started_here:
-        raise ValueError(
-            f"a local sweep (-m) runs on one device, got {loop.world_size}: each process would start a sweep"
-            " of its own; give trainer.devices=1, one job at a time, or a cluster's launcher"
-        )

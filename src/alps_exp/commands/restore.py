@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import WandbLogger
 
 from alps_exp.commands.job import Job
+from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.commands.training import index_hash
 from alps_exp.data import ImageDataModule
 from alps_exp.priors import model_path
@@ -69,7 +70,7 @@ def restore(
         seed,
         save == "samples",
     )
-    with job.trainer(trainer, logger) as loop:
+    with open_trainer(job, trainer, logger) as loop:
         if not loop.is_global_zero:
             loop.predict(module, images, return_predictions=False)
             return 0
@@ -82,7 +83,7 @@ def restore(
         )
         with job.folder.lock():
             job.begin(provenance, resume_anyway)
-            job.log_config(loop)
+            log_config(job, loop)
             loop.predict(module, images, return_predictions=False)
             records = job.folder.merge_records(test.image_ids)
             _report(job.folder, records, loop)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 
 from alps_exp.commands.job import Job
+from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.data import ImageDataModule
 from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.priors.checkpoint import save_model, write_card
@@ -77,7 +78,7 @@ def train(
         return 0
     data.setup("fit")
     timer = {"_target_": f"{__name__}.StopInTime", "duration": trainer.max_time, "_convert_": "all"}
-    with job.trainer(trainer, logger, [instantiate(timer)]) as loop:
+    with open_trainer(job, trainer, logger, [instantiate(timer)]) as loop:
         if not loop.is_global_zero:
             loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
             return 0
@@ -89,7 +90,7 @@ def train(
                 data_hash=index_hash(data.train),
             )
             job.begin(provenance, resume_anyway)
-            job.log_config(loop)
+            log_config(job, loop)
             loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
             if loop.interrupted or loop.global_step < loop.max_steps:
                 print(f"stopped at step {loop.global_step} of {loop.max_steps}; {_resume_point(folder.path)}")
