@@ -33,7 +33,7 @@ def test_the_line_search_never_goes_up(network):
     y = operator.forward(torch.randn(2, 3, 16, 16, dtype=torch.float64))
     schedule = Geometric(2.0, 0.1, 10)
     start = ALPS(schedule, "none", "noised")(energy, operator, y).mean
-    best = MAP(schedule, max_iterations=10)(energy, operator, y)
+    best = MAP(schedule, tolerance=1e-8, max_iterations=10)(energy, operator, y)
 
     def objective(x):
         return energy.energy(x, 0.1) / 0.1**2 + operator.misfit(x, y)
