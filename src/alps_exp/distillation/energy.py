@@ -12,13 +12,13 @@ from alps_exp.distillation.noise import LogNormalSigma
 from alps_exp.distillation.training import VALIDATION_SIGMAS, CosineAdam, DenoisingTraining
 from alps_exp.priors.base import as_channels
 from alps_exp.priors.denoiser import Denoiser
-from alps_exp.priors.energy import energy_and_gradient
+from alps_exp.priors.energy import Energy, energy_and_gradient
 
 
 class EnergyDistillation(DenoisingTraining):
     """Regression of grad E on the frozen teacher's x - D, with E(x, t) = 1/2 ||x - psi(x, t)||^2.
 
-    The student psi (`network`) starts at the teacher's weights. The loss differentiates through the
+    The student psi (`network`) starts at the teacher's weights, or at those of an energy to `start` from. The loss differentiates through the
     vector-Jacobian product in grad E. The weight is EDM's, whose small-sigma limit 1 / sigma^2 makes the loss the
     squared relative gap. Validation logs, at fixed noise scales, the gap ||(x - grad E) - D||^2, its reference
     ||x - D||^2 and the denoising errors of teacher and energy.
@@ -33,9 +33,10 @@ class EnergyDistillation(DenoisingTraining):
         sigma: LogNormalSigma,
         seed: int = 0,
         band_interval: int = 50,
+        start: Energy | None = None,
     ) -> None:
         # The target is a function of the input, so nothing may be dropped out: eval mode throughout.
-        student = copy.deepcopy(teacher.network).requires_grad_(True).eval()
+        student = copy.deepcopy((start or teacher).network).requires_grad_(True).eval()
         super().__init__(student, optimizer, sigma, seed, band_interval)
         # In a tuple the teacher is no sub-module: neither averaged, saved nor counted among the parameters.
         self._teacher = (teacher.network.requires_grad_(False).eval(),)
