@@ -70,7 +70,7 @@ class MAP(Sampler):
         start, _ = self.start.sample(prior, operator, y, one)
         point = self._minimise(_Objective(prior, operator, y, self.last_scale), start)
         if unconverged := int((point.decrement > self.tolerance).sum()):
-            log.info("MAP: %d of %d images stopped above the tolerance", unconverged, point.decrement.numel())
+            log.warning("MAP: %d of %d images stopped above the tolerance", unconverged, point.decrement.numel())
         samples = point.x.expand(noise.num_samples, *point.x.shape[1:])
         diagnostics = {"gradient_norm": point.decrement, "objective": point.value}
         return samples, {name: value.expand(noise.num_samples, -1) for name, value in diagnostics.items()}
