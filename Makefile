@@ -10,9 +10,9 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/demo.installed
-	$(BIN)/alps restore -m experiment=demo_face operator=inpaint_random,inpaint_box,gaussian_blur,motion_blur sampler=alps_teacher,map,daps
+	$(BIN)/alps restore -m experiment=demo_face operator=inpaint_random,inpaint_box,gaussian_blur,motion_blur sampler=alps,alps_teacher,map,daps
 	$(BIN)/alps restore -m experiment=demo_face operator=inpaint_random,inpaint_box,gaussian_blur,motion_blur sampler=dps sampler.schedule.scales=25 sampler.step_size=10
-	$(BIN)/alps restore -m experiment=demo_brain operator=mri_4x,mri_8x sampler=alps_teacher,map,daps
+	$(BIN)/alps restore -m experiment=demo_brain operator=mri_4x,mri_8x sampler=alps,alps_teacher,map,daps
 	$(BIN)/alps restore -m experiment=demo_brain operator=mri_4x,mri_8x sampler=dps sampler.schedule.scales=25 sampler.step_size=3
 	$(BIN)/alps table runs=outputs/demo/restore output=outputs/demo
 

@@ -11,7 +11,7 @@ from alps_exp.data import ImageDataModule
 from alps_exp.distillation import CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.noise import step_generator
-from alps_exp.priors import load_teacher, save_model
+from alps_exp.priors import Denoiser, Energy, load_teacher, save_model
 from alps_exp.priors.energy import energy_and_gradient
 
 
@@ -149,3 +149,15 @@ def test_bands_split_the_loss_by_noise_scale():
     }
     weights = [torch.nn.Parameter(torch.tensor([3.0])), torch.nn.Parameter(torch.tensor([2.0]))]
     assert float(gradient_norm(weights[0].sum() * 3 + weights[1].sum() * 4, weights)) == 5.0
+
+
+def test_distillation_goes_on_from_an_energy(network):
+    teacher, energy = Denoiser(network(1, seed=1)), Energy(network(1, seed=2))
+    module = EnergyDistillation(teacher, CosineAdam(), LogNormalSigma(), start=energy)
+    for student, start in zip(module.network.parameters(), energy.network.parameters(), strict=True):
+        assert torch.equal(student, start) and student is not start
+    x, sigma = torch.randn(2, 1, 16, 16), torch.tensor([0.5, 1.0])
+    weight = (sigma.square() + teacher.network.sigma_data**2) / (sigma * teacher.network.sigma_data).square()
+    distance = energy.denoise(x, sigma) - teacher.denoise(x, sigma)
+    expected = weight * distance.square().mean(dim=(1, 2, 3))
+    assert torch.allclose(module.loss(x, x, sigma), expected, rtol=1e-4)

@@ -20,8 +20,8 @@ class EnergyDistillation(DenoisingTraining):
 
     The student psi (`network`) starts at the teacher's weights, or at those of an energy to go on from (`start`).
     The loss differentiates through the vector-Jacobian product in grad E. The weight is EDM's, whose small-sigma
-    limit 1 / sigma^2 makes the loss the squared relative gap. Validation logs, at fixed noise scales, the gap ||(x - grad E) - D||^2, its reference
-    ||x - D||^2 and the denoising errors of teacher and energy.
+    limit 1 / sigma^2 makes the loss the squared relative gap. Validation logs, at fixed noise scales, the gap
+    ||(x - grad E) - D||^2, its reference ||x - D||^2 and the denoising errors of teacher and energy.
 
     Source: Chand & Jacob 2026 (arXiv 2601.02594).
     """
