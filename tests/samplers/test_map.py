@@ -32,7 +32,7 @@ def test_the_line_search_never_goes_up(network):
     operator = Inpainting((torch.rand(2, 1, 16, 16) < 0.3).float(), noise_std=0.1)
     y = operator.forward(torch.randn(2, 3, 16, 16, dtype=torch.float64))
     schedule = Geometric(2.0, 0.1, 10)
-    start = ALPS(schedule, "none", "noised")(energy, operator, y).mean
+    start = ALPS(schedule, "independent", "noised")(energy, operator, y).mean
     best = MAP(schedule, tolerance=1e-8, max_iterations=10)(energy, operator, y)
 
     def objective(x):

@@ -23,9 +23,11 @@ SMALLEST_STEP, LARGEST_STEP = 2.0**-12, 100.0
 class MAP(Sampler):
     """Minimises U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at the last scale t of a schedule.
 
-    The annealed iteration without noise gives the start; a quasi-Newton stage (L-BFGS, preconditioned with the
-    posterior covariance P of the ALPS step, line search on U) goes on to a gradient tolerance. Deterministic: all
-    samples are the same. Diagnostics: ``gradient_norm`` (see `tolerance`) and ``objective`` (U).
+    One annealed chain with independent noise, keyed like every sample's, gives the start (without noise the prior would
+    be told of a t that its input does not have: holes then end far from any image); a quasi-Newton stage (L-BFGS,
+    preconditioned with the posterior covariance P of the ALPS step, line search on U) goes on to a gradient tolerance.
+    A function of seed and image id: all samples are the same. Diagnostics: ``gradient_norm`` (see `tolerance`) and
+    ``objective`` (U).
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ class MAP(Sampler):
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, "energy", micro_batch)
-        self.start = ALPS(schedule, "none", annealing, "energy")
+        self.start = ALPS(schedule, "independent", annealing, "energy")
         self.tolerance, self.max_iterations, self.memory = tolerance, max_iterations, memory
 
     def sample(
