@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+FACE := experiment=demo_face operator=inpaint_random,inpaint_box,gaussian_blur,motion_blur
+BRAIN := experiment=demo_brain operator=mri_4x,mri_8x
 
 .PHONY: demo test test-all lint clean
 
@@ -10,10 +12,10 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/demo.installed
-	$(BIN)/alps restore -m experiment=demo_face operator=inpaint_random,inpaint_box,gaussian_blur,motion_blur sampler=alps,alps_teacher,map,daps
-	$(BIN)/alps restore -m experiment=demo_face operator=inpaint_random,inpaint_box,gaussian_blur,motion_blur sampler=dps sampler.schedule.scales=25 sampler.step_size=10
-	$(BIN)/alps restore -m experiment=demo_brain operator=mri_4x,mri_8x sampler=alps,alps_teacher,map,daps
-	$(BIN)/alps restore -m experiment=demo_brain operator=mri_4x,mri_8x sampler=dps sampler.schedule.scales=25 sampler.step_size=3
+	$(BIN)/alps restore -m $(FACE) sampler=alps,alps_teacher,map,daps
+	$(BIN)/alps restore -m $(FACE) sampler=dps sampler.schedule.scales=25 sampler.step_size=10
+	$(BIN)/alps restore -m $(BRAIN) sampler=alps,alps_teacher,map,daps
+	$(BIN)/alps restore -m $(BRAIN) sampler=dps sampler.schedule.scales=25 sampler.step_size=3
 	$(BIN)/alps table runs=outputs/demo/restore output=outputs/demo
 
 test: .venv/test.installed

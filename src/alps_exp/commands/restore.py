@@ -52,14 +52,7 @@ def restore(
     images: ImageDataModule = instantiate(data)
     images.setup("predict")
     test: Any = images.test
-    if test.channels != prior.channels:
-        raise ValueError(
-            f"the {kind} {prior_config.name} works on {prior.channels} channels (complex images have 2), "
-            f"the images of this data choice have {test.channels}"
-        )
-    if len(set(test.image_ids)) < len(test.image_ids):
-        twice = next(i for i in test.image_ids if test.image_ids.count(i) > 1)
-        raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own for every image")
+    _check_images(test, prior, f"{kind} {prior_config.name}")
     module = Restoration(
         prior,
         instantiate(operator),
@@ -89,6 +82,18 @@ def restore(
             _report(job.folder, records, loop)
             job.folder.mark_done()
     return _status(records)
+
+
+def _check_images(test: Any, prior: Any, model: str) -> None:
+    """Raise ValueError if the images do not fit the model, or two of them have one id."""
+    if test.channels != prior.channels:
+        raise ValueError(
+            f"the {model} works on {prior.channels} channels (complex images have 2), "
+            f"the images of this data choice have {test.channels}"
+        )
+    if len(set(test.image_ids)) < len(test.image_ids):
+        twice = next(i for i in test.image_ids if test.image_ids.count(i) > 1)
+        raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own for every image")
 
 
 def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> None:

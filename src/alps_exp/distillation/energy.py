@@ -54,6 +54,7 @@ class EnergyDistillation(DenoisingTraining):
         return weight * (gradient - target).square().mean(dim=(1, 2, 3))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Log gap, reference and the two denoising errors (mean squares) at each of `VALIDATION_SIGMAS`."""
         x = as_channels(batch["image"])
         for sigma in VALIDATION_SIGMAS:
             noisy, scales = self.validation_noise(x, sigma, batch["image_id"])

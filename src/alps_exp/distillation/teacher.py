@@ -24,6 +24,7 @@ class TeacherTraining(DenoisingTraining):
         return weight * (self.network(noisy, sigma) - x).square().mean(dim=(1, 2, 3))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Log the denoising error (mean square) at each of `VALIDATION_SIGMAS`."""
         x = as_channels(batch["image"])
         for sigma in VALIDATION_SIGMAS:
             noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
