@@ -176,7 +176,7 @@ def _columns(results: Sequence[ImageResult]) -> list[_Column]:
 
 def _full_name(record: Record) -> str:
     """Return the sampler's name with that of its estimate, where that says more."""
-    sampler, estimate = record.sampler.upper(), record.estimate
+    sampler, estimate = record.sampler.upper().replace("_", " "), record.estimate
     if estimate in ("point", record.sampler):
         return sampler
     return f"{sampler} {'sample' if estimate == 'sample' else _NAMES[estimate]}"
