@@ -72,9 +72,6 @@ class LinearOperator(ABC):
     tolerance = 3e-3
     max_iterations = 20_000
 
-    tolerance = 3e-3
-    max_iterations = 20_000
-
     def __init__(self, noise_std: float) -> None:
         self.noise_std = positive("noise_std", noise_std)
 
