@@ -18,7 +18,7 @@ needs_data = pytest.mark.skipif(not DATA, reason="set ALPS_DATA to the folder wi
 
 def build(choice, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return instantiate(compose(overrides=[f"+data={choice}", *overrides]).data)
+        return instantiate(compose(overrides=[f"+data={choice}", "+energy=gaussian", *overrides]).data)
 
 
 @pytest.mark.parametrize("choice", CHOICES)

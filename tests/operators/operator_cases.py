@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from alps_exp.operators import Blur, GaussianBlur, Inpainting, LinearOperator, MotionBlur, MultiCoilMRI
+from alps_exp.operators import (
+    Blur,
+    GaussianBlur,
+    Inpainting,
+    JointOperator,
+    LinearOperator,
+    MotionBlur,
+    MultiCoilMRI,
+)
 
 ETA = 0.02
 BATCH, HEIGHT, WIDTH, COILS = 8, 8, 7, 3
@@ -50,6 +58,8 @@ class Case:
     is_complex: bool = False
     has_cg: bool = False
     has_exact_noise: bool = True
+    has_noise: bool = True
+    eta: float = ETA
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -94,6 +104,18 @@ def _mri(*mask_shape: int, solver: str = "auto") -> Callable[..., LinearOperator
     return build
 
 
+def _joint(channels: int, *parts: Callable[..., LinearOperator]) -> Callable[..., LinearOperator]:
+    """Measurements of noise ETA, 2 ETA, ...; all the noise of the joint one is standard normal."""
+
+    def build(dtype: torch.dtype, images: slice, **options: float) -> LinearOperator:
+        operators = [part(dtype, images) for part in parts]
+        for index, operator in enumerate(operators, 1):
+            operator.noise_std = index * ETA
+        return JointOperator(operators, (channels, HEIGHT, WIDTH), **options)
+
+    return build
+
+
 CASES = [
     Case("inpainting", _inpainting, channels=2),
     Case("inpainting-complex", _inpainting, channels=2, is_complex=True),
@@ -110,6 +132,25 @@ CASES = [
         is_complex=True,
         has_cg=True,
         has_exact_noise=False,
+    ),
+    Case(
+        "joint",
+        _joint(2, _inpainting, _gaussian),
+        channels=2,
+        has_cg=True,
+        has_exact_noise=False,
+        has_noise=False,
+        eta=1.0,
+    ),
+    Case(
+        "joint-complex",
+        _joint(1, _mri(1, WIDTH), _mri(HEIGHT, 1), _blur),
+        channels=1,
+        is_complex=True,
+        has_cg=True,
+        has_exact_noise=False,
+        has_noise=False,
+        eta=1.0,
     ),
 ]
 
@@ -133,6 +174,7 @@ class DensePosterior:
     """The matrix of A for one image as a real float64 matrix, and the posterior's closed form."""
 
     matrix: Tensor
+    eta: float
 
     @classmethod
     def of(cls, case: Case, index: int, double: bool = True) -> DensePosterior:
@@ -140,19 +182,19 @@ class DensePosterior:
         operator = case.operator(slice(index, index + 1), double=double)
         columns = operator.forward(unit_images((1, *case.image_shape), case.dtype(True)))
         order = as_rows(unit_images((1, *case.image_shape), case.dtype(True)), 4)
-        return cls(as_rows(columns, 4).T.to(torch.float64) @ order)
+        return cls(as_rows(columns, 4).T.to(torch.float64) @ order, case.eta)
 
     def precision(self, t: float) -> Tensor:
         identity = torch.eye(self.matrix.shape[1], dtype=torch.float64)
-        return self.matrix.T @ self.matrix / ETA**2 + identity / t**2
+        return self.matrix.T @ self.matrix / self.eta**2 + identity / t**2
 
     def covariance(self, t: float) -> Tensor:
         return torch.linalg.inv(self.precision(t))
 
     def mean(self, d: Tensor, y: Tensor, t: float) -> Tensor:
         d, y = d.double(), y.double()
-        gradient = self.matrix.T @ (y - self.matrix @ d) / ETA**2
+        gradient = self.matrix.T @ (y - self.matrix @ d) / self.eta**2
         return d + torch.linalg.solve(self.precision(t), gradient)
 
     def sample(self, d: Tensor, y: Tensor, t: float, e1: Tensor, e2: Tensor) -> Tensor:
-        return self.mean(d.double() + t * e2.double(), y.double() + ETA * e1.double(), t)
+        return self.mean(d.double() + t * e2.double(), y.double() + self.eta * e1.double(), t)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
 from alps_exp.commands.job import Job
@@ -52,7 +53,7 @@ def restore(
     images: ImageDataModule = instantiate(data)
     images.setup("predict")
     test: Any = images.test
-    _check_images(test, prior, f"{kind} {prior_config.name}")
+    _check_images(test, prior, f"{kind} {prior_config.get('name', type(prior).__name__)}")
     module = Restoration(
         prior,
         instantiate(operator),
@@ -70,7 +71,7 @@ def restore(
         provenance = collect_provenance(
             seeds={"seed": seed},
             device=str(loop.strategy.root_device),
-            checkpoints={kind: model_path(prior_config.name, kind)},
+            checkpoints=_checkpoints(kind, prior_config, kind),
             data_hash=index_hash(test),
             num_images=len(test),
         )
@@ -82,6 +83,16 @@ def restore(
             _report(job.folder, records, loop)
             job.folder.mark_done()
     return _status(records)
+
+
+def _checkpoints(role: str, config: Any, kind: str) -> dict[str, Path]:
+    """Return the weight files that a prior's config names, by role: none of a closed form, several of a composition."""
+    if not OmegaConf.is_config(config):
+        return {}
+    if "name" in config:
+        return {role: model_path(config.name, kind)}
+    parts = config.items() if OmegaConf.is_dict(config) else enumerate(config)
+    return {name: path for key, part in parts for name, path in _checkpoints(f"{role}.{key}", part, kind).items()}
 
 
 def _check_images(test: Any, prior: Any, model: str) -> None:

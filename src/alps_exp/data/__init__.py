@@ -6,7 +6,8 @@ from alps_exp.data.coils import BirdcageMaps
 from alps_exp.data.images import ImageFolder
 from alps_exp.data.masks import BoxMask, CartesianMask1D, CartesianMask2D, RandomMask
 from alps_exp.data.mixture import Mixture
-from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler
+from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_shape
+from alps_exp.data.prior import PriorSamples
 
 __all__ = [
     "Astronaut",
@@ -19,6 +20,8 @@ __all__ = [
     "ImageFolder",
     "MagnitudeSlices",
     "Mixture",
+    "PriorSamples",
     "RandomMask",
     "StepKeyedBatchSampler",
+    "image_shape",
 ]

@@ -18,6 +18,11 @@ STAGES = {
 PERMUTATION, AUGMENTATION = 0, 1
 
 
+def image_shape(batch: dict[str, Any], /) -> tuple[int, ...]:
+    """Return (C, H, W) of the images of a batch."""
+    return tuple(batch["image"].shape[-3:])
+
+
 class StepKeyedBatchSampler(Sampler[list[tuple[int, int]]]):
     """Yields without end the (index, key) pairs of each training step, a pure function of seed and step.
 

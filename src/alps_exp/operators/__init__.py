@@ -3,6 +3,7 @@
 from alps_exp.operators.base import LinearOperator
 from alps_exp.operators.blur import Blur, GaussianBlur, MotionBlur
 from alps_exp.operators.inpainting import Inpainting
+from alps_exp.operators.joint import JointOperator
 from alps_exp.operators.mri import MultiCoilMRI
 
-__all__ = ["Blur", "GaussianBlur", "Inpainting", "LinearOperator", "MotionBlur", "MultiCoilMRI"]
+__all__ = ["Blur", "GaussianBlur", "Inpainting", "JointOperator", "LinearOperator", "MotionBlur", "MultiCoilMRI"]

@@ -27,9 +27,22 @@ class Prior(nn.Module, ABC):
     dimensions. Results have the dtype and device of x, which the prior must share.
     """
 
+    curvature = 1.0
+    """Curvature of E / t^2 at large t, in units of 1 / t^2."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.calls = Calls()
+        self._calls = Calls()
+
+    @property
+    def calls(self) -> Calls:
+        """What the prior has cost so far."""
+        return self._calls
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Number of real channels of the images: 2 for complex ones of one channel."""
 
     @abstractmethod
     def denoise(self, x: Tensor, t: Scale) -> Tensor:
@@ -54,8 +67,8 @@ class EnergyPrior(Prior):
         """Return E of each image, shape x.shape[:-3]."""
 
     def denoise(self, x: Tensor, t: Scale) -> Tensor:
-        """Return x - grad E(x, t)."""
-        return x - self.energy_and_gradient(x, t)[1]
+        """Return x - grad E(x, t) / curvature."""
+        return x - self.energy_and_gradient(x, t)[1] / self.curvature
 
 
 def as_channels(x: Tensor) -> Tensor:

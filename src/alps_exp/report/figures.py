@@ -249,9 +249,12 @@ def _draw_truth_and_measurement(axes: np.ndarray, result: ImageResult) -> float:
 
 def _visible_measurement(result: ImageResult, peak: float) -> tuple[np.ndarray, float, str]:
     assert result.measurement is not None
-    if not np.iscomplexobj(result.measurement):
+    in_a_row = result.measurement.shape[:-1] == (1, 1)  # several measurements as one, in units of their noise
+    if not np.iscomplexobj(result.measurement) and not in_a_row:
         return result.measurement, peak, "Measurement"
     assert result.adjoint is not None
+    if in_a_row:
+        return result.adjoint * (peak / np.abs(result.adjoint).max()), peak, "Adjoint"
     return result.adjoint, peak, "Zero-filled"
 
 

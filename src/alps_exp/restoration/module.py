@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,7 @@ class Restoration(pl.LightningModule):
     prior
         What the sampler asks.
     operator
-        Builds the operator of a batch; the arguments are bound, and those that are callables are called with the
-        batch first (masks, coil maps).
+        Builds the operator of a batch, see `operator_of`.
     sampler
         The sampler.
     folder
@@ -93,7 +92,7 @@ class Restoration(pl.LightningModule):
         mask that does not fit, raises ValueError.
         """
         truth, ids = batch["image"], batch["image_id"]
-        operator = self._operator_of(batch)
+        operator = operator_of(self.operator, batch)
         shape = operator.measurement_shape(truth.shape)
         noise = measurement_noise(self.seed, ids, truth.new_empty(shape))
         y = operator.measure(truth, noise)
@@ -109,10 +108,6 @@ class Restoration(pl.LightningModule):
             return [ImageResult([failed], _array(truth[0]), _array(y[0]), _array(operator.adjoint(y)[0]))]
         seconds = (_clock(truth) - start) / len(ids)
         return self._results(truth, y, operator, ids, estimates, seconds)
-
-    def _operator_of(self, batch: dict[str, Any]) -> LinearOperator:
-        bound = getattr(self.operator, "keywords", {})
-        return self.operator(**{name: value(batch) for name, value in bound.items() if callable(value)})
 
     def _results(
         self,
@@ -172,6 +167,22 @@ class Restoration(pl.LightningModule):
             estimate=estimate,
             **numbers,
         )
+
+
+def operator_of(factory: Callable[..., LinearOperator], batch: dict[str, Any]) -> LinearOperator:
+    """Return the operator of a batch from a partial of it.
+
+    Its arguments are bound; those that are callables are called with the batch first (masks, coil maps), and those in
+    a list are factories of operators themselves.
+    """
+    bound = getattr(factory, "keywords", {})
+    return factory(**{name: _of_batch(value, batch) for name, value in bound.items()})
+
+
+def _of_batch(value: Any, batch: dict[str, Any]) -> Any:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [operator_of(item, batch) if callable(item) else item for item in value]
+    return value(batch) if callable(value) else value
 
 
 def _clock(x: Tensor) -> float:

@@ -1,0 +1,64 @@
+"""Images drawn from a prior whose samples are known exactly."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from alps_exp.data.keys import keyed_generator
+
+
+class Samplable(Protocol):
+    """A prior that can draw images."""
+
+    channels: int
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return independent images (count, C, H, W)."""
+
+
+class PriorSamples(Dataset[dict[str, Any]]):
+    """Independent images of a prior; image i is a function of seed and i alone.
+
+    An item is ``image`` (C, H, W), of the prior's dtype, and ``image_id``.
+
+    Parameters
+    ----------
+    prior
+        What images are drawn from; on the CPU.
+    count
+        Number of images.
+    seed
+        Seed of the drawing.
+
+    Raises
+    ------
+    ValueError
+        If the prior cannot draw images, or count is below 1.
+    """
+
+    def __init__(self, prior: Samplable, count: int = 16, seed: int = 0) -> None:
+        if not hasattr(prior, "sample"):
+            raise ValueError(f"expected a prior that can draw images, as a closed form, got a {type(prior).__name__}")
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        self.prior, self.seed = prior, seed
+        self.channels = prior.channels
+        self.image_ids = [f"prior{index:04d}" for index in range(count)]
+
+    @property
+    def index(self) -> list[str]:
+        """A line for each item that changes with it: id and seed."""
+        return [f"{image_id} {self.seed}" for image_id in self.image_ids]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image_id = self.image_ids[index]
+        seed = int(keyed_generator(self.seed, image_id).integers(2**63))
+        image = self.prior.sample(1, torch.Generator().manual_seed(seed))[0]
+        return {"image": image, "image_id": image_id}

@@ -1,0 +1,81 @@
+"""Exact posteriors and evidences of closed-form priors under linear operators: what samplers are judged by."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from alps_exp.operators import LinearOperator
+from alps_exp.priors import GaussianMixturePrior
+
+
+class ExactPosterior(GaussianMixturePrior):
+    """The posterior of one image: a Gaussian mixture, with the logarithm of its evidence p(y), a scalar."""
+
+    log_evidence: Tensor
+
+    def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor, log_evidence: Tensor) -> None:
+        super().__init__(weights, means, covariances)
+        self.register_buffer("log_evidence", log_evidence)
+
+
+def exact_posterior(
+    prior: GaussianMixturePrior, operator: LinearOperator, y: Tensor, sigma: float = 0.0
+) -> ExactPosterior:
+    """Return p(x | y) under the prior sum_k w_k N(m_k, C_k + sigma^2 I), in float64.
+
+    With N = A^H A / eta^2, b_k = A^H (y - A m_k) / eta^2 and C_k + sigma^2 I = R_k R_k^H, component k has
+
+    - covariance S_k = R_k (I + R_k^H N R_k)^(-1) R_k^H and mean m_k + S_k b_k;
+    - a weight proportional to w_k p(y | k), where log p(y | k) = 1/2 b_k^H S_k b_k - ||A m_k - y||^2 / (2 eta^2)
+      - 1/2 log det(I + R_k^H N R_k) - M/2 log(2 pi eta^2) for M measured numbers; complex numbers, in the image and in
+      the measurement, count for two.
+
+    Parameters
+    ----------
+    prior
+        A Gaussian or Gaussian-mixture prior.
+    operator
+        Any linear operator, of a batch of one image; its dense normal matrix is built.
+    y
+        Measurement of one image, (1, ...).
+    sigma
+        Noise scale that stays in the prior: a sampler that ends at sigma targets this posterior.
+
+    Raises
+    ------
+    ValueError
+        If y holds more than one image.
+    """
+    if len(y) != 1:
+        raise ValueError(f"an exact posterior is of one image, got measurements of {len(y)}")
+    double = torch.promote_types(prior.means.dtype, torch.float64)
+    y, means = y.to(double), prior.means.to(double)[:, None]
+    roots = prior.axes.to(double) * (prior.variances.double() + sigma**2).sqrt()[:, None]
+    normal = _normal_matrix(operator, means[0]) / operator.noise_std**2
+    factors = torch.linalg.cholesky(torch.eye(len(normal), device=y.device) + roots.mH @ normal @ roots)
+    halves = torch.linalg.solve_triangular(factors, roots.mH, upper=False)
+    pulls = operator.adjoint(y - operator.forward(means)).flatten(1)[..., None] / operator.noise_std**2
+    shifts = halves.mH @ (halves @ pulls)
+
+    explained = (pulls.conj() * shifts).real.sum((1, 2)) / 2
+    log_determinants = 2 * factors.diagonal(dim1=1, dim2=2).real.log().sum(1)
+    volumes = (2 if double.is_complex else 1) / 2 * (log_determinants + _log_noise_volume(operator, means[0], y))
+    log_joint = prior.weights.double().log() + explained - operator.misfit(means, y).squeeze(1) - volumes
+    posterior_means = prior.means + shifts.reshape(prior.means.shape)
+    return ExactPosterior(log_joint.softmax(0), posterior_means, halves.mH @ halves, log_joint.logsumexp(0))
+
+
+def _log_noise_volume(operator: LinearOperator, image: Tensor, y: Tensor) -> Tensor:
+    """Return M log(2 pi eta^2) for the M entries of y that are measured."""
+    measured = operator.measure(torch.zeros_like(image), torch.ones_like(y)).count_nonzero()
+    return measured * math.log(2 * math.pi * operator.noise_std**2)
+
+
+def _normal_matrix(operator: LinearOperator, image: Tensor) -> Tensor:
+    """Return A^H A, (n, n), for images like `image` (1, C, H, W)."""
+    size = image.numel()
+    units = torch.eye(size, dtype=image.dtype, device=image.device).reshape(size, *image.shape)
+    return operator.normal(units).reshape(size, size).mT

@@ -1,0 +1,111 @@
+"""Closed-form priors of smooth random images: problems whose exact posterior is known, with nothing to train."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from alps_exp.priors.gaussian import GaussianPrior
+from alps_exp.priors.mixture import GaussianMixturePrior
+
+
+def smooth_gaussian(
+    size: int = 16,
+    channels: int = 1,
+    complex_valued: bool = False,
+    length: float = 2.0,
+    std: float = 0.2,
+    floor: float = 0.05,
+) -> GaussianPrior:
+    """Return a Gaussian prior of mean zero whose pixels have a squared-exponential covariance.
+
+    Two pixels of a channel at distance r have covariance std^2 exp(-r^2 / (2 length^2)), and every pixel has variance
+    floor^2 on top; channels are independent. With the defaults the eigenvalues go from floor^2 = 0.0025 to about 1.
+
+    Parameters
+    ----------
+    size
+        Side of the images.
+    channels
+        Channels of the images.
+    complex_valued
+        Whether the images are complex, with this covariance in the real and in the imaginary part.
+    length
+        Correlation length, in pixels.
+    std
+        Standard deviation of the smooth part.
+    floor
+        Standard deviation of the white part.
+
+    Returns
+    -------
+    The prior, in float32 or complex64.
+
+    Raises
+    ------
+    ValueError
+        If a length or standard deviation is not positive.
+    """
+    dtype = torch.complex64 if complex_valued else torch.float32
+    covariance = _covariance(size, channels, length, std, floor).to(dtype)
+    return GaussianPrior(torch.zeros(channels, size, size, dtype=dtype), covariance)
+
+
+def two_mode_mixture(
+    size: int = 16,
+    channels: int = 1,
+    complex_valued: bool = False,
+    weight: float = 0.3,
+    height: float = 0.7,
+    width: float = 2.0,
+    length: float = 2.0,
+    std: float = 0.2,
+    floor: float = 0.05,
+) -> GaussianMixturePrior:
+    """Return a mixture of two Gaussians of one covariance, whose means are plus and minus a smooth spot.
+
+    The spot, height * exp(-r^2 / (2 width^2)) at distance r from the centre of the image, is the same in all channels,
+    and real. So a mode is lost where the centre is not measured, and found where it is.
+
+    Parameters
+    ----------
+    size, channels, complex_valued, length, std, floor
+        As in `smooth_gaussian`.
+    weight
+        Weight of the bright spot, from 0 to 1.
+    height
+        Value of the bright spot at its centre.
+    width
+        Standard deviation of the spot, in pixels.
+
+    Returns
+    -------
+    The prior, in float32 or complex64; its first component is the bright spot.
+
+    Raises
+    ------
+    ValueError
+        If a length or standard deviation is not positive, or the weight is not in [0, 1].
+    """
+    if not (width > 0 and 0 <= weight <= 1):
+        raise ValueError(f"width must be positive and weight in [0, 1], got {width} and {weight}")
+    dtype = torch.complex64 if complex_valued else torch.float32
+    covariance = _covariance(size, channels, length, std, floor).to(dtype)
+    distances = (_pixels(size) - (size - 1) / 2).square().sum(-1).reshape(size, size)
+    spot = (height * torch.exp(-distances / (2 * width**2))).to(dtype).expand(channels, size, size)
+    return GaussianMixturePrior(
+        torch.tensor([weight, 1 - weight]), torch.stack([spot, -spot]), torch.stack([covariance, covariance])
+    )
+
+
+def _covariance(size: int, channels: int, length: float, std: float, floor: float) -> Tensor:
+    if not min(length, std, floor) > 0:
+        raise ValueError(f"length, std and floor must be positive, got {length}, {std} and {floor}")
+    pixels = _pixels(size)
+    smooth = std**2 * torch.exp(-torch.cdist(pixels, pixels).square() / (2 * length**2))
+    return torch.block_diag(*[smooth + floor**2 * torch.eye(size**2, dtype=torch.float64)] * channels)
+
+
+def _pixels(size: int) -> Tensor:
+    """Return the coordinates of the pixels, (size^2, 2) in float64."""
+    return torch.cartesian_prod(*[torch.arange(size, dtype=torch.float64)] * 2)
