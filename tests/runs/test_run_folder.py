@@ -55,7 +55,10 @@ def run(tmp_path):
 
 def test_results_read_back(tmp_path):
     image = np.arange(9, dtype=complex).reshape(1, 3, 3) * (1 + 2j)
-    written = result("a", std=np.ones((1, 3, 3)), samples=np.stack([image, image]), adjoint=image)
+    numbers = {"of_chains": np.array([[1.0, 2.0], [3.0, 4.0]]), "of_image": np.array(0.5), "none": np.zeros((2, 0))}
+    written = result(
+        "a", std=np.ones((1, 3, 3)), samples=np.stack([image, image]), adjoint=image, diagnostics=numbers
+    )
     write_result(tmp_path / "a.h5", written)
     read = read_result(tmp_path / "a.h5")
     assert read.records == written.records
@@ -64,6 +67,9 @@ def test_results_read_back(tmp_path):
     np.testing.assert_array_equal(read.samples, written.samples)
     np.testing.assert_array_equal(read.adjoint, image)
     np.testing.assert_allclose(read.estimates["mmse"], written.estimates["mmse"], rtol=1e-7)
+    assert {name: array.tolist() for name, array in read.diagnostics.items()} == {
+        name: array.tolist() for name, array in numbers.items()
+    }
     assert read.record("mmse") == written.records[0]
     with pytest.raises(ValueError, match="no record of the estimate 'map'"):
         read.record("map")

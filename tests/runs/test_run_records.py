@@ -9,7 +9,7 @@ from alps_exp.runs import Record
 
 CONTRACT = (
     "image_id task operator noise_std sampler seed estimate sample_index num_samples psnr ssim nmse lpips"
-    " spread error nfe_forward nfe_vjp seconds energy data_misfit status"
+    " spread error nfe_forward nfe_vjp seconds energy data_misfit flags status"
 ).split()
 
 

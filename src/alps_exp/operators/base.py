@@ -210,6 +210,11 @@ class LinearOperator(ABC):
             residual = torch.view_as_real(residual).flatten(-2)
         return residual.square().sum(dim=(-3, -2, -1)) / (2 * self.noise_std**2)
 
+    def measured_count(self, y: Tensor) -> Tensor:
+        """Return how many real numbers are measured in each y (..., B, C, H, W), of shape ``y.shape[:-3]``."""
+        measured = self._restrict(torch.ones_like(y)) != 0
+        return measured.sum(dim=(-3, -2, -1)) * (2 if y.is_complex() else 1)
+
     def _restrict(self, y: Tensor) -> Tensor:
         """Return `y` with zeros where nothing is measured."""
         return y

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from alps_exp.evaluation import image_metrics, spread_and_error
+from alps_exp.evaluation import image_metrics, sample_flags, spread_and_error
 from alps_exp.operators import LinearOperator
 from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.runs import ImageResult, Record, RunFolder
@@ -125,6 +125,8 @@ class Restoration(pl.LightningModule):
         if spread is not None:
             of_mean["spread"] = spread
         of_samples = self._numbers(estimates.samples, truth, y, operator)
+        measured = operator.measured_count(y).tolist()
+        size = truth[0].numel() * (2 if truth.is_complex() else 1)
         costs = {
             "num_samples": self.num_samples,
             "nfe_forward": estimates.nfe_forward,
@@ -138,11 +140,14 @@ class Restoration(pl.LightningModule):
             records = [self._record(image_id, operator, kind, **costs, **_at(of_mean, i))]
             result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
             result.estimates[kind] = _array(mean[i])
+            result.diagnostics = {name: _array(values[:, i]) for name, values in estimates.diagnostics.items()}
             if kind != "map":
                 result.estimates["sample"] = _array(estimates.samples[0, i])
                 for s in range(self.num_samples):
                     numbers = _at(of_samples, (s, i))
-                    records.append(self._record(image_id, operator, "sample", sample_index=s, **costs, **numbers))
+                    flags = sample_flags(numbers["data_misfit"], measured[i], numbers.get("energy"), size)
+                    own = costs | numbers | {"sample_index": s, "flags": flags}
+                    records.append(self._record(image_id, operator, "sample", **own))
             if self.save_samples:
                 result.samples = _array(estimates.samples[:, i])
             results.append(result)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,6 +16,7 @@ from alps_exp.runs.files import write_atomically
 from alps_exp.runs.records import Record
 
 _ARRAYS = ("truth", "measurement", "adjoint", "std", "samples")
+_GROUPS = ("estimates", "diagnostics")
 
 
 @dataclass
@@ -23,7 +25,8 @@ class ImageResult:
 
     `truth` and every estimate are ``(C, H, W)``, the `measurement` and its `adjoint` A^H y (for display) have
     the operator's shapes, `std` is real ``(C, H, W)`` and `samples` is ``(S, C, H, W)``. The keys of
-    `estimates` are those of the records: ``sample`` (the first one), ``mmse``, ``map``, ``point``.
+    `estimates` are those of the records: ``sample`` (the first one), ``mmse``, ``map``, ``point``. `diagnostics` are
+    real numbers by name: what a sampler says of each chain, ``(S, ...)``, or of the image, ``()``.
     """
 
     records: list[Record]
@@ -33,6 +36,7 @@ class ImageResult:
     estimates: dict[str, np.ndarray] = field(default_factory=dict)
     std: np.ndarray | None = None
     samples: np.ndarray | None = None
+    diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
 
     def record(self, estimate: str) -> Record:
         """Return the record of an estimate; of several samples the first.
@@ -62,8 +66,9 @@ def write_result(path: Path, result: ImageResult) -> None:
         file.attrs["records"] = "\n".join(record.checked().to_json() for record in result.records)
         for name in _ARRAYS:
             _write_array(file, name, getattr(result, name))
-        for name, estimate in result.estimates.items():
-            _write_array(file, f"estimates/{name}", estimate)
+        for group in _GROUPS:
+            for name, array in getattr(result, group).items():
+                _write_array(file, f"{group}/{name}", array)
     write_atomically(path, buffer.getvalue())
 
 
@@ -71,8 +76,9 @@ def _write_array(file: h5py.File, name: str, array: np.ndarray | None) -> None:
     if array is not None:
         array = np.asarray(array)
         dtype = np.complex64 if np.iscomplexobj(array) else np.float32
-        # the checksum makes HDF5 refuse damaged data when it is read
-        file.create_dataset(name, data=array, dtype=dtype, chunks=array.shape, fletcher32=True)
+        # the checksum makes HDF5 refuse damaged data when it is read; scalars and empty arrays cannot have one
+        checksum: dict[str, Any] = {"chunks": array.shape, "fletcher32": True} if array.ndim and array.size else {}
+        file.create_dataset(name, data=array, dtype=dtype, **checksum)
 
 
 def read_result(path: Path) -> ImageResult:
@@ -87,8 +93,8 @@ def read_result(path: Path) -> ImageResult:
     """
     with _opened(path) as file:
         arrays = {name: file[name][()] for name in _ARRAYS if name in file}
-        estimates = {name: array[()] for name, array in file.get("estimates", {}).items()}
-        return ImageResult(_records(file), estimates=estimates, **arrays)
+        groups = {group: {name: array[()] for name, array in file.get(group, {}).items()} for group in _GROUPS}
+        return ImageResult(_records(file), **arrays, **groups)
 
 
 def read_records(path: Path) -> list[Record]:

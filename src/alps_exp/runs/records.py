@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 ESTIMATES = ("sample", "mmse", "map", "point")
@@ -17,8 +17,8 @@ class Record:
 
     `spread` and `error` are those of `alps_exp.evaluation.spread_and_error`, `nfe_forward` and `nfe_vjp` the
     network calls per posterior sample, and `seconds` the wall time of the image with all its samples (the
-    only field that two runs of one request may differ in). A number that does not exist is None. `status` is
-    ``ok``, or why there is no result.
+    only field that two runs of one request may differ in). A number that does not exist is None. `flags` of a
+    sample are those of `alps_exp.evaluation.sample_flags`. `status` is ``ok``, or why there is no result.
 
     Raises
     ------
@@ -46,21 +46,22 @@ class Record:
     seconds: float | None = None
     energy: float | None = None
     data_misfit: float | None = None
+    flags: list[str] = field(default_factory=list)
     status: str = "ok"
 
     def __post_init__(self) -> None:
         """Turn numbers of NumPy and PyTorch into plain ones."""
         if self.estimate not in ESTIMATES:
             raise ValueError(f"unknown estimate {self.estimate!r}, expected one of {', '.join(ESTIMATES)}")
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for entry in fields(self):
+            value = getattr(self, entry.name)
             if hasattr(value, "item"):
-                setattr(self, field.name, value.item())
+                setattr(self, entry.name, value.item())
 
     def failed(self, reason: str) -> Record:
         """Return the record of the same estimate with no results and `reason` (in one line) as its status."""
         no_results: dict[str, Any] = dict.fromkeys(_RESULTS)
-        return replace(self, **no_results, status=" ".join(reason.split()) or "unknown reason")
+        return replace(self, **no_results, flags=[], status=" ".join(reason.split()) or "unknown reason")
 
     def checked(self) -> Record:
         """Return the record itself, or a failed one that names the result that is not finite."""

@@ -1,0 +1,284 @@
+"""Whether samples have the spread they claim: ranks, coverage, Stein discrepancies, and intervals over images.
+
+Samples are (S, B, C, H, W) and a truth is (B, C, H, W); the real and the imaginary part of a complex pixel count as
+two numbers. Pixels of one image are not independent, images are: what is uncertain is bootstrapped over images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alps_exp.evaluation.metrics import spread_and_error
+
+LEVELS = tuple(i / 20 for i in range(2, 20))
+"""Levels of the central intervals of a report: 10, 15, ... 95 %."""
+
+
+def ranks(samples: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
+    """Return how many of the S samples lie below the truth, for each of its P real numbers, (B, P).
+
+    Where samples and truth come from one distribution all ranks 0 ... S are equally likely: simulation-based
+    calibration (Talts et al., arXiv 1804.06788). A tie is broken at random by `generator`, which is on the samples'
+    device.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    """
+    if samples.shape[1:] != truth.shape:
+        raise ValueError(f"samples of shape {tuple(samples.shape)} do not fit a truth of {tuple(truth.shape)}")
+    values, true_values = _real_numbers(samples), _real_numbers(truth)
+    below, ties = (values < true_values).sum(0), (values == true_values).sum(0)
+    chance = torch.rand(ties.shape, generator=generator, dtype=torch.float64, device=ties.device)
+    return below + (chance * (ties + 1)).long()
+
+
+def rank_histogram(ranks: Tensor, num_samples: int) -> Tensor:
+    """Return the share of each rank 0 ... S in the ranks (B, P) of every image, (B, S + 1) in float64."""
+    counts = torch.zeros(len(ranks), num_samples + 1, dtype=torch.float64, device=ranks.device)
+    return counts.scatter_add_(1, ranks, torch.ones_like(ranks, dtype=torch.float64)) / ranks.shape[1]
+
+
+def coverage(histogram: Tensor, levels: Sequence[float] = LEVELS) -> Tensor:
+    """Return the share of true values inside the central intervals of each level, (B, L), from a rank histogram.
+
+    Rank r stands for the part [r, r + 1] / (S + 1) of the unit interval, and counts with the share of it that lies in
+    [1/2 - level/2, 1/2 + level/2]. So exchangeable samples have the expected coverage `level` exactly, whatever S is:
+    19 samples cover 90 % with the ranks 1 ... 18 of 0 ... 19.
+
+    Raises
+    ------
+    ValueError
+        If a level is outside (0, 1).
+    """
+    if not all(0 < level < 1 for level in levels):
+        raise ValueError(f"levels must lie between 0 and 1, got {list(levels)}")
+    count = histogram.shape[1]
+    edges = torch.arange(count + 1, dtype=histogram.dtype, device=histogram.device) / count
+    tails = (1 - torch.tensor(levels, dtype=histogram.dtype, device=histogram.device))[:, None] / 2
+    return histogram @ (count * edges.clamp(tails, 1 - tails).diff()).mT
+
+
+def rank_bias(histogram: Tensor) -> Tensor:
+    """Return the mean of (rank + 1/2) / (S + 1) less 1/2, (B,): 0 if uniform, above where the truth is above."""
+    count = histogram.shape[1]
+    return histogram @ _offsets(histogram) / count
+
+
+def rank_dispersion(histogram: Tensor) -> Tensor:
+    """Return the mean square of rank - S/2 over that of uniform ranks, (B,): 1 if uniform, above for narrow samples."""
+    count = histogram.shape[1]
+    return histogram @ _offsets(histogram).square() * 12 / (count**2 - 1)
+
+
+def _offsets(histogram: Tensor) -> Tensor:
+    count = histogram.shape[1]
+    return torch.arange(count, dtype=histogram.dtype, device=histogram.device) - (count - 1) / 2
+
+
+def credible_interval(samples: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    """Return the ends of the pixelwise central interval of a level, each (B, C, H, W), from S samples (S, B, C, H, W).
+
+    The quantile p lies at position (S + 1) p among the sorted samples. So exchangeable samples have the coverage
+    `level` exactly where (S + 1) (1 - level) / 2 is whole, and nearly in between. Real and imaginary parts have
+    intervals of their own.
+
+    Raises
+    ------
+    ValueError
+        If S samples do not reach so far: the level must lie between 0 and (S - 1) / (S + 1).
+    """
+    count = len(samples)
+    position = round((count + 1) * (1 - level) / 2 - 1, 9)  # 0.9 is not a binary fraction
+    if not (0 < level < 1 and position >= 0):
+        raise ValueError(f"{count} samples give intervals of up to {(count - 1) / (count + 1):.4g}, got {level}")
+    if samples.is_complex():
+        ends = credible_interval(torch.view_as_real(samples), level)
+        return torch.view_as_complex(ends[0]), torch.view_as_complex(ends[1])
+    ordered = samples.sort(0).values
+    k, part = int(position), position % 1
+    inner = min(k + 1, count - 1)
+    return ordered[k].lerp(ordered[inner], part), ordered[-1 - k].lerp(ordered[-1 - inner], part)
+
+
+def spread_error_ratio(spread: Tensor, error: Tensor) -> Tensor:
+    """Return root mean square spread over root mean square error along the first axis, the images.
+
+    Both are those of `spread_and_error`; honest samples tend to 1.
+    """
+    return (spread.square().mean(0) / error.square().mean(0)).sqrt()
+
+
+def kernel_stein_discrepancy(samples: Tensor, scores: Tensor, length: float | None = None) -> Tensor:
+    """Return the squared kernel Stein discrepancy of the samples of each image to a density with these scores, (B,).
+
+    It is the mean of k_p(x_i, x_j) over all pairs i != j (the U-statistic): zero on average, and so of either sign,
+    for independent samples of the density, and positive in the limit for any other distribution. The kernel is the
+    inverse multiquadric (1 + ||x - x'||^2 / length^2)^(-1/2). The value is per real number of the image and in units
+    of the length, so without dimension. In S^2 P operations for P numbers; its own scatter grows like sqrt(P) / S.
+
+    Parameters
+    ----------
+    samples
+        (S, B, C, H, W).
+    scores
+        Gradient of the log-density at the samples (complex: d/dRe + i d/dIm), of their shape.
+    length
+        Length of the kernel. None: the median distance of two samples, image by image.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or there are fewer than 2 samples.
+
+    References
+    ----------
+    Gorham & Mackey, "Measuring sample quality with kernels", arXiv 1703.01717 (2017). Posterior samplers of inverse
+    problems are judged by it in arXiv 2602.04189.
+    """
+    x, s = _centred(samples, scores)
+    count, size = x.shape[-2:]
+    i, j = torch.triu_indices(count, count, offset=1, device=x.device)
+    distances, slopes = _pair_products(x, x)[:, i, j], _pair_products(x, s)[:, i, j]
+    square = distances.median(1, keepdim=True).values if length is None else length**2
+    q = 1 + distances / square
+    stein = square * (s @ s.mT)[:, i, j] * q**-0.5 + (slopes + size) * q**-1.5 - 3 * (q - 1) * q**-2.5
+    return stein.mean(1) / size
+
+
+def stein_variance_ratio(samples: Tensor, scores: Tensor) -> Tensor:
+    """Return minus the covariance of samples and scores, averaged over the numbers of an image, (B,): 1 if honest.
+
+    By Stein's identity E[(x - E x) s(x)^T] = -I for samples of the density. For a Gaussian one it is the ratio of the
+    samples' variance to the true one, averaged over its axes. Unbiased whatever S is, and far less noisy than the
+    kernel discrepancy where the spread is wrong, but blind to other errors. Arguments and errors as in
+    `kernel_stein_discrepancy`.
+    """
+    x, s = _centred(samples, scores)
+    return -(x * s).sum((-2, -1)) / (x.shape[-1] * (x.shape[-2] - 1))
+
+
+def _centred(samples: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return samples less their mean, and scores, each (B, S, P) in float64."""
+    if samples.shape != scores.shape or len(samples) < 2:
+        shapes = f"{tuple(samples.shape)} and {tuple(scores.shape)}"
+        raise ValueError(f"expected at least 2 samples and scores of their shape, got {shapes}")
+    x, s = (_real_numbers(values).double().movedim(0, 1) for values in (samples, scores))
+    return x - x.mean(1, keepdim=True), s
+
+
+def _pair_products(a: Tensor, b: Tensor) -> Tensor:
+    """Return (a_i - a_j) . (b_i - b_j) for all pairs, (B, S, S)."""
+    products = a @ b.mT
+    own = products.diagonal(dim1=1, dim2=2)
+    return own[:, :, None] + own[:, None] - products - products.mT
+
+
+def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int, generator: torch.Generator) -> Tensor:
+    """Return the sliced 2-Wasserstein distance of two sets of samples (S, B, C, H, W) of equal size, (B,).
+
+    The root of the mean over random unit directions of the squared one-dimensional distance (Rabin et al. 2011,
+    Bonneel et al. 2015); the directions are drawn by `generator`, the same for all images.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"expected two sets of samples of one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
+    a, b = _real_numbers(a), _real_numbers(b)
+    shape = (a.shape[-1], num_projections)
+    directions = torch.randn(shape, generator=generator, dtype=a.dtype, device=a.device)
+    directions = directions / directions.norm(dim=0)
+    difference = (a @ directions).sort(0).values - (b @ directions).sort(0).values
+    return difference.square().mean((0, 2)).sqrt()
+
+
+def bootstrap_interval(
+    values: Tensor,
+    statistic: Callable[[Tensor], Tensor] = lambda values: values.mean(0),
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Return the percentile interval of a statistic of images, resampled with replacement; both ends of its shape.
+
+    Parameters
+    ----------
+    values
+        (B, ...), one row an image.
+    statistic
+        Maps (B, ...) to a statistic, by default the mean over the images.
+    level
+        Level of the interval.
+    resamples
+        How many sets of B images are drawn.
+    seed
+        Seed of the drawing.
+
+    Notes
+    -----
+    Efron, "Bootstrap methods: another look at the jackknife", 1979. With few images it is too narrow: by about
+    sqrt(1 - 1/B), and more for skewed values.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(len(values), (resamples, len(values)), generator=generator).to(values.device)
+    statistics = torch.stack([statistic(values[rows]) for rows in chosen])
+    low, high = statistics.quantile(torch.tensor([0.5 - level / 2, 0.5 + level / 2]).to(statistics), dim=0)
+    return low, high
+
+
+def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return the numbers of each image that `summarise` takes: ``histogram`` (B, S + 1), ``spread`` and ``error`` (B,).
+
+    Raises ValueError as `ranks`.
+    """
+    spread, error = spread_and_error(samples.mean(0), samples.std(0), len(samples), truth)
+    assert spread is not None
+    histogram = rank_histogram(ranks(samples, truth, generator), len(samples))
+    return {"histogram": histogram, "spread": spread, "error": error}
+
+
+def summarise(statistics: Mapping[str, Tensor], seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Return each number of a calibration report with its 95 % bootstrap interval over images.
+
+    Parameters
+    ----------
+    statistics
+        Those of `image_statistics`, and any further number (B,) whose mean over the images is reported.
+    seed
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    ``coverage`` (at `LEVELS`), ``rank_histogram``, ``rank_bias``, ``rank_dispersion``, ``spread_error`` and the further
+    numbers, each with ``value``, ``low`` and ``high``: numbers or lists of them.
+    """
+    further = dict(statistics)
+    histogram, both = further.pop("histogram"), torch.stack([further.pop("spread"), further.pop("error")], 1)
+    means = {
+        "coverage": coverage(histogram),
+        "rank_histogram": histogram,
+        "rank_bias": rank_bias(histogram),
+        "rank_dispersion": rank_dispersion(histogram),
+    }
+    summary = {"spread_error": _with_interval(both, lambda rows: spread_error_ratio(rows[:, 0], rows[:, 1]), seed)}
+    for name, values in (means | further).items():
+        summary[name] = _with_interval(values, lambda rows: rows.mean(0), seed)
+    return summary
+
+
+def _with_interval(values: Tensor, statistic: Callable[[Tensor], Tensor], seed: int) -> dict[str, Any]:
+    low, high = bootstrap_interval(values, statistic, seed=seed)
+    return {"value": statistic(values).tolist(), "low": low.tolist(), "high": high.tolist()}
+
+
+def _real_numbers(x: Tensor) -> Tensor:
+    """Return the real numbers of images (..., C, H, W) in one row, (..., P)."""
+    return torch.view_as_real(x).flatten(-4) if x.is_complex() else x.flatten(-3)
