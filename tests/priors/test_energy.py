@@ -111,3 +111,16 @@ def test_pull_back_is_the_transposed_jacobian(network, kind, images):
     right = torch.linalg.vecdot(v.flatten(1), change.flatten(1)).real
     assert torch.allclose(d, prior.denoise(images, SCALES))
     assert torch.allclose(left, right, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "vjp"), [(Denoiser, 3), (Energy, 7)])
+def test_one_forward_pass_serves_any_number_of_pull_backs(network, kind, vjp):
+    prior = kind(network(1)).double()
+    torch.manual_seed(5)
+    x, v = torch.randn(2, 1, 16, 16, dtype=torch.float64), torch.randn(3, 2, 1, 16, 16, dtype=torch.float64)
+    with torch.no_grad():  # as in Lightning's predict
+        d, pull_back = prior.denoise_with_pull_back(x, 0.5)
+        products = [pull_back(v[0]), pull_back(v[1]), pull_back(v[0] + v[1])]
+    assert torch.allclose(products[0] + products[1], products[2])
+    assert not d.requires_grad and not products[0].requires_grad
+    assert (prior.calls.forward, prior.calls.vjp) == (2, 2 * vjp)

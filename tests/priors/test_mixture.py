@@ -53,7 +53,7 @@ def test_gradient_and_jacobian_by_finite_differences(dtype):
     prior, t = random_mixture(dtype), 0.8
     x, u, v = (torch.randn(4, *SHAPE, dtype=dtype) for _ in range(3))
     _, gradient = prior.energy_and_gradient(x, t)
-    responsibilities = prior._components(x, t).responsibilities
+    responsibilities = prior.responsibilities(x, t)
     assert ((responsibilities > 0.02).sum(-1) > 1).any()  # else there is no term between the components
     step = 1e-5
     slope = (prior.energy(x + step * u, t) - prior.energy(x - step * u, t)) / (2 * step)
@@ -110,7 +110,7 @@ def test_samples_have_the_moments_of_the_mixture(dtype):
     width = prior.covariance.diagonal().real.sqrt()
     assert (deviations.mean(0).abs() < 5 * 2 * width / count**0.5).all()
     assert ((covariance - prior.covariance).abs() < 0.04 * torch.outer(width, width)).all()
-    shares = torch.bincount(prior._components(x, 1e-3).responsibilities.argmax(-1), minlength=3) / count
+    shares = torch.bincount(prior.responsibilities(x, 1e-3).argmax(-1), minlength=3) / count
     assert torch.allclose(shares.double(), prior.weights, atol=0.02)
     assert torch.equal(x, prior.sample(count, torch.Generator().manual_seed(1)))
 

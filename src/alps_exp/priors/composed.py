@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from alps_exp.priors.base import Calls, EnergyPrior, Scale
+from alps_exp.priors.base import Calls, EnergyPrior, PullBack, Scale
 
 
 class ComposedEnergy(EnergyPrior):
@@ -63,19 +63,19 @@ class ComposedEnergy(EnergyPrior):
         """Return E of each image, shape x.shape[:-3]."""
         return self._sum([energy.energy(x, t) for _, energy in self._terms])
 
-    def denoise_and_pull_back(
-        self, x: Tensor, t: Scale, cotangent: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return d = x - grad E / curvature and J^T v, v = cotangent(d); asks each part once for either."""
-        d = self.denoise(x, t)
-        v = cotangent(d)
-        pulled = [energy.denoise_and_pull_back(x, t, lambda _: v)[1] for _, energy in self._terms]
-        curvatures = [energy.curvature for _, energy in self._terms]
-        return d, self._sum([c * product for c, product in zip(curvatures, pulled, strict=True)]) / self.curvature
+    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+        """Return d = x - grad E / curvature and the map v -> J^T v: the parts' means, weighted by a_i curvature_i."""
+        estimates, pull_backs = zip(*[energy.denoise_with_pull_back(x, t) for _, energy in self._terms], strict=True)
+        return self._mean(estimates), lambda v: self._mean([pull_back(v) for pull_back in pull_backs])
 
     @property
     def _terms(self) -> list[tuple[float, EnergyPrior]]:
         return list(zip(self.weights, self.parts, strict=True))  # type: ignore[arg-type]
+
+    def _mean(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return sum_i a_i curvature_i times part i over the curvature."""
+        curved = [energy.curvature * part for (_, energy), part in zip(self._terms, parts, strict=True)]
+        return self._sum(curved) / self.curvature
 
     def _sum(self, parts: Sequence[Tensor]) -> Tensor:
         """Return sum_i a_i times part i."""

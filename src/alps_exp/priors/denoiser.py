@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from alps_exp.priors.base import Prior, Scale, as_channels, as_images, as_scales
+from alps_exp.priors.base import Prior, PullBack, Scale, as_channels, as_images, as_scales
 from alps_exp.priors.preconditioning import EDMPrecond
 
 
@@ -28,17 +26,18 @@ class Denoiser(Prior):
         """Return D(x, t)."""
         return as_images(self._network(as_channels(x), as_scales(t, x)), like=x)
 
-    def denoise_and_pull_back(
-        self, x: Tensor, t: Scale, cotangent: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return d = D(x, t) and J^T v, v = cotangent(d); a forward pass and a vector-Jacobian product."""
+    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+        """Return d = D(x, t) and the map v -> J^T v; a forward pass, and a vector-Jacobian product for each v."""
         with torch.enable_grad():
             inputs = as_channels(x).detach().requires_grad_()
             outputs = self._network(inputs, as_scales(t, x))
-        d = as_images(outputs.detach(), like=x)
-        (product,) = torch.autograd.grad(outputs, inputs, as_channels(cotangent(d)))
-        self.calls.vjp += len(inputs)
-        return d, as_images(product, like=x)
+
+        def pull_back(v: Tensor) -> Tensor:
+            (product,) = torch.autograd.grad(outputs, inputs, as_channels(v), retain_graph=True)
+            self.calls.vjp += len(inputs)
+            return as_images(product, like=x)
+
+        return as_images(outputs.detach(), like=x), pull_back
 
     def _network(self, inputs: Tensor, sigma: Tensor) -> Tensor:
         self.calls.forward += len(inputs)

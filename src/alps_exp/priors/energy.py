@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from alps_exp.priors.base import EnergyPrior, Scale, as_channels, as_images, as_scales
+from alps_exp.priors.base import EnergyPrior, PullBack, Scale, as_channels, as_images, as_scales
 from alps_exp.priors.preconditioning import EDMPrecond
 
 
@@ -59,17 +59,20 @@ class Energy(EnergyPrior):
         residual = inputs - self._network(inputs, as_scales(t, x))
         return residual.square().sum(dim=(1, 2, 3)).reshape(x.shape[:-3]) / 2
 
-    def denoise_and_pull_back(
-        self, x: Tensor, t: Scale, cotangent: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return d = x - grad E and J^T v, v = cotangent(d), through the second derivative of E."""
-        inputs = as_channels(x).detach().requires_grad_()
-        _, gradient = energy_and_gradient(self._network, inputs, as_scales(t, x), create_graph=True)
-        outputs = inputs - gradient
-        d = as_images(outputs.detach(), like=x)
-        (product,) = torch.autograd.grad(outputs, inputs, as_channels(cotangent(d)))
-        self.calls.vjp += 3 * len(inputs)
-        return d, as_images(product, like=x)
+    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+        """Return d = x - grad E and the map v -> J^T v through the second derivative of E, two products for each v."""
+        with torch.enable_grad():
+            inputs = as_channels(x).detach().requires_grad_()
+            _, gradient = energy_and_gradient(self._network, inputs, as_scales(t, x), create_graph=True)
+            outputs = inputs - gradient
+        self.calls.vjp += len(inputs)
+
+        def pull_back(v: Tensor) -> Tensor:
+            (product,) = torch.autograd.grad(outputs, inputs, as_channels(v), retain_graph=True)
+            self.calls.vjp += 2 * len(inputs)
+            return as_images(product, like=x)
+
+        return as_images(outputs.detach(), like=x), pull_back
 
     def _network(self, inputs: Tensor, sigma: Tensor) -> Tensor:
         self.calls.forward += len(inputs)

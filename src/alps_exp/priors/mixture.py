@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from alps_exp.priors.base import EnergyPrior, Scale
+from alps_exp.priors.base import EnergyPrior, PullBack, Scale
 
 
 class GaussianMixturePrior(EnergyPrior):
@@ -91,24 +90,29 @@ class GaussianMixturePrior(EnergyPrior):
         """Return E of each image, shape x.shape[:-3]."""
         return self._components(x, t).energy
 
-    def denoise_and_pull_back(
-        self, x: Tensor, t: Scale, cotangent: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return d = x - grad E, the mean of the clean image, and J v, v = cotangent(d); J is symmetric.
+    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+        """Return d = x - grad E, the mean of the clean image, and the map v -> J v; J is symmetric.
 
         J v = sum_k r_k (C_k (C_k + t^2 I)^(-1) v + t^(-2) b_k <b_k, v>), with the responsibility r_k of component k and
         b_k = t^2 (C_k + t^2 I)^(-1) (x - m_k) - grad E.
         """
-        self.calls.vjp += x.shape[:-3].numel()
         at = self._components(x, t)
-        d = x - at.gradient.reshape(x.shape)
-        v = cotangent(d).flatten(-3)[..., None, :]
         deviations = at.gradients - at.gradient[..., None, :]
-        inner = torch.linalg.vecdot(deviations, v).real / at.square
         gains = self.variances / (self.variances + at.square[..., None])
-        within = self._from_axes(gains * self._on_axes(v.expand_as(deviations)))
-        products = within + inner[..., None] * deviations
-        return d, (at.responsibilities[..., None] * products).sum(-2).reshape(x.shape)
+
+        def pull_back(v: Tensor) -> Tensor:
+            self.calls.vjp += x.shape[:-3].numel()
+            v = v.flatten(-3)[..., None, :]
+            inner = torch.linalg.vecdot(deviations, v).real / at.square
+            within = self._from_axes(gains * self._on_axes(v.expand_as(deviations)))
+            products = within + inner[..., None] * deviations
+            return (at.responsibilities[..., None] * products).sum(-2).reshape(x.shape)
+
+        return x - at.gradient.reshape(x.shape), pull_back
+
+    def responsibilities(self, x: Tensor, t: Scale) -> Tensor:
+        """Return the probability of each component given x = clean + t * noise, (..., K)."""
+        return self._components(x, t).responsibilities
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Return independent images (count, C, H, W) of the prior without noise, from a generator on its device."""

@@ -56,7 +56,7 @@ def two_mode_mixture(
     channels: int = 1,
     complex_valued: bool = False,
     weight: float = 0.3,
-    height: float = 0.7,
+    height: float = 0.5,
     width: float = 2.0,
     length: float = 2.0,
     std: float = 0.2,
