@@ -11,7 +11,7 @@ from gaussian_posterior import (
     sampler_moments,
 )
 
-from alps_exp.samplers import ALPS, Geometric, Polynomial
+from alps_exp.samplers import ALPS, Geometric, Listed, Polynomial
 
 OPERATORS = ["inpainting", "blur", "mri_1d"]
 CALLS = Geometric(5.0, 0.02, 250)
@@ -50,3 +50,25 @@ def test_without_noise_the_chain_ends_near_the_mode(annealing):
     _, error = compare((mean, covariance), exact)
     assert error <= 0.2
     assert torch.all(covariance == 0) or annealing == "noised"
+
+
+@pytest.mark.parametrize("annealing", ["static", "noised"])
+def test_without_the_final_noise_the_last_step_gives_its_mean(annealing):
+    operator, dtype = operator_named("inpainting")
+    prior = random_prior(dtype)
+    y = measurement(operator, prior)
+    schedule = Geometric(5.0, 0.02, 50)
+    with_noise, without = (ALPS(schedule, "calibrated", annealing, noisy) for noisy in (True, False))
+    mean, covariance = sampler_moments(with_noise, prior, operator, y)
+    smooth_mean, smooth = sampler_moments(without, prior, operator, y)
+    assert torch.allclose(smooth_mean, mean)
+    assert torch.linalg.eigvalsh(covariance - smooth).max() > 1e-4
+    assert torch.trace(smooth) < torch.trace(covariance)
+
+
+def test_listed_scales_have_steps_of_their_own():
+    assert Listed((2.0, 1.0, 0.5), (1, 3, 2))() == [2.0, 1.0, 1.0, 1.0, 0.5, 0.5]
+    with pytest.raises(ValueError, match="scales must fall"):
+        Listed((2.0, 0.5, 1.0, 0.1), (1, 1, 1, 1))
+    with pytest.raises(ValueError, match="each of 2 scales"):
+        Listed((2.0, 1.0), (1,))

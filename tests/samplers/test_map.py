@@ -4,7 +4,9 @@ import pytest
 import torch
 from gaussian_posterior import exact_posterior, measurement, operator_named, random_prior
 
-from alps_exp.samplers import MAP, Geometric
+from alps_exp.operators import Inpainting
+from alps_exp.priors import Energy, GaussianMixturePrior
+from alps_exp.samplers import ALPS, MAP, Geometric
 
 SIGMA_MIN = 0.02
 
@@ -23,10 +25,6 @@ def test_map_is_the_minimiser_at_the_last_scale(name):
 
 
 def test_the_line_search_never_goes_up(network):
-    from alps_exp.operators import Inpainting
-    from alps_exp.priors import Energy
-    from alps_exp.samplers import ALPS
-
     torch.manual_seed(0)
     energy = Energy(network(3)).double()
     operator = Inpainting((torch.rand(2, 1, 16, 16) < 0.3).float(), noise_std=0.1)
@@ -40,3 +38,30 @@ def test_the_line_search_never_goes_up(network):
 
     assert torch.all(objective(best.mean) < objective(start))
     assert torch.allclose(objective(best.mean), best.diagnostics["objective"][0])
+
+
+def test_it_says_what_it_did():
+    operator, dtype = operator_named("blur")
+    prior = random_prior(dtype)
+    y = measurement(operator, prior)
+    best = MAP(Geometric(5.0, SIGMA_MIN, 10), tolerance=1e-6, max_iterations=40, starts=3)(prior, operator, y)
+    trace = best.diagnostics["trace"][0, 0]
+    assert len(trace) == 41 and torch.all(trace.diff() <= 1e-9 * trace.abs().max())
+    assert trace[-1] == best.diagnostics["objective"][0, 0]
+    assert best.diagnostics["converged"][0, 0] == 1
+    assert best.diagnostics["apart"][0, 0] < 1e-5  # one minimum
+    hurried = MAP(Geometric(5.0, SIGMA_MIN, 10), tolerance=1e-6, max_iterations=1)(prior, operator, y)
+    assert hurried.diagnostics["converged"][0, 0] == 0
+
+
+def test_of_several_starts_the_lowest_end_is_the_estimate():
+    means = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
+    weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    prior = GaussianMixturePrior(weights, means, torch.full((2, 1, 1), 0.01, dtype=torch.float64))
+    operator, y = Inpainting(torch.ones(1, 1, 1, 1), 1.0), torch.zeros(6, 1, 1, 1, dtype=torch.float64)
+    schedule = Geometric(2.0, 0.05, 10)
+    single = MAP(schedule, tolerance=1e-6)(prior, operator, y).mean.flatten()
+    assert (single < 0).any() and (single > 0).any()
+    several = MAP(schedule, tolerance=1e-6, starts=12)(prior, operator, y)
+    assert (several.mean > 0).all()
+    assert (several.diagnostics["apart"] > 1.5).all()

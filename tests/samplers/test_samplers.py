@@ -5,7 +5,7 @@ import torch
 
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser, Energy
-from alps_exp.samplers import ALPS, DAPS, DPS, MAP, Geometric, KeyedNoise, Polynomial
+from alps_exp.samplers import ALPS, DAPS, DPS, MAP, SMC, Geometric, KeyedNoise, Polynomial
 
 SHORT = Geometric(3.0, 0.05, 6)
 SAMPLERS = {
@@ -14,6 +14,7 @@ SAMPLERS = {
     "alps teacher": (ALPS(SHORT, denoiser="teacher"), 6, 0),
     "alps paper": (ALPS(Polynomial(10.0, 0.1, 3, 5.0, inner_steps=2), "reference", "static"), 6, 6),
     "map": (MAP(SHORT, max_iterations=2), None, None),
+    "smc": (SMC(SHORT), 12, 12),
     "daps": (DAPS(Polynomial(10.0, 0.1, 3, 7.0), ode_steps=2), 6, 0),
     "dps": (DPS(Polynomial(10.0, 0.01, 6, 7.0)), 6, 6),
 }

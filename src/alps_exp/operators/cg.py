@@ -86,8 +86,8 @@ def conjugate_gradients(
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Return the real part of ``a^H b`` per image, (..., 1, 1, 1)."""
-    return torch.linalg.vecdot(a.flatten(-3), b.flatten(-3)).real[..., None, None, None]
+    """Return the real part of ``a^H b`` per image, (..., 1, 1, 1); autocast would lower a `vecdot`."""
+    return (a.conj() * b).real.sum(dim=(-3, -2, -1), keepdim=True)
 
 
 def _any_active(active: Tensor, square: Tensor) -> bool:

@@ -6,6 +6,19 @@ from alps_exp.samplers.daps import DAPS
 from alps_exp.samplers.dps import DPS
 from alps_exp.samplers.map import MAP
 from alps_exp.samplers.noise import KeyedNoise
-from alps_exp.samplers.schedules import Geometric, Polynomial
+from alps_exp.samplers.schedules import Geometric, Listed, Polynomial
+from alps_exp.samplers.smc import SMC
 
-__all__ = ["ALPS", "DAPS", "DPS", "MAP", "Estimates", "Geometric", "KeyedNoise", "Polynomial", "Sampler"]
+__all__ = [
+    "ALPS",
+    "DAPS",
+    "DPS",
+    "MAP",
+    "SMC",
+    "Estimates",
+    "Geometric",
+    "KeyedNoise",
+    "Listed",
+    "Polynomial",
+    "Sampler",
+]

@@ -31,6 +31,8 @@ class ALPS(Sampler):
         ``static``: the chain follows p_t(x | y) itself, whose measured part carries noise eta at every t (the
         paper's); ``noised``: it follows x_t = x_0 + t z with x_0 from the posterior, so that the prior always sees
         noise t everywhere.
+    final_noise
+        Whether the last step draws a sample; without, it returns its mean, a denoised image.
     denoiser, micro_batch
         As in `Sampler`.
 
@@ -51,6 +53,7 @@ class ALPS(Sampler):
         schedule: Schedule = Geometric(),  # noqa: B008 - immutable
         noise: Noise = "calibrated",
         annealing: Annealing = "noised",
+        final_noise: bool = True,
         denoiser: PriorKind = "energy",
         micro_batch: int | None = None,
     ) -> None:
@@ -62,6 +65,7 @@ class ALPS(Sampler):
         if noise == "reference" and annealing == "noised":
             raise ValueError("noise=reference is the published scheme, which anneals the static posterior")
         self.noise, self.annealing = noise, annealing
+        self.final_noise = final_noise and noise != "none"
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
@@ -77,11 +81,12 @@ class ALPS(Sampler):
         measured, unmeasured = self._steps_of(noise, y), self._steps_of(noise, image)
         steps = with_next(self.schedule())
         start = torch.zeros_like(image).expand(noise.num_samples, *image.shape)
-        x = operator.posterior_sample(start, y, steps[0][0], (measured.next(), unmeasured.next()))
+        narrower = prior.curvature**-0.5
+        x = operator.posterior_sample(start, y, steps[0][0] * narrower, (measured.next(), unmeasured.next()))
         for t, s in self.progress(steps):
             d = prior.denoise(x, t)
-            x = operator.posterior_sample(d, y, s, (measured.next(), unmeasured.next()))
-        return x
+            x = operator.posterior_sample(d, y, s * narrower, (measured.next(), unmeasured.next()))
+        return x if self.final_noise else operator.posterior_mean(d, y, s * narrower)
 
     def _noised(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
         image = operator.adjoint(y)
@@ -92,7 +97,7 @@ class ALPS(Sampler):
             x = operator.posterior_mean(prior.denoise(x, t), y, t) + s * added.next()
         last = steps[-1][0]
         d = prior.denoise(x, last)
-        if self.noise == "none":
+        if not self.final_noise:
             return operator.posterior_mean(d, y, last)
         return operator.posterior_sample(d, y, last, (noise.like(y), noise.like(image)))
 

@@ -123,6 +123,11 @@ class InMicroBatches:
     def __init__(self, prior: Prior, micro_batch: int | None) -> None:
         self.prior, self.micro_batch = prior, micro_batch
 
+    @property
+    def curvature(self) -> float:
+        """Curvature of the prior's potential at large t, in units of 1 / t^2."""
+        return self.prior.curvature
+
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """Return the denoised images."""
         return torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])

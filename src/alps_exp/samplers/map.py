@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from alps_exp.operators import LinearOperator
 from alps_exp.samplers.alps import ALPS, Annealing
 from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.noise import NoiseSource
+from alps_exp.samplers.potential import Point, Potential, inner, wide
 from alps_exp.samplers.schedules import Geometric, Schedule
 
 log = logging.getLogger(__name__)
@@ -23,16 +23,21 @@ SMALLEST_STEP, LARGEST_STEP = 2.0**-12, 100.0
 class MAP(Sampler):
     """Minimises U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at the last scale t of a schedule.
 
-    One annealed chain with independent noise, keyed like every sample's, gives the start (without noise the prior would
-    be told of a t that its input does not have: holes then end far from any image); a quasi-Newton stage (L-BFGS,
-    preconditioned with the posterior covariance P of the ALPS step, line search on U) goes on to a gradient tolerance.
-    A function of seed and image id: all samples are the same. Diagnostics: ``gradient_norm`` (see `tolerance`) and
-    ``objective`` (U).
+    Annealed chains with independent noise, keyed like every sample's, give the starts (without noise the prior would
+    be told of a t that its input does not have: holes then end far from any image); from each, a quasi-Newton stage
+    (L-BFGS, preconditioned with the posterior covariance P of the ALPS step, line search on U) goes on to a gradient
+    tolerance. The estimate is the end with the lowest U: a function of seed and image id, the same for all samples.
+
+    Diagnostics, for each image: ``objective``, U at the estimate; ``gradient_norm`` (see `tolerance`);
+    ``converged``, 1 where that is below the tolerance; ``trace``, U after every iteration (S, B, max_iterations + 1);
+    ``apart``, the largest root mean square distance of an end from the estimate.
 
     Parameters
     ----------
     schedule, annealing
-        Of the start.
+        Of the starts.
+    starts
+        How many chains give a start.
     tolerance
         The stage ends for an image when sqrt(g^H P g / n), the gradient in units of the posterior's width, is
         below it; n counts pixels and channels.
@@ -42,6 +47,11 @@ class MAP(Sampler):
         Number of correction pairs.
     micro_batch
         As in `Sampler`.
+
+    Raises
+    ------
+    ValueError
+        If starts < 1.
 
     References
     ----------
@@ -55,151 +65,126 @@ class MAP(Sampler):
         self,
         schedule: Schedule = Geometric(steps=30),  # noqa: B008 - immutable
         annealing: Annealing = "noised",
+        starts: int = 1,
         tolerance: float = 1e-2,
         max_iterations: int = 20,
         memory: int = 20,
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, "energy", micro_batch)
-        self.start = ALPS(schedule, "independent", annealing, "energy")
+        if starts < 1:
+            raise ValueError(f"starts must be at least 1, got {starts}")
+        self.start, self.starts = ALPS(schedule, "independent", annealing), starts
         self.tolerance, self.max_iterations, self.memory = tolerance, max_iterations, memory
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the estimate (S, B, C, H, W), the same for all S, and its diagnostics (S, B)."""
-        one = _OneSample(noise)
-        start, _ = self.start.sample(prior, operator, y, one)
-        point = self._minimise(_Objective(prior, operator, y, self.last_scale), start)
-        if unconverged := int((point.decrement > self.tolerance).sum()):
-            log.warning("MAP: %d of %d images stopped above the tolerance", unconverged, point.decrement.numel())
-        samples = point.x.expand(noise.num_samples, *point.x.shape[1:])
-        diagnostics = {"gradient_norm": point.decrement, "objective": point.value}
-        return samples, {name: value.expand(noise.num_samples, -1) for name, value in diagnostics.items()}
+        """Return the estimate (S, B, C, H, W), the same for all S, and its diagnostics (S, B) and (S, B, ...)."""
+        start, _ = self.start.sample(prior, operator, y, _Starts(noise, self.starts))
+        potential = Potential(prior, operator, y, self.last_scale)
+        ends, trace = self._minimise(potential, start)
+        best = ends.value.argmin(dim=0)
+        image = torch.arange(len(best), device=best.device)
+        x, norm = ends.x[best, image], _gradient_norm(ends)[best, image]
+        if unconverged := int((norm > self.tolerance).sum()):
+            log.warning("MAP: %d of %d images stopped above the tolerance", unconverged, len(best))
+        diagnostics = {
+            "objective": ends.value[best, image],
+            "gradient_norm": norm,
+            "converged": (norm <= self.tolerance).to(norm.dtype),
+            "trace": trace[best, image],
+            "apart": (ends.x - x).abs().square().mean(dim=(-3, -2, -1)).sqrt().amax(dim=0),
+        }
+        chains = noise.num_samples
+        return x.expand(chains, *x.shape), {k: v.expand(chains, *v.shape) for k, v in diagnostics.items()}
 
-    def _minimise(self, objective: _Objective, x: Tensor) -> _Point:
-        point = objective(x)
+    def _minimise(self, potential: Potential, x: Tensor) -> tuple[Point, Tensor]:
+        """Return the ends and U after every iteration (starts, B, max_iterations + 1)."""
+        point = potential(x)
+        trace = [point.value]
         pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=self.memory)
         for _ in self.progress(range(self.max_iterations)):
-            active = point.decrement > self.tolerance
+            active = _gradient_norm(point) > self.tolerance
             if not active.any():
                 break
-            direction = -_inverse_hessian(objective, point.gradient, pairs)
-            descends = _dot(direction, point.gradient) < 0
-            direction = torch.where(_wide(descends), direction, -objective.precondition(point.gradient))
-            after = _line_search(objective, point, direction * _wide(active))
+            direction = -_inverse_hessian(potential, point.gradient, pairs)
+            descends = inner(direction, point.gradient) < 0
+            direction = torch.where(wide(descends), direction, -point.preconditioned)
+            after = _line_search(potential, point, direction * wide(active))
             pairs.append(_correction(point, after))
             point = after
-        return point
+            trace.append(point.value)
+        trace += [point.value] * (self.max_iterations + 1 - len(trace))
+        return point, torch.stack(trace, dim=-1)
 
 
-@dataclass
-class _Point:
-    x: Tensor
-    value: Tensor
-    gradient: Tensor
-    decrement: Tensor
+class _Starts:
+    """A noise source with some chains for each image, drawn from its first."""
 
-    def where(self, chosen: Tensor, other: _Point) -> _Point:
-        """Return this point for the chosen images, the other one for the rest."""
-        return _Point(
-            torch.where(_wide(chosen), self.x, other.x),
-            torch.where(chosen, self.value, other.value),
-            torch.where(_wide(chosen), self.gradient, other.gradient),
-            torch.where(chosen, self.decrement, other.decrement),
-        )
-
-
-class _Objective:
-    """U at one scale, its gradient, and the preconditioner P."""
-
-    def __init__(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, t: float) -> None:
-        self.prior, self.operator, self.y, self.t = prior, operator, y, t
-
-    def __call__(self, x: Tensor) -> _Point:
-        operator, t = self.operator, self.t
-        energy, gradient = self.prior.energy_and_gradient(x, t)
-        gradient = gradient / t**2 + operator.adjoint(operator.forward(x) - self.y) / operator.noise_std**2
-        square = _dot(gradient, self.precondition(gradient)) / x.shape[-3:].numel()
-        return _Point(x, energy / t**2 + operator.misfit(x, self.y), gradient, square.sqrt())
-
-    def precondition(self, v: Tensor) -> Tensor:
-        return self.operator.noise_std**2 * self.operator.solve(v, self.t)
-
-
-class _OneSample:
-    """A noise source with one chain for each image."""
-
-    num_samples = 1
-
-    def __init__(self, noise: NoiseSource) -> None:
-        self.noise = noise
+    def __init__(self, noise: NoiseSource, num_samples: int) -> None:
+        self.noise, self.num_samples = noise, num_samples
 
     def like(self, x: Tensor) -> Tensor:
-        return self.noise.like(x)[:1]
+        return torch.stack([self.noise.like(x)[0] for _ in range(self.num_samples)])
+
+
+def _gradient_norm(point: Point) -> Tensor:
+    return (point.square / point.x.shape[-3:].numel()).sqrt()
 
 
 def _inverse_hessian(
-    objective: _Objective, gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, Tensor]]
+    potential: Potential, gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, Tensor]]
 ) -> Tensor:
     """Return the L-BFGS approximation of U''^(-1) applied to the gradient (two-loop recursion from P)."""
     weights = []
     v = gradient
     for step, change, rho in reversed(pairs):
-        weight = rho * _dot(step, v)
-        v = v - _wide(weight) * change
+        weight = rho * inner(step, v)
+        v = v - wide(weight) * change
         weights.append(weight)
-    v = objective.precondition(v)
+    v = potential.precondition(v)
     for (step, change, rho), weight in zip(pairs, reversed(weights), strict=True):
-        v = v + _wide(weight - rho * _dot(change, v)) * step
+        v = v + wide(weight - rho * inner(change, v)) * step
     return v
 
 
-def _correction(before: _Point, after: _Point) -> tuple[Tensor, Tensor, Tensor]:
+def _correction(before: Point, after: Point) -> tuple[Tensor, Tensor, Tensor]:
     """Return step, change of gradient and 1 / (their product); zero where the curvature is not positive."""
     step, change = after.x - before.x, after.gradient - before.gradient
-    product = _dot(step, change)
+    product = inner(step, change)
     return step, change, torch.where(product > 0, 1 / product, 0)
 
 
-def _line_search(objective: _Objective, point: _Point, direction: Tensor) -> _Point:
+def _line_search(potential: Potential, point: Point, direction: Tensor) -> Point:
     """Return a point of lower U for each image, or the one it has.
 
     The unit step is halved until U decreases enough; where U still falls at its end, the secant step is tried too.
     """
-    slope = _dot(point.gradient, direction)
+    slope = inner(point.gradient, direction)
     resolution = 10 * torch.finfo(slope.dtype).eps * point.value.abs()
     result = point
     waiting = slope < 0
     size = 1.0
     while waiting.any() and size >= SMALLEST_STEP:
-        trial = objective(torch.where(_wide(waiting), point.x + size * direction, point.x))
-        end_slope = _dot(trial.gradient, direction)
+        trial = potential(point.x + size * direction, waiting)
+        end_slope = inner(trial.gradient, direction)
         enough = trial.value <= point.value + SUFFICIENT_DECREASE * size * slope
         flat = end_slope.abs() <= CURVATURE * slope.abs()
         accepted = waiting & (enough | (flat & (trial.value <= point.value + resolution)))
         result = trial.where(accepted, result)
         if size == 1.0:
-            result = _extend(objective, point, result, direction, accepted & (end_slope < STILL_FALLING * slope))
+            result = _extend(potential, point, result, direction, accepted & (end_slope < STILL_FALLING * slope))
         waiting = waiting & ~accepted
         size /= 2
     return result
 
 
-def _extend(objective: _Objective, point: _Point, unit: _Point, direction: Tensor, chosen: Tensor) -> _Point:
+def _extend(potential: Potential, point: Point, unit: Point, direction: Tensor, chosen: Tensor) -> Point:
     """Return the better of the unit step and the secant step, which is exact where U is quadratic."""
     if not chosen.any():
         return unit
-    slope, end_slope = _dot(point.gradient, direction), _dot(unit.gradient, direction)
+    slope, end_slope = inner(point.gradient, direction), inner(unit.gradient, direction)
     size = torch.where(chosen, slope / (slope - end_slope), 1).clamp(1, LARGEST_STEP)
-    trial = objective(torch.where(_wide(chosen), point.x + _wide(size) * direction, unit.x))
+    trial = potential(point.x + wide(size) * direction, chosen)
     return trial.where(chosen & (trial.value < unit.value), unit)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Return the real inner product of each image, of shape a.shape[:-3]."""
-    return torch.linalg.vecdot(a.flatten(-3), b.flatten(-3)).real
-
-
-def _wide(per_image: Tensor) -> Tensor:
-    return per_image[..., None, None, None]

@@ -63,7 +63,32 @@ class Polynomial:
         return [root**self.rho for root in roots for _ in range(self.inner_steps)]
 
 
-Schedule = Geometric | Polynomial
+@dataclass(frozen=True)
+class Listed:
+    """Scales as they are given, each with its own number of steps.
+
+    Raises
+    ------
+    ValueError
+        If the scales do not fall and stay positive, or there is not a number of steps >= 1 for each.
+    """
+
+    scales: tuple[float, ...]
+    steps: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check(self.scales[0], self.scales[-1], len(self.scales))
+        if any(a <= b for a, b in zip(self.scales, self.scales[1:], strict=False)):
+            raise ValueError(f"scales must fall, got {list(self.scales)}")
+        if len(self.steps) != len(self.scales) or min(self.steps) < 1:
+            raise ValueError(f"expected a number of steps >= 1 for each of {len(self.scales)} scales, got {self.steps}")
+
+    def __call__(self) -> list[float]:
+        """Return the scales."""
+        return [float(t) for t, count in zip(self.scales, self.steps, strict=True) for _ in range(count)]
+
+
+Schedule = Geometric | Polynomial | Listed
 
 
 def with_next(scales: list[float]) -> list[tuple[float, float]]:

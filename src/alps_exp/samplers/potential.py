@@ -1,0 +1,82 @@
+"""The potential U_t of the posterior family p_t(x | y), what MAP descends and Metropolis moves obey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from alps_exp.operators import LinearOperator
+from alps_exp.samplers.base import InMicroBatches
+
+
+@dataclass
+class Point:
+    """Images x (S, B, C, H, W) with U (S, B), its gradient g, and P g."""
+
+    x: Tensor
+    value: Tensor
+    gradient: Tensor
+    preconditioned: Tensor
+
+    @property
+    def square(self) -> Tensor:
+        """Return g^H P g (S, B): the gradient in units of the posterior's width, squared."""
+        return inner(self.gradient, self.preconditioned)
+
+    def where(self, chosen: Tensor, other: Point) -> Point:
+        """Return this point for the chosen (S, B), the other one for the rest."""
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Point(*(torch.where(chosen if a.ndim == chosen.ndim else wide(chosen), a, b) for a, b in pairs))
+
+    def at(self, sample: Tensor) -> Point:
+        """Return the points of the sample indices (S', B), for every image its own."""
+        image = torch.arange(sample.shape[-1], device=sample.device)
+        return Point(*(getattr(self, f.name)[sample, image] for f in fields(self)))
+
+
+class Potential:
+    """U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at one scale t, and the preconditioner P.
+
+    P = (A^H A / eta^2 + c I / t^2)^(-1) is the covariance of the ALPS step, with c the curvature of the prior.
+
+    Source: Chand & Jacob 2026 (arXiv 2601.02594).
+    """
+
+    def __init__(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, t: float) -> None:
+        self.prior, self.operator, self.y, self.t = prior, operator, y, t
+        self.width = t / prior.curvature**0.5
+
+    def __call__(self, x: Tensor, wanted: Tensor | None = None) -> Point:
+        """Return the point at x; where it is not `wanted` (S, B) the prior is not asked, and E is zero."""
+        operator, t = self.operator, self.t
+        energy, gradient = self._energy_and_gradient(x, wanted)
+        gradient = gradient / t**2 + operator.adjoint(operator.forward(x) - self.y) / operator.noise_std**2
+        return Point(x, energy / t**2 + operator.misfit(x, self.y), gradient, self.precondition(gradient))
+
+    def precondition(self, v: Tensor) -> Tensor:
+        """Return P v."""
+        return self.operator.noise_std**2 * self.operator.solve(v, self.width)
+
+    def colour(self, noise: tuple[Tensor, Tensor]) -> Tensor:
+        """Return a draw of N(0, P) from standard normal noise of the measurement's and of the image's shape."""
+        return self.operator.posterior_sample(torch.zeros_like(noise[1]), torch.zeros_like(self.y), self.width, noise)
+
+    def _energy_and_gradient(self, x: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
+        if wanted is None or wanted.all():
+            return self.prior.energy_and_gradient(x, self.t)
+        energy, gradient = x.real.new_zeros(x.shape[:-3]), torch.zeros_like(x)
+        some, of_some = self.prior.energy_and_gradient(x[wanted][:, None], self.t)
+        energy[wanted], gradient[wanted] = some.squeeze(1), of_some.squeeze(1)
+        return energy, gradient
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Return the real inner product of each image, of shape a.shape[:-3]; autocast would lower a `vecdot`."""
+    return (a.conj() * b).real.sum(dim=(-3, -2, -1))
+
+
+def wide(per_image: Tensor) -> Tensor:
+    """Return a number for each image in the shape (..., 1, 1, 1)."""
+    return per_image[..., None, None, None]

@@ -1,0 +1,95 @@
+"""Sequential Monte Carlo against posteriors, evidences and mode weights in closed form."""
+
+import math
+
+import pytest
+import torch
+from gaussian_posterior import compare, measurement, operator_named, random_prior
+
+from alps_exp.evaluation import exact_posterior
+from alps_exp.operators import Inpainting
+from alps_exp.priors import GaussianMixturePrior, GaussianPrior
+from alps_exp.samplers import ALPS, SMC, Geometric
+from alps_exp.samplers.base import InMicroBatches
+
+CHAINS = 5000
+SIGMA_MIN = 0.05
+
+
+class OneStream:
+    """Noise of many chains from one generator: quicker than one for each."""
+
+    def __init__(self, num_samples, seed=0):
+        self.num_samples, self.generator = num_samples, torch.Generator().manual_seed(seed)
+
+    def like(self, x):
+        parts = math.sqrt(2) if x.is_complex() else 1
+        return parts * torch.randn((self.num_samples, *x.shape), dtype=x.dtype, generator=self.generator)
+
+
+def run(sampler, prior, operator, y, chains=CHAINS):
+    return sampler.sample(InMicroBatches(prior, None), operator, y, OneStream(chains))
+
+
+def two_modes(variance=0.05):
+    """Return one pixel with modes at +-1 of equal weight, measured as 0.1 with noise 0.3."""
+    means = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
+    covariances = torch.full((2, 1, 1), variance, dtype=torch.float64)
+    prior = GaussianMixturePrior(torch.tensor([0.5, 0.5], dtype=torch.float64), means, covariances)
+    return prior, Inpainting(torch.ones(1, 1, 1, 1), 0.3), torch.full((1, 1, 1, 1), 0.1, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", ["inpainting", "blur", "mri_1d"])
+def test_on_gaussians_moments_and_evidence_are_exact(name):
+    operator, dtype = operator_named(name)
+    prior = random_prior(dtype)
+    y = measurement(operator, prior)
+    x, diagnostics = run(SMC(Geometric(5.0, SIGMA_MIN, 40)), prior, operator, y)
+    deviations = x.flatten(1) - x.flatten(1).mean(0)
+    covariance = deviations.mT @ deviations.conj() / CHAINS / (2 if dtype.is_complex else 1)
+    exact = exact_posterior(prior, operator, y, SIGMA_MIN)
+    ratios, error = compare((x.flatten(1).mean(0), covariance), (exact.mean.flatten(), exact.covariance))
+    assert 0.94 < ratios.min() and ratios.max() < 1.06
+    assert error < 4 / math.sqrt(CHAINS)
+    wide = GaussianPrior(torch.zeros_like(prior.mean), 25 * torch.eye(9, dtype=dtype))
+    gained = diagnostics["log_evidence"][0, 0] - prior.log_partition(SIGMA_MIN) + wide.log_partition(0.0)
+    assert abs(gained - (exact.log_evidence - exact_posterior(wide, operator, y).log_evidence)) < 0.15
+    assert 0.4 < diagnostics["acceptance"].mean() < 0.8
+
+
+def test_weights_bring_modes_to_their_mass():
+    prior, operator, y = two_modes()
+    exact = exact_posterior(prior, operator, y, SIGMA_MIN).weights[0]
+    schedule = Geometric(5.0, SIGMA_MIN, 100)
+    shares = {}
+    for name, sampler in {
+        "weighted": SMC(schedule),
+        "annealed": ALPS(schedule, "calibrated", "static"),
+    }.items():
+        x, _ = run(sampler, prior, operator, y, chains=4000)
+        shares[name] = (x < 0).double().mean()
+    assert abs(shares["weighted"] - exact) < 0.03
+    assert shares["annealed"] - exact > 0.08
+
+
+def test_moves_go_on_until_the_chains_agree():
+    operator, dtype = operator_named("blur")
+    prior = random_prior(dtype, smallest=0.5)
+    y = measurement(operator, prior)
+    schedule = Geometric(5.0, 0.5, 4)
+    short, diagnostics = run(SMC(schedule, agree=1.1, max_moves=400), prior, operator, y, chains=8)
+    assert torch.all(diagnostics["r_hat"] <= 1.1)
+    stopped, diagnostics = run(SMC(schedule, agree=1.0001, max_moves=20), prior, operator, y, chains=8)
+    assert torch.all(diagnostics["r_hat"] > 1.0001)
+
+
+def test_a_potential_that_is_not_finite_is_not_passed_over():
+    prior, operator, y = two_modes()
+    with pytest.raises(FloatingPointError, match="not finite"):
+        run(SMC(Geometric(5.0, SIGMA_MIN, 5)), prior, operator, y / 0, chains=4)
+
+
+@pytest.mark.parametrize("arguments", [{"resample_below": 1.5}, {"agree": 1.0}, {"max_moves": 0}])
+def test_impossible_limits_are_refused(arguments):
+    with pytest.raises(ValueError, match="got"):
+        SMC(**arguments)
