@@ -14,7 +14,9 @@ from alps_exp.data.keys import keyed_generator
 class Samplable(Protocol):
     """A prior that can draw images."""
 
-    channels: int
+    @property
+    def channels(self) -> int:
+        """Number of real channels of the images."""
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Return independent images (count, C, H, W)."""

@@ -61,17 +61,12 @@ def exact_posterior(
     shifts = halves.mH @ (halves @ pulls)
 
     explained = (pulls.conj() * shifts).real.sum((1, 2)) / 2
-    log_determinants = 2 * factors.diagonal(dim1=1, dim2=2).real.log().sum(1)
-    volumes = (2 if double.is_complex else 1) / 2 * (log_determinants + _log_noise_volume(operator, means[0], y))
-    log_joint = prior.weights.double().log() + explained - operator.misfit(means, y).squeeze(1) - volumes
+    log_determinants = (2 if double.is_complex else 1) * factors.diagonal(dim1=1, dim2=2).real.log().sum(1)
+    log_noise_volume = operator.measured_count(y) / 2 * math.log(2 * math.pi * operator.noise_std**2)
+    log_likelihoods = explained - operator.misfit(means, y).squeeze(1) - log_determinants - log_noise_volume
+    log_joint = prior.weights.double().log() + log_likelihoods
     posterior_means = prior.means + shifts.reshape(prior.means.shape)
     return ExactPosterior(log_joint.softmax(0), posterior_means, halves.mH @ halves, log_joint.logsumexp(0))
-
-
-def _log_noise_volume(operator: LinearOperator, image: Tensor, y: Tensor) -> Tensor:
-    """Return M log(2 pi eta^2) for the M entries of y that are measured."""
-    measured = operator.measure(torch.zeros_like(image), torch.ones_like(y)).count_nonzero()
-    return measured * math.log(2 * math.pi * operator.noise_std**2)
 
 
 def _normal_matrix(operator: LinearOperator, image: Tensor) -> Tensor:
