@@ -35,13 +35,13 @@ def make_run(
 def drawn(monkeypatch):
     """Return the list of the figures that are saved."""
     saved = []
-    save = figures._save
+    save = figures.save_figure
 
     def keep(figure, path):
         saved.append(figure)
         return save(figure, path)
 
-    monkeypatch.setattr(figures, "_save", keep)
+    monkeypatch.setattr(figures, "save_figure", keep)
     monkeypatch.setattr(figures, "_DPI", 50)
     return saved
 

@@ -26,6 +26,7 @@ VERBS = {
     "teacher": ("teacher_training", "train an EDM diffusion teacher"),
     "distill": ("distill", "distil a teacher into a multi-scale energy"),
     "restore": ("restore", "measure test images through an operator and restore them with a sampler"),
+    "calibrate": ("calibrate", "measure how honest the uncertainty of a sampler is"),
     "table": ("table", "collect the records of runs into tables and figures"),
 }
 VERBLESS = (*COMPLETION, "--hydra-help", "--version")

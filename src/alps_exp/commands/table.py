@@ -6,17 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alps_exp.commands.job import Job
-from alps_exp.report import build_table, task_figures, to_markdown, write_tables
+from alps_exp.report import (
+    build_table,
+    find_calibrations,
+    task_figures,
+    to_markdown,
+    write_calibration_tables,
+    write_tables,
+)
 
 
 def table(job: Job, /, *, runs: str | Sequence[str], output: str, figures: bool) -> int:
-    """Write the table and a figure for every task, print the table, and return the exit status."""
+    """Write the tables and a figure for every task, print that of the restorations, and return the exit status."""
     paths = [runs] if isinstance(runs, str) else list(runs)
     numbers = build_table(paths)
     job.under_way = True
     written = write_tables(numbers, Path(output))
     if figures:
         written += task_figures(paths, Path(output))
+    if calibrations := find_calibrations(paths):
+        written += write_calibration_tables(calibrations, Path(output))
     job.folder.save_config(job.config)
     print(to_markdown(numbers))
     print("\n".join(map(str, written)))

@@ -8,14 +8,17 @@ from alps_exp.data.masks import BoxMask, CartesianMask1D, CartesianMask2D, Rando
 from alps_exp.data.mixture import Mixture
 from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_shape
 from alps_exp.data.prior import PriorSamples
+from alps_exp.data.selection import Blanks, First
 
 __all__ = [
     "Astronaut",
     "BirdcageMaps",
+    "Blanks",
     "BoxMask",
     "BrainSlices",
     "CartesianMask1D",
     "CartesianMask2D",
+    "First",
     "ImageDataModule",
     "ImageFolder",
     "MagnitudeSlices",

@@ -78,7 +78,7 @@ def run_figure(run: RunFolder, num_images: int = 4) -> Path:
         shown = _NAMES[main] if kind == _ERROR else "samples"
         axes[0, j].set_title(f"{kind}\nof {shown}", fontsize=_FONT, pad=3)
         _colorbar(figure, scales, kind, axes[:, j], "bottom")
-    return _save(figure, run.path / "figure.png")
+    return save_figure(figure, run.path / "figure.png")
 
 
 def _draw_row(
@@ -125,7 +125,7 @@ def task_figure(task: str, runs: Sequence[RunFolder], path: Path, num_images: in
     figure, axes = _grid(height * len(panels), 2 + len(panels[0]), results[0][0])
     for i, columns in enumerate(panels):
         _draw_panel(figure, axes[i * height : (i + 1) * height], results[i][0], columns, scales)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def task_figures(paths: Iterable[str | Path], folder: Path, num_images: int = 1) -> list[Path]:
@@ -280,7 +280,8 @@ def _colorbar(figure: Figure, scales: Scales, kind: str, axes: np.ndarray, locat
     bar.outline.set_linewidth(0.5)
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, and return its path."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.03)
     write_atomically(path, buffer.getvalue())

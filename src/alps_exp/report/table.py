@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from alps_exp.report.layout import formatted, latex_table, markdown_table
 from alps_exp.report.order import sampler_order
 from alps_exp.runs import ESTIMATES, RunFolder, request, write_atomically
 
@@ -35,10 +36,6 @@ _COLUMNS = [
     "seconds",
     "status",
 ]
-_LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-)
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
@@ -106,7 +103,7 @@ def _rows(frame: pd.DataFrame, runs: Mapping[str, RunFolder]) -> list[dict[str, 
     groups = dict(iter(frame.groupby(["task", "noise_std", "sampler"])))
     rows = []
     for task, noise_std, sampler in sorted(groups, key=lambda key: (*key[:2], sampler_order(key[2]))):
-        for label, group in _variants(groups[task, noise_std, sampler], runs):
+        for label, group in variants(groups[task, noise_std, sampler], runs):
             key = {"task": task, "noise_std": noise_std, "sampler": sampler + label}
             unfinished = _unfinished(group, runs)
             present = [estimate for estimate in ESTIMATES if (group["estimate"] == estimate).any()]
@@ -114,8 +111,11 @@ def _rows(frame: pd.DataFrame, runs: Mapping[str, RunFolder]) -> list[dict[str, 
     return rows
 
 
-def _variants(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Split what differs in more than the seed, and name each part by what the others have otherwise."""
+def variants(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Split records by what their runs' configs differ in beside the seed, and name each part by its settings.
+
+    Yields each part with its name, empty where nothing differs; a column ``run`` has the paths of `runs`.
+    """
     configs = {path: _flat(request(runs[path].load_config(), "restore")) for path in group["run"].unique()}
     keys = sorted({key for config in configs.values() for key in config} - {"seed"})
     differing = [key for key in keys if len({config.get(key) for config in configs.values()}) > 1]
@@ -173,52 +173,35 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table as people read it, with the mean, and the deviation where there are several images."""
     texts = {
         "Task": table["task"],
-        "Noise": _formatted(table["noise_std"], "g"),
+        "Noise": formatted(table["noise_std"], "g"),
         "Sampler": table["sampler"].fillna("-"),
         "Estimate": table["estimate"].fillna("-"),
-        "Images": _formatted(table["images"], "d"),
-        "Samples": _formatted(table["samples"], "d"),
+        "Images": formatted(table["images"], "d"),
+        "Samples": formatted(table["samples"], "d"),
         "PSNR [dB]": _mean_and_deviation(table, "psnr"),
         "SSIM": _mean_and_deviation(table, "ssim"),
         "NMSE": _mean_and_deviation(table, "nmse"),
-        "Spread/error": _formatted(table["spread_error"], ".2f"),
-        "Calls": _formatted(table["nfe_forward"], ".0f") + "+" + _formatted(table["nfe_vjp"], ".0f"),
-        "Seconds": _formatted(table["seconds"], ".3g"),
+        "Spread/error": formatted(table["spread_error"], ".2f"),
+        "Calls": formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f"),
+        "Seconds": formatted(table["seconds"], ".3g"),
         "Status": table["status"],
     }
     return pd.DataFrame(texts).replace({"-+-": "-"})
 
 
-def _formatted(column: pd.Series, form: str) -> pd.Series:
-    return column.map(lambda value: "-" if pd.isna(value) else format(value, form)).astype(str)
-
-
 def _mean_and_deviation(table: pd.DataFrame, name: str) -> pd.Series:
-    deviation = " ± " + _formatted(table[f"{name}_std"], _METRICS[name])
-    return _formatted(table[name], _METRICS[name]) + deviation.replace(" ± -", "")
+    deviation = " ± " + formatted(table[f"{name}_std"], _METRICS[name])
+    return formatted(table[name], _METRICS[name]) + deviation.replace(" ± -", "")
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """Return a table of `build_table` in Markdown, its columns aligned for reading as plain text."""
-    texts = _texts(table)
-    lines = [list(texts.columns), *texts.to_numpy().tolist()]
-    lines = [[text.replace("|", r"\|") for text in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    padded = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in padded)
+    return markdown_table(_texts(table))
 
 
 def to_latex(table: pd.DataFrame) -> str:
     r"""Return a table of `build_table` as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``."""
-    texts = _texts(table)
-    alignment = "lrllrrrrrrrrl"
-    head, *body = [
-        " & ".join(str(text).translate(_LATEX) for text in line) + r" \\"
-        for line in [texts.columns, *texts.to_numpy().tolist()]
-    ]
-    lines = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
-    return "\n".join([*lines, r"\end{tabular}", ""])
+    return latex_table(_texts(table), "lrllrrrrrrrrl")
 
 
 def write_tables(table: pd.DataFrame, folder: Path) -> list[Path]:

@@ -93,8 +93,8 @@ def read_result(path: Path) -> ImageResult:
     """
     with _opened(path) as file:
         arrays = {name: file[name][()] for name in _ARRAYS if name in file}
-        groups = {group: {name: array[()] for name, array in file.get(group, {}).items()} for group in _GROUPS}
-        return ImageResult(_records(file), **arrays, **groups)
+        estimates, diagnostics = ({name: array[()] for name, array in file.get(g, {}).items()} for g in _GROUPS)
+        return ImageResult(_records(file), estimates=estimates, diagnostics=diagnostics, **arrays)
 
 
 def read_records(path: Path) -> list[Record]:

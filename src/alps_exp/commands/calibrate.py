@@ -1,0 +1,90 @@
+"""`alps calibrate`: coverage and rank statistics of a sampler's uncertainty."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import WandbLogger
+
+from alps_exp.commands.inference import choose_prior, predict
+from alps_exp.commands.job import Job
+from alps_exp.data import Blanks, First, ImageDataModule, PriorSamples
+from alps_exp.report import write_calibration
+from alps_exp.restoration import Calibration, calibration_report
+from alps_exp.runs import Record, RunFolder
+
+
+def calibrate(
+    job: Job,
+    /,
+    *,
+    data: DictConfig,
+    operator: DictConfig,
+    sampler: DictConfig,
+    generator: DictConfig,
+    teacher: DictConfig | None,
+    energy: DictConfig | None,
+    trainer: DictConfig,
+    logger: DictConfig | None,
+    name: str,
+    labels: DictConfig,
+    images: Literal["prior", "data"],
+    count: int,
+    num_samples: int,
+    seed: int,
+    resume_anyway: bool,
+    output_root: str,
+) -> int:
+    """Restore images with several samples each, report how honest these are, and return the exit status."""
+    if num_samples < 2:
+        raise ValueError(f"num_samples must be at least 2, got {num_samples}")
+    chosen_sampler = instantiate(sampler)
+    if chosen_sampler.estimate == "map":
+        raise ValueError("a MAP estimate has no spread to calibrate, expected a sampler that draws samples")
+    prior = choose_prior(chosen_sampler, teacher, energy)
+    model: Any = prior.load()
+    source: ImageDataModule = instantiate(data)
+    to_draw = images == "prior" and not hasattr(model, "sample")
+    if images == "prior" and not to_draw:
+        source.test = PriorSamples(copy.deepcopy(model), count, seed)  # which stays on the CPU
+    else:
+        source.setup("predict")
+        source.test = (Blanks if to_draw else First)(source.test, count)
+    module = Calibration(
+        model,
+        instantiate(operator),
+        chosen_sampler,
+        job.folder,
+        instantiate(labels),
+        num_samples,
+        seed,
+        instantiate(generator) if to_draw else None,
+    )
+    return predict(job, module, source, prior, trainer, logger, resume_anyway, partial(_report, job.folder, seed))
+
+
+def _report(folder: RunFolder, seed: int, records: list[Record], loop: pl.Trainer) -> None:
+    """Write the calibration of the restored images, and give it to logger and terminal."""
+    report = calibration_report(folder, records, seed)
+    if report is None:
+        return
+    figure = write_calibration(report, folder.path)
+    print(f"{folder.path}\n{(folder.path / 'calibration.md').read_text()}")
+    if loop.logger is not None:
+        loop.logger.log_metrics(_scalars(report))
+    if isinstance(loop.logger, WandbLogger):
+        loop.logger.log_image("calibration", [str(figure)])
+
+
+def _scalars(report: dict[str, Any]) -> dict[str, float]:
+    """Return the single numbers of a report, and the coverage at each level."""
+    covered = zip(report["levels"], report["coverage"]["value"], strict=True)
+    numbers = {key: entry["value"] for key, entry in report.items() if isinstance(entry, dict)}
+    return {f"coverage/{level:g}": value for level, value in covered} | {
+        key: value for key, value in numbers.items() if not isinstance(value, list)
+    }

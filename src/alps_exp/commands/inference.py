@@ -1,0 +1,116 @@
+"""What the verbs that restore images share: the sampler's prior, and a run folder around Lightning's predict."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from alps_exp.commands.job import Job
+from alps_exp.commands.trainer import log_config, open_trainer
+from alps_exp.commands.training import index_hash
+from alps_exp.data import ImageDataModule
+from alps_exp.priors import Prior, model_path
+from alps_exp.restoration import Restoration
+from alps_exp.runs import Record, collect_provenance
+from alps_exp.samplers import Sampler
+
+
+@dataclass
+class ChosenPrior:
+    """The prior of a request that its sampler asks."""
+
+    kind: str
+    config: DictConfig
+
+    def load(self) -> Prior:
+        """Return the prior."""
+        return instantiate(self.config)
+
+    @property
+    def title(self) -> str:
+        """Kind and name, for messages."""
+        return f"{self.kind} {self.config.get('name', self.config._target_.rpartition('.')[2])}"
+
+    @property
+    def checkpoints(self) -> dict[str, Path]:
+        """The weight files that the config names, by role: none of a closed form, several of a composition."""
+        return _weight_files(self.kind, self.config, self.kind)
+
+
+def choose_prior(sampler: Sampler, teacher: DictConfig | None, energy: DictConfig | None) -> ChosenPrior:
+    """Return the one of the two priors that the sampler wants; raises ValueError if the request has none."""
+    kind = sampler.denoiser
+    config = {"teacher": teacher, "energy": energy}[kind]
+    if config is None:
+        raise ValueError(f"this sampler needs {'an' if kind == 'energy' else 'a'} {kind}, got {kind}=null")
+    return ChosenPrior(kind, config)
+
+
+def predict(
+    job: Job,
+    module: Restoration,
+    images: ImageDataModule,
+    prior: ChosenPrior,
+    trainer: DictConfig,
+    logger: DictConfig | None,
+    resume_anyway: bool,
+    report: Callable[[list[Record], pl.Trainer], None],
+) -> int:
+    """Restore the test images in this job's run folder, report, and return the exit status: 1 if some failed."""
+    test: Any = images.test
+    _check_images(test, module.prior, prior.title)
+    with open_trainer(job, trainer, logger) as loop:
+        if not loop.is_global_zero:
+            loop.predict(module, images, return_predictions=False)
+            return 0
+        provenance = collect_provenance(
+            seeds={"seed": module.seed},
+            device=str(loop.strategy.root_device),
+            checkpoints=prior.checkpoints,
+            data_hash=index_hash(test),
+            num_images=len(test),
+        )
+        with job.folder.lock():
+            job.begin(provenance, resume_anyway)
+            log_config(job, loop)
+            loop.predict(module, images, return_predictions=False)
+            records = job.folder.merge_records(test.image_ids)
+            report(records, loop)
+            job.folder.mark_done()
+    return _status(records)
+
+
+def _weight_files(role: str, config: Any, kind: str) -> dict[str, Path]:
+    if not OmegaConf.is_config(config):
+        return {}
+    if "name" in config:
+        return {role: model_path(config.name, kind)}
+    parts = config.items() if OmegaConf.is_dict(config) else enumerate(config)
+    return {name: path for key, part in parts for name, path in _weight_files(f"{role}.{key}", part, kind).items()}
+
+
+def _check_images(test: Any, prior: Prior, model: str) -> None:
+    """Raise ValueError if the images do not fit the model, or two of them have one id."""
+    if test.channels != prior.channels:
+        raise ValueError(
+            f"the {model} works on {prior.channels} channels (complex images have 2), "
+            f"the images of this data choice have {test.channels}"
+        )
+    if len(set(test.image_ids)) < len(test.image_ids):
+        twice = next(i for i in test.image_ids if test.image_ids.count(i) > 1)
+        raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own for every image")
+
+
+def _status(records: list[Record]) -> int:
+    """Name the images that failed, and return the exit status."""
+    failed = {record.image_id: record.status for record in records if record.status != "ok"}
+    for image_id, reason in failed.items():
+        print(f"failed: {image_id}: {reason}", file=sys.stderr)
+    return 1 if failed else 0

@@ -1,0 +1,54 @@
+"""The first images of a dataset, or the places of images that are yet to be drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+
+class First(Dataset[dict[str, Any]]):
+    """The first `count` images of a dataset.
+
+    Raises
+    ------
+    ValueError
+        If the dataset has fewer, or count is below 1.
+    """
+
+    def __init__(self, dataset: Any, count: int) -> None:
+        if not 1 <= count <= len(dataset):
+            raise ValueError(f"count must be from 1 to {len(dataset)}, the images of this data choice, got {count}")
+        self.dataset, self.count, self.channels = dataset, count, dataset.channels
+        self.image_ids, self.index = dataset.image_ids[:count], dataset.index[:count]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < self.count:
+            raise IndexError(f"there are {self.count} images, got index {index}")
+        return self.dataset[index]
+
+
+class Blanks(Dataset[dict[str, Any]]):
+    """`count` images of zeros that have the size, dtype and channels of a dataset's first image.
+
+    Raises
+    ------
+    ValueError
+        If count is below 1.
+    """
+
+    def __init__(self, dataset: Any, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        self.image, self.count, self.channels = torch.zeros_like(dataset[0]["image"]), count, dataset.channels
+        self.image_ids = self.index = [f"draw{index:04d}" for index in range(count)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"image": self.image, "image_id": self.image_ids[index]}

@@ -1,0 +1,176 @@
+"""Calibration reports of runs to tables, and to figures of coverage and ranks.
+
+A number stands with its 95 % bootstrap interval over images. Of an honest sampler the coverage is the level, the ratios
+and the rank dispersion are 1, the rank bias and the kernel Stein discrepancy are 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from alps_exp.report.figures import save_figure
+from alps_exp.report.layout import formatted, latex_table, markdown_table
+from alps_exp.report.order import sampler_order
+from alps_exp.report.table import find_runs, variants
+from alps_exp.runs import RunFolder, write_atomically
+
+REPORT = "calibration.json"
+_NUMBERS = {
+    "spread_error": ("Spread/error", ".2f", 1),
+    "rank_dispersion": ("Rank dispersion", ".2f", 1),
+    "rank_bias": ("Rank bias", ".3f", 0),
+    "stein_variance_ratio": ("Stein variance ratio", ".2f", 1),
+    "kernel_stein_discrepancy": ("Kernel Stein discrepancy", ".3g", 0),
+}
+_SHOWN_LEVELS = (50, 90)
+_FONT = 8  # points
+_ENDS = ("value", "low", "high")
+
+Report = Mapping[str, Any]
+
+
+def write_calibration(report: Report, folder: Path) -> Path:
+    """Write the report of a run to `calibration.json`, `calibration.md` and `calibration.png`; return the last one."""
+    write_atomically(folder / REPORT, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(folder / "calibration.md", _one_run(report).encode())
+    return calibration_figure([report], folder / "calibration.png")
+
+
+def _one_run(report: Report) -> str:
+    covered = zip(report["levels"], *(report["coverage"][end] for end in _ENDS), strict=True)
+    lines = [[f"Coverage of {100 * level:.0f} %", ".3f", level, *ends] for level, *ends in covered]
+    lines += [[*_NUMBERS[name], *(report[name][end] for end in _ENDS)] for name in _NUMBERS]
+    texts = [
+        [title, format(value, form), f"{low:{form}} to {high:{form}}", format(honest, "g")]
+        for title, form, honest, value, low, high in lines
+    ]
+    head = (
+        f"{report['sampler']} on {report['task']}, noise {report['noise_std']:g}: {report['images']} images"
+        f" ({report['failed']} failed) x {report['samples']} samples, {report['nfe_forward']:g}+{report['nfe_vjp']:g}"
+        f" calls a sample, {report['seconds']:.3g} s an image."
+    )
+    columns = ["Number", "Value", "95 % interval over images", "Honest"]
+    return f"{head}\n\n{markdown_table(pd.DataFrame(texts, columns=columns))}"
+
+
+def find_calibrations(paths: Iterable[str | Path]) -> list[RunFolder]:
+    """Return the runs of `alps calibrate` in and below the given folders; raises as `alps_exp.report.find_runs`."""
+    return [run for run in find_runs(paths) if (run.path / REPORT).exists()]
+
+
+def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
+    """Write the reports of runs to `calibration.md`, `.csv` (all numbers), `.tex` and `.png`; return their paths."""
+    reports = list(_labelled(runs))
+    table = calibration_table(reports)
+    texts = _texts(table)
+    files = {"md": markdown_table(texts), "csv": table.to_csv(index=False), "tex": latex_table(texts, "lrl" + "r" * 12)}
+    for suffix, text in files.items():
+        write_atomically(folder / f"calibration.{suffix}", text.encode())
+    figure = calibration_figure(reports, folder / "calibration.png")
+    return [*(folder / f"calibration.{suffix}" for suffix in files), figure]
+
+
+def _labelled(runs: Sequence[RunFolder]) -> Iterator[Report]:
+    """Yield the reports by task, noise and sampler; runs of one sampler are told apart by their settings."""
+    reports = {str(run.path): json.loads((run.path / REPORT).read_text()) for run in runs}
+    folders = {str(run.path): run for run in runs}
+    keys = ["task", "noise_std", "sampler"]
+    frame = pd.DataFrame([{key: report[key] for key in keys} | {"run": path} for path, report in reports.items()])
+    groups = dict(iter(frame.groupby(keys)))
+    for task, noise_std, sampler in sorted(groups, key=lambda key: (*key[:2], sampler_order(key[2]))):
+        for label, part in variants(groups[task, noise_std, sampler], folders):
+            yield from (reports[path] | {"sampler": sampler + label} for path in part["run"])
+
+
+def calibration_table(reports: Sequence[Report]) -> pd.DataFrame:
+    """Return a row for each report, with columns ``coverage_10``, ``coverage_10_low``, ``coverage_10_high``, ...."""
+    return pd.DataFrame([_row(report) for report in reports])
+
+
+def _row(report: Report) -> dict[str, Any]:
+    row = {key: report[key] for key in ("task", "noise_std", "sampler", "seed", "images", "samples")}
+    for position, level in enumerate(report["levels"]):
+        ends = {end: report["coverage"][end][position] for end in _ENDS}
+        row |= _columns(f"coverage_{100 * level:g}", ends)
+    for name in _NUMBERS:
+        row |= _columns(name, report[name])
+    row |= {key: report[key] for key in ("nfe_forward", "nfe_vjp", "seconds")}
+    return row | {"status": f"{report['failed']} failed" if report["failed"] else "ok"}
+
+
+def _columns(name: str, ends: Mapping[str, float]) -> dict[str, float]:
+    return {name: ends["value"], f"{name}_low": ends["low"], f"{name}_high": ends["high"]}
+
+
+def _texts(table: pd.DataFrame) -> pd.DataFrame:
+    texts = {
+        "Task": table["task"],
+        "Noise": formatted(table["noise_std"], "g"),
+        "Sampler": table["sampler"],
+        "Images": formatted(table["images"], "d"),
+        "Samples": formatted(table["samples"], "d"),
+    }
+    texts |= {f"Coverage of {level} %": _with_interval(table, f"coverage_{level}", ".3f") for level in _SHOWN_LEVELS}
+    texts |= {title: _with_interval(table, name, form) for name, (title, form, _) in _NUMBERS.items()}
+    calls = formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f")
+    return pd.DataFrame(
+        texts | {"Calls": calls, "Seconds": formatted(table["seconds"], ".3g"), "Status": table["status"]}
+    )
+
+
+def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:
+    low, high = (formatted(table[f"{name}_{end}"], form) for end in ("low", "high"))
+    return formatted(table[name], form) + " [" + low + ", " + high + "]"
+
+
+def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
+    """Draw coverage against level (honest: the diagonal) and the rank histograms, one row for each task and noise."""
+    tasks = list(dict.fromkeys((report["task"], report["noise_std"]) for report in reports))
+    figure = Figure(figsize=(6.6, 3.0 * len(tasks)), dpi=200, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(tasks), 2, squeeze=False)
+    for row, task in zip(axes, tasks, strict=True):
+        mine = [report for report in reports if (report["task"], report["noise_std"]) == task]
+        _draw_coverage(row[0], mine, f"{task[0]}, noise {task[1]:g}".replace("_", " "))
+        _draw_ranks(row[1], mine)
+    return save_figure(figure, path)
+
+
+def _draw_coverage(axis: Axes, reports: Sequence[Report], title: str) -> None:
+    axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+    for report in reports:
+        label = report["sampler"].replace("_", " ")
+        (line,) = axis.plot(report["levels"], report["coverage"]["value"], marker=".", markersize=3, label=label)
+        axis.fill_between(
+            report["levels"], report["coverage"]["low"], report["coverage"]["high"], color=line.get_color(), alpha=0.2
+        )
+    axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    _label(axis, title, "Level of the interval", "Coverage")
+    axis.legend(fontsize=_FONT - 2, frameon=False)
+
+
+def _draw_ranks(axis: Axes, reports: Sequence[Report]) -> None:
+    axis.axhline(1, color="0.6", linewidth=0.8)
+    for report in reports:
+        shares = {end: np.array(report["rank_histogram"][end]) * (report["samples"] + 1) for end in _ENDS}
+        edges = np.arange(report["samples"] + 2) / (report["samples"] + 1)
+        line = axis.stairs(shares["value"], edges, baseline=None)
+        axis.stairs(shares["high"], edges, baseline=shares["low"], fill=True, color=line.get_edgecolor(), alpha=0.2)
+    axis.set(xlim=(0, 1), ylim=(0, None))
+    _label(axis, "Ranks of the truth", "Rank among the samples", "Share, uniform = 1")
+
+
+def _label(axis: Axes, title: str, x: str, y: str) -> None:
+    axis.set_title(title, fontsize=_FONT)
+    axis.set_xlabel(x, fontsize=_FONT)
+    axis.set_ylabel(y, fontsize=_FONT)
+    axis.tick_params(labelsize=_FONT - 1)

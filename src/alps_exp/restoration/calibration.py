@@ -1,0 +1,128 @@
+"""Calibration of a sampler: restore images that the prior itself may have drawn, and compare samples with truths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alps_exp.evaluation.calibration import (
+    LEVELS,
+    image_statistics,
+    kernel_stein_discrepancy,
+    stein_variance_ratio,
+    summarise,
+)
+from alps_exp.operators import Inpainting, LinearOperator
+from alps_exp.priors import Prior
+from alps_exp.restoration.module import Labels, Restoration
+from alps_exp.runs import ImageResult, Record, RunFolder
+from alps_exp.samplers import Estimates, Sampler
+from alps_exp.samplers.base import InMicroBatches
+
+
+class Calibration(Restoration):
+    """A restoration that keeps the samples, and judges them by the model's own posterior score as well.
+
+    Every result has the diagnostics ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples to
+    p_t(x | y) at the sampler's last scale t, whose score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2 with the
+    prior's curvature c; for an energy the first term is -grad E / t^2.
+
+    Parameters
+    ----------
+    prior, operator, sampler, folder, labels, num_samples, seed
+        As in `Restoration`.
+    generator
+        Draws the images from the prior, as posterior samples of a measurement of nothing; those of the batches then
+        say size and dtype alone. None: the images of the batches are restored.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        operator: Callable[..., LinearOperator],
+        sampler: Sampler,
+        folder: RunFolder,
+        labels: Labels,
+        num_samples: int,
+        seed: int,
+        generator: Sampler | None = None,
+    ) -> None:
+        super().__init__(prior, operator, sampler, folder, labels, num_samples, seed, save_samples=True)
+        self.generator = generator
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Draw the images of a batch if they are to be drawn, restore them, and write the results."""
+        if self.generator is not None and self.folder.unfinished(batch["image_id"]):
+            batch = batch | {
+                "image": draw_images(self.prior, self.generator, batch["image"], self.seed, batch["image_id"])
+            }
+        super().predict_step(batch, batch_idx)
+
+    def _results(
+        self,
+        truth: Tensor,
+        y: Tensor,
+        operator: LinearOperator,
+        ids: list[str],
+        estimates: Estimates,
+        seconds: float,
+    ) -> list[ImageResult]:
+        results = super()._results(truth, y, operator, ids, estimates, seconds)
+        x = estimates.samples
+        scores = self._posterior_scores(x, y, operator)
+        for statistic in (kernel_stein_discrepancy, stein_variance_ratio):
+            for result, value in zip(results, statistic(x, scores).cpu().numpy(), strict=True):
+                result.diagnostics[statistic.__name__] = value
+        return results
+
+    def _posterior_scores(self, x: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
+        t = self.sampler.last_scale
+        prior = InMicroBatches(self.prior, self.sampler.micro_batch)
+        of_prior = prior.curvature * (prior.denoise(x, t) - x) / t**2
+        return of_prior + operator.adjoint(y - operator.forward(x)) / operator.noise_std**2
+
+
+def draw_images(prior: Prior, generator: Sampler, like: Tensor, seed: int, ids: Sequence[str]) -> Tensor:
+    """Return an image of the prior for each id, of the shape (B, C, H, W) and dtype of `like`.
+
+    The generator samples the posterior of a measurement of nothing; its noise is keyed apart from that with which the
+    image of an id is measured and restored.
+    """
+    nothing = Inpainting(torch.zeros(1, 1, *like.shape[-2:], device=like.device), noise_std=1.0)
+    estimates = generator(prior, nothing, torch.zeros_like(like), 1, seed, [f"{image_id}/drawn" for image_id in ids])
+    return estimates.samples[0]
+
+
+def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) -> dict[str, Any] | None:
+    """Return the numbers of a run's report, as plain values for JSON; None where no image was restored.
+
+    They are those of `alps_exp.evaluation.calibration.summarise` over the restored images, with the run's labels,
+    ``images`` (how many), ``failed`` (how many were not restored), ``samples``, ``levels`` of the coverage, and the
+    cost: ``nfe_forward`` and ``nfe_vjp`` of a sample, ``seconds`` of an image.
+    """
+    failed = {record.image_id for record in records if record.status != "ok"}
+    restored = [r for r in records if r.estimate == "mmse" and r.image_id not in failed]
+    if not restored:
+        return None
+    of_images = [_statistics(folder.load_result(record.image_id), seed) for record in restored]
+    statistics = {name: torch.cat([one[name] for one in of_images]) for name in of_images[0]}
+    first = restored[0]
+    labels = {name: getattr(first, name) for name in ("task", "operator", "noise_std", "sampler", "seed")}
+    costs = {name: _mean([getattr(r, name) for r in restored]) for name in ("nfe_forward", "nfe_vjp", "seconds")}
+    counts = {"images": len(restored), "failed": len(failed), "samples": first.num_samples}
+    return labels | counts | costs | {"levels": list(LEVELS)} | summarise(statistics, seed)
+
+
+def _statistics(result: ImageResult, seed: int) -> dict[str, Tensor]:
+    """Return the statistics of one image, each with a batch axis of one."""
+    samples, truth = torch.as_tensor(result.samples)[:, None], torch.as_tensor(result.truth)[None]
+    statistics = image_statistics(samples, truth, torch.Generator().manual_seed(seed))
+    numbers = ("kernel_stein_discrepancy", "stein_variance_ratio")
+    return statistics | {name: torch.as_tensor(result.diagnostics[name]).double()[None] for name in numbers}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
