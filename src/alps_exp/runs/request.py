@@ -17,6 +17,7 @@ MACHINE_KEYS = frozenset(
         "data.num_workers",
         "data.persistent_workers",
         "data.pin_memory",
+        "generator.micro_batch",
         "sampler.micro_batch",
         "trainer.accelerator",
         "trainer.default_root_dir",
