@@ -5,7 +5,22 @@ import torch
 
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser, Energy
-from alps_exp.samplers import ALPS, DAPS, DPS, MAP, SMC, Geometric, KeyedNoise, Polynomial
+from alps_exp.samplers import (
+    ALPS,
+    CSGM,
+    DAPS,
+    DDNM,
+    DPS,
+    MAP,
+    MMPS,
+    SMC,
+    DiffPIR,
+    Geometric,
+    KeyedNoise,
+    PiGDM,
+    Polynomial,
+    REDDiff,
+)
 
 SHORT = Geometric(3.0, 0.05, 6)
 SAMPLERS = {
@@ -17,6 +32,14 @@ SAMPLERS = {
     "smc": (SMC(SHORT), 12, 12),
     "daps": (DAPS(Polynomial(10.0, 0.1, 3, 7.0), ode_steps=2), 6, 0),
     "dps": (DPS(Polynomial(10.0, 0.01, 6, 7.0)), 6, 6),
+    "diffpir": (DiffPIR(SHORT), 6, 0),
+    "pigdm": (PiGDM(SHORT), 6, 6),
+    "pigdm by the score": (PiGDM(SHORT, adaptive_weight=False), 6, 6),
+    "mmps": (MMPS(SHORT, iterations=3), 6, 18),
+    "mmps energy": (MMPS(SHORT, iterations=2, denoiser="energy"), 6, 30),
+    "ddnm": (DDNM(SHORT), 6, 0),
+    "red diff": (REDDiff(SHORT), 6, 0),
+    "csgm": (CSGM(SHORT), 6, 0),
 }
 
 
@@ -99,6 +122,14 @@ def test_complex_noise_has_unit_variance_in_each_part():
         (lambda: Geometric(0.1, 1.0, 5), "0 < sigma_min < sigma_max, got 1.0 and 0.1"),
         (lambda: Geometric(1.0, 0.1, 1), "at least 2 scales, got 1"),
         (lambda: DAPS(ode_steps=0), "ode_steps must be at least 1, got 0"),
+        (lambda: DiffPIR(weight=0), "weight must be a positive finite number, got 0"),
+        (lambda: DiffPIR(zeta=1.5), r"zeta must lie in \[0, 1\], got 1.5"),
+        (lambda: PiGDM(eta=-1), r"eta must lie in \[0, 1\], got -1"),
+        (lambda: PiGDM(prior_std=0), "prior_std must be a positive finite number, got 0"),
+        (lambda: MMPS(iterations=0), "iterations must be at least 1, got 0"),
+        (lambda: DDNM(threshold=0), "threshold must be a positive finite number, got 0"),
+        (lambda: REDDiff(learning_rate=0), "learning_rate must be a positive finite number, got 0"),
+        (lambda: CSGM(step_size=0), "step_size must be a positive finite number, got 0"),
         (lambda: DPS(micro_batch=0), "micro_batch must be at least 1, got 0"),
     ],
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 
 import torch
@@ -99,6 +99,16 @@ class LinearOperator(ABC):
     def normal(self, x: Tensor) -> Tensor:
         """Return ``A^H A x``."""
         return self.adjoint(self.forward(x))
+
+    def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`.
+
+        Raises
+        ------
+        ValueError
+            If the eigenvectors of ``A^H A`` are not known.
+        """
+        raise ValueError(f"{type(self).__name__} has no known spectrum: take a sampler without a pseudo-inverse")
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape of ``A x`` for an `x` of `shape`."""
@@ -256,6 +266,10 @@ class SpectralOperator(LinearOperator):
     def normal(self, x: Tensor) -> Tensor:
         """Return ``A^H A x``."""
         return self.from_spectrum(self.gain(x) * self.to_spectrum(x), x)
+
+    def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`."""
+        return self.from_spectrum(response(self.gain(x)) * self.to_spectrum(x), x)
 
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
         return self.from_spectrum(self.to_spectrum(b) / (self.gain(b) + shift), b)

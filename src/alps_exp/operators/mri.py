@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -105,18 +105,32 @@ class MultiCoilMRI(LinearOperator):
         """Return (..., B, coils, H, W) for an image's `shape` (..., B, 1, H, W)."""
         return (*shape[:-3], self.sensitivity_maps.shape[1], *shape[-2:])
 
+    def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`.
+
+        Raises
+        ------
+        ValueError
+            If there are no blocks: the mask varies along both axes, or the solver is "cg".
+        """
+        self._check_image(x)
+        if not self._has_blocks:
+            return super().spectral_filter(x, response)
+        values, vectors = self._blocks(x.dtype)
+        axis = self._mask_axes[0]
+        spectrum = _matvec(vectors.mT, x.squeeze(-3).movedim(axis, -1).conj()).conj()
+        return _matvec(vectors, response(values) * spectrum).movedim(-1, axis).unsqueeze(-3)
+
+    @property
+    def _has_blocks(self) -> bool:
+        return self.solver == "auto" and len(self._mask_axes) == 1
+
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
         self._check_image(b)
-        if self.solver == "auto" and len(self._mask_axes) == 1:
-            return self._solve_blocks(b, shift)
-        return super()._solve(b, shift)
-
-    def _solve_blocks(self, b: Tensor, shift: float | Tensor) -> Tensor:
-        values, vectors = self._blocks(b.dtype)
-        axis = self._mask_axes[0]
-        spectrum = _matvec(vectors.mT, b.squeeze(-3).movedim(axis, -1).conj()).conj()
-        spectrum = spectrum / (values + (shift if isinstance(shift, float) else shift.squeeze(-3)))
-        return _matvec(vectors, spectrum).movedim(-1, axis).unsqueeze(-3)
+        if not self._has_blocks:
+            return super()._solve(b, shift)
+        per_block = shift if isinstance(shift, float) else shift.squeeze(-3)
+        return self.spectral_filter(b, lambda values: 1 / (values + per_block))
 
     def _blocks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return the eigenvalues (B or 1, N, L) and eigenvectors (B or 1, N, L, L) of the N blocks."""

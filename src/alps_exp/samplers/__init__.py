@@ -2,23 +2,35 @@
 
 from alps_exp.samplers.alps import ALPS
 from alps_exp.samplers.base import Estimates, Sampler
+from alps_exp.samplers.csgm import CSGM
 from alps_exp.samplers.daps import DAPS
+from alps_exp.samplers.ddnm import DDNM
+from alps_exp.samplers.diffpir import DiffPIR
 from alps_exp.samplers.dps import DPS
 from alps_exp.samplers.map import MAP
+from alps_exp.samplers.mmps import MMPS
 from alps_exp.samplers.noise import KeyedNoise
+from alps_exp.samplers.pigdm import PiGDM
+from alps_exp.samplers.red_diff import REDDiff
 from alps_exp.samplers.schedules import Geometric, Listed, Polynomial
 from alps_exp.samplers.smc import SMC
 
 __all__ = [
     "ALPS",
+    "CSGM",
     "DAPS",
+    "DDNM",
     "DPS",
     "MAP",
+    "MMPS",
     "SMC",
+    "DiffPIR",
     "Estimates",
     "Geometric",
     "KeyedNoise",
     "Listed",
+    "PiGDM",
     "Polynomial",
+    "REDDiff",
     "Sampler",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from alps_exp.operators import LinearOperator
-from alps_exp.priors.base import EnergyPrior, Prior
+from alps_exp.priors.base import EnergyPrior, Prior, PullBack
 from alps_exp.samplers.noise import KeyedNoise, NoiseSource
 from alps_exp.samplers.schedules import Schedule
 
@@ -139,6 +139,18 @@ class InMicroBatches:
         pairs = [self.prior.denoise_and_pull_back(part, t, cotangent) for part in self._parts(x)]
         d, products = zip(*pairs, strict=True)
         return torch.cat(d), torch.cat(products)
+
+    def denoise_with_pull_back(
+        self, x: Tensor, t: float, use: Callable[[Tensor, PullBack], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return d = denoise(x, t) and use(d, pull_back), pull_back(v) = J^T v; keeps what one part needs at a time."""
+
+        def denoise_and_use(part: Tensor) -> tuple[Tensor, Tensor]:
+            d, pull_back = self.prior.denoise_with_pull_back(part, t)
+            return d, use(d, pull_back)
+
+        d, used = zip(*[denoise_and_use(part) for part in self._parts(x)], strict=True)
+        return torch.cat(d), torch.cat(used)
 
     def energy_and_gradient(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """Return E (S, B) and grad E; raises ValueError for a prior without an energy."""

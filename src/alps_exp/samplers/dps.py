@@ -10,7 +10,7 @@ from torch import Tensor
 from alps_exp.operators import LinearOperator
 from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
 from alps_exp.samplers.noise import NoiseSource
-from alps_exp.samplers.schedules import Polynomial, Schedule
+from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
 
 
 class DPS(Sampler):
@@ -58,7 +58,7 @@ class DPS(Sampler):
         image = operator.adjoint(y)
         scales = self.schedule()
         x = scales[0] * noise.like(image)
-        for t, s in self.progress(list(zip(scales, [*scales[1:], 0.0], strict=True))):
+        for t, s in self.progress(to_zero(scales)):
             d, ascent = prior.denoise_and_pull_back(x, t, residual_direction)
             x = d + (s / t) ** 2 * (x - d)
             if s > 0:

@@ -96,6 +96,11 @@ def with_next(scales: list[float]) -> list[tuple[float, float]]:
     return list(zip(scales, [*scales[1:], scales[-1]], strict=True))
 
 
+def to_zero(scales: list[float]) -> list[tuple[float, float]]:
+    """Return each scale with the one after it; the last with zero."""
+    return list(zip(scales, [*scales[1:], 0.0], strict=True))
+
+
 def _check(sigma_max: float, sigma_min: float, steps: int) -> None:
     if not (0 < sigma_min < sigma_max and math.isfinite(sigma_max)):
         raise ValueError(f"a schedule needs 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}")

@@ -1,0 +1,69 @@
+"""Compressed sensing with a generative model: annealed Langevin dynamics (CSGM)."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from alps_exp.operators import LinearOperator
+from alps_exp.operators.base import positive
+from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
+from alps_exp.samplers.noise import NoiseSource
+from alps_exp.samplers.schedules import Geometric, Schedule
+
+
+class CSGM(Sampler):
+    """Follows unadjusted Langevin dynamics of the noised prior and a widened likelihood from scale to scale.
+
+    A step at scale t is x + h ((D(x) - x) / t^2 + A^H (y - A x) / (eta^2 + t^2)) + sqrt(2 h) e with h = step_size t^2:
+    the published epsilon t^2 / t_L^2, for step_size = epsilon / t_L^2 with the last scale t_L. It is stable while
+    step_size (1 + ||A||^2) < 2. The chains end with the noise of the last scale.
+
+    Departure from the public code: that scales the likelihood's term to a multiple of the prior's norm; here it has the
+    paper's weight.
+
+    Parameters
+    ----------
+    schedule
+        Scales, each for one step; published: 2,311 geometric ones, three steps at each.
+    step_size
+        h / t^2.
+    denoiser, micro_batch
+        As in `Sampler`.
+
+    Raises
+    ------
+    ValueError
+        If step_size is not positive.
+
+    References
+    ----------
+    Jalal, Arvinte, Daras, Price, Dimakis, Tamir, "Robust compressed sensing MRI with deep generative priors", NeurIPS
+    2021 (arXiv 2108.01368). Song, Ermon, "Generative modeling by estimating gradients of the data
+    distribution", NeurIPS 2019, algorithm 1: the step sizes.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule = Geometric(80.0, 0.01, 2311),  # noqa: B008 - immutable
+        step_size: float = 0.1,
+        denoiser: PriorKind = "teacher",
+        micro_batch: int | None = None,
+    ) -> None:
+        super().__init__(schedule, denoiser, micro_batch)
+        self.step_size = positive("step_size", step_size)
+
+    def sample(
+        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return samples (S, B, C, H, W); there are no diagnostics."""
+        image = operator.adjoint(y)
+        scales = self.schedule()
+        x = scales[0] * noise.like(image)
+        for t in self.progress(scales):
+            score = (prior.denoise(x, t) - x) / t**2
+            score = score + operator.adjoint(y - operator.forward(x)) / (operator.noise_std**2 + t**2)
+            h = self.step_size * t**2
+            x = x + h * score + math.sqrt(2 * h) * noise.like(image)
+        return x, {}
