@@ -25,7 +25,8 @@ class MMPS(Sampler):
     directions also make up J^T A^H v, where the authors' code spends one more.
 
     The Jacobian of a network is neither quite symmetric nor positive. An image whose search direction p has
-    p^H A J^T A^H p <= 0 keeps the v that it has; a covariance could not move it along p.
+    p^H A J^T A^H p <= 0 keeps the v that it has; a covariance could not move it along p. More than one
+    iteration can still lead such images astray.
 
     Parameters
     ----------
