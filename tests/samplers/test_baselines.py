@@ -321,7 +321,7 @@ def test_daps_on_two_modes_is_its_own_density_and_misplaces_their_weights():
 @pytest.mark.parametrize("step_size", [0.3, 1.0])
 def test_dps_on_two_modes_is_its_own_density(step_size):
     prior, operator, y = two_modes()
-    scales = Polynomial(2.0, 0.1, 12, 7.0)
+    scales = Polynomial(2.0, 0.8, 6, 7.0)
     x, _ = run(DPS(scales, step_size), prior, operator, y, chains=6000)
     density = start_density(GRID, 2.0)
     for t, s in zip(scales(), [*scales()[1:], 0.0], strict=True):
