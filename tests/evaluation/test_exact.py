@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from alps_exp.evaluation import exact_posterior
+from alps_exp.evaluation import compare_with_exact, exact_posterior
 from alps_exp.operators import GaussianBlur, Inpainting, MultiCoilMRI
 from alps_exp.priors import GaussianMixturePrior, GaussianPrior
 
@@ -128,3 +128,28 @@ def test_several_images_are_refused():
     prior = GaussianPrior(torch.zeros(1, 3, 3), torch.eye(9))
     with pytest.raises(ValueError, match="of one image, got measurements of 2"):
         exact_posterior(prior, GaussianBlur(1.0, 0.1), torch.ones(2, 1, 3, 3))
+
+
+@pytest.mark.parametrize("complex_valued", [False, True])
+def test_samples_are_compared_in_units_of_the_exact_posterior(complex_valued):
+    dtype = torch.complex128 if complex_valued else torch.float64
+    prior = GaussianPrior(torch.zeros(1, 4, 4, dtype=dtype), torch.diag(torch.linspace(0.1, 1, 16)).to(dtype))
+    operator = Inpainting((torch.arange(16) % 2).reshape(1, 1, 4, 4), ETA)
+    posterior = exact_posterior(prior, operator, operator.forward(torch.ones(1, 1, 4, 4, dtype=dtype)))
+    generator = torch.Generator().manual_seed(0)
+    honest = posterior.sample(4000, generator)
+    narrow = posterior.mean + 0.7 * (honest - posterior.mean)
+    std = posterior.covariance.diagonal().real.sqrt().reshape(1, 4, 4)
+    shifted = honest + 0.5 * std * (1 + 1j if complex_valued else 1)
+
+    numbers = compare_with_exact(honest, posterior, generator)
+    assert numbers["std_ratio"] == pytest.approx(1, abs=0.01)
+    assert numbers["squared_bias"] == pytest.approx(0, abs=2e-4)
+    assert 0.7 < numbers["wasserstein_ratio"] < 1.4
+    numbers = compare_with_exact(narrow, posterior, generator)
+    assert numbers["std_ratio"] == pytest.approx(0.7, abs=0.01)
+    assert numbers["wasserstein_ratio"] > 5
+    numbers = compare_with_exact(shifted, posterior, generator)
+    assert numbers["squared_bias"] == pytest.approx(0.25, abs=0.02)
+    with pytest.raises(ValueError, match="at least 2 samples, got 1"):
+        compare_with_exact(honest[:1], posterior, generator)

@@ -1,12 +1,13 @@
 """How close an estimate is to the truth, how honest its uncertainty is, and exact posteriors to compare with."""
 
 from alps_exp.evaluation.calibration import credible_interval, kernel_stein_discrepancy, sliced_wasserstein
-from alps_exp.evaluation.exact import ExactPosterior, exact_posterior
+from alps_exp.evaluation.exact import ExactPosterior, compare_with_exact, exact_posterior
 from alps_exp.evaluation.flags import sample_flags
 from alps_exp.evaluation.metrics import image_metrics, nmse, psnr, spread_and_error, ssim
 
 __all__ = [
     "ExactPosterior",
+    "compare_with_exact",
     "credible_interval",
     "exact_posterior",
     "image_metrics",

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from alps_exp.evaluation.calibration import sliced_wasserstein
 from alps_exp.operators import LinearOperator
 from alps_exp.priors import GaussianMixturePrior
 
@@ -67,6 +68,43 @@ def exact_posterior(
     log_joint = prior.weights.double().log() + log_likelihoods
     posterior_means = prior.means + shifts.reshape(prior.means.shape)
     return ExactPosterior(log_joint.softmax(0), posterior_means, halves.mH @ halves, log_joint.logsumexp(0))
+
+
+def compare_with_exact(
+    samples: Tensor, posterior: ExactPosterior, generator: torch.Generator, num_projections: int = 100
+) -> dict[str, Tensor]:
+    """Return how samples (S, C, H, W) of one image differ from its exact posterior, each a scalar in float64.
+
+    Pixels are in units of their exact standard deviation; real and imaginary parts are numbers of their own.
+
+    Returns
+    -------
+    ``squared_bias``: mean over the numbers of the squared error of the samples' mean, less what S honest samples have,
+    so 0 on average for these; ``std_ratio``: root of the mean of the samples' variances; ``wasserstein_ratio``:
+    sliced Wasserstein distance (not in these units) to S draws of the posterior, over that of two such sets.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 samples.
+    """
+    if len(samples) < 2:
+        raise ValueError(f"expected at least 2 samples, got {len(samples)}")
+    samples = samples.to(posterior.means.dtype)
+    std = posterior.covariance.diagonal().real.sqrt().reshape(posterior.mean.shape)
+    deviations = _parts((samples - posterior.mean) / std)
+    variances = deviations.var(0)
+    first, second = (posterior.sample(len(samples), generator)[:, None] for _ in range(2))
+    distances = [sliced_wasserstein(x, second, num_projections, generator) for x in (samples[:, None], first)]
+    return {
+        "squared_bias": (deviations.mean(0).square() - variances / len(samples)).mean(),
+        "std_ratio": variances.mean().sqrt(),
+        "wasserstein_ratio": (distances[0] / distances[1]).squeeze(),
+    }
+
+
+def _parts(x: Tensor) -> Tensor:
+    return torch.view_as_real(x) if x.is_complex() else x
 
 
 def _normal_matrix(operator: LinearOperator, image: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Calibration reports of runs to tables, and to figures of coverage and ranks.
 
 A number stands with its 95 % bootstrap interval over images. Of an honest sampler the coverage is the level, the ratios
-and the rank dispersion are 1, the rank bias and the kernel Stein discrepancy are 0.
+and the rank dispersion are 1, the rank bias, the squared bias and the kernel Stein discrepancy are 0.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ _NUMBERS = {
     "rank_bias": ("Rank bias", ".3f", 0),
     "stein_variance_ratio": ("Stein variance ratio", ".2f", 1),
     "kernel_stein_discrepancy": ("Kernel Stein discrepancy", ".3g", 0),
+    "std_ratio": ("Std / exact", ".3f", 1),
+    "squared_bias": ("Squared bias", ".3f", 0),
+    "wasserstein_ratio": ("Wasserstein / exact", ".2f", 1),
 }
 _SHOWN_LEVELS = (50, 90)
 _FONT = 8  # points
@@ -48,7 +51,7 @@ def write_calibration(report: Report, folder: Path) -> Path:
 def _one_run(report: Report) -> str:
     covered = zip(report["levels"], *(report["coverage"][end] for end in _ENDS), strict=True)
     lines = [[f"Coverage of {100 * level:.0f} %", ".3f", level, *ends] for level, *ends in covered]
-    lines += [[*_NUMBERS[name], *(report[name][end] for end in _ENDS)] for name in _NUMBERS]
+    lines += [[*_NUMBERS[name], *(report[name][end] for end in _ENDS)] for name in _NUMBERS if name in report]
     texts = [
         [title, format(value, form), f"{low:{form}} to {high:{form}}", format(honest, "g")]
         for title, form, honest, value, low, high in lines
@@ -72,7 +75,8 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Pa
     reports = list(_labelled(runs))
     table = calibration_table(reports)
     texts = _texts(table)
-    files = {"md": markdown_table(texts), "csv": table.to_csv(index=False), "tex": latex_table(texts, "lrl" + "r" * 12)}
+    latex = latex_table(texts, "lrl" + "r" * (texts.shape[1] - 3))
+    files = {"md": markdown_table(texts), "csv": table.to_csv(index=False), "tex": latex}
     for suffix, text in files.items():
         write_atomically(folder / f"calibration.{suffix}", text.encode())
     figure = calibration_figure(reports, folder / "calibration.png")
@@ -101,7 +105,7 @@ def _row(report: Report) -> dict[str, Any]:
     for position, level in enumerate(report["levels"]):
         ends = {end: report["coverage"][end][position] for end in _ENDS}
         row |= _columns(f"coverage_{100 * level:g}", ends)
-    for name in _NUMBERS:
+    for name in filter(report.__contains__, _NUMBERS):
         row |= _columns(name, report[name])
     row |= {key: report[key] for key in ("nfe_forward", "nfe_vjp", "seconds")}
     return row | {"status": f"{report['failed']} failed" if report["failed"] else "ok"}
@@ -120,7 +124,7 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
         "Samples": formatted(table["samples"], "d"),
     }
     texts |= {f"Coverage of {level} %": _with_interval(table, f"coverage_{level}", ".3f") for level in _SHOWN_LEVELS}
-    texts |= {title: _with_interval(table, name, form) for name, (title, form, _) in _NUMBERS.items()}
+    texts |= {title: _with_interval(table, name, form) for name, (title, form, _) in _NUMBERS.items() if name in table}
     calls = formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f")
     return pd.DataFrame(
         texts | {"Calls": calls, "Seconds": formatted(table["seconds"], ".3g"), "Status": table["status"]}
@@ -129,7 +133,7 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
 
 def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:
     low, high = (formatted(table[f"{name}_{end}"], form) for end in ("low", "high"))
-    return formatted(table[name], form) + " [" + low + ", " + high + "]"
+    return (formatted(table[name], form) + " [" + low + ", " + high + "]").where(table[name].notna(), "-")
 
 
 def calibration_figure(reports: Sequence[Report], path: Path) -> Path:

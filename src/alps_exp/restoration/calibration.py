@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from alps_exp.evaluation import compare_with_exact, exact_posterior
 from alps_exp.evaluation.calibration import (
     LEVELS,
     image_statistics,
@@ -16,11 +18,13 @@ from alps_exp.evaluation.calibration import (
     summarise,
 )
 from alps_exp.operators import Inpainting, LinearOperator
-from alps_exp.priors import Prior
-from alps_exp.restoration.module import Labels, Restoration
+from alps_exp.priors import GaussianMixturePrior, Prior
+from alps_exp.restoration.module import Labels, Restoration, one_by_one, operator_of
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Estimates, Sampler
 from alps_exp.samplers.base import InMicroBatches
+
+JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_ratio")
 
 
 class Calibration(Restoration):
@@ -28,7 +32,8 @@ class Calibration(Restoration):
 
     Every result has the diagnostics ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples to
     p_t(x | y) at the sampler's last scale t, whose score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2 with the
-    prior's curvature c; for an energy the first term is -grad E / t^2.
+    prior's curvature c; for an energy the first term is -grad E / t^2. Of closed-form priors it has the numbers of
+    `alps_exp.evaluation.compare_with_exact` too.
 
     Parameters
     ----------
@@ -60,6 +65,18 @@ class Calibration(Restoration):
                 "image": draw_images(self.prior, self.generator, batch["image"], self.seed, batch["image_id"])
             }
         super().predict_step(batch, batch_idx)
+
+    def restore(self, batch: dict[str, Any]) -> list[ImageResult]:
+        """Return the result of every image, as `Restoration` does, compared with exact posteriors where they exist."""
+        results = super().restore(batch)
+        for one, result in zip(one_by_one(batch), results, strict=True):
+            if isinstance(self.prior, GaussianMixturePrior) and result.samples is not None:
+                y = torch.as_tensor(result.measurement, device=one["image"].device)[None]
+                posterior = exact_posterior(self.prior, operator_of(self.operator, one), y)
+                generator = torch.Generator(y.device).manual_seed(self.seed + zlib.crc32(one["image_id"][0].encode()))
+                numbers = compare_with_exact(torch.as_tensor(result.samples, device=y.device), posterior, generator)
+                result.diagnostics |= {name: value.cpu().numpy() for name, value in numbers.items()}
+        return results
 
     def _results(
         self,
@@ -120,8 +137,8 @@ def _statistics(result: ImageResult, seed: int) -> dict[str, Tensor]:
     """Return the statistics of one image, each with a batch axis of one."""
     samples, truth = torch.as_tensor(result.samples)[:, None], torch.as_tensor(result.truth)[None]
     statistics = image_statistics(samples, truth, torch.Generator().manual_seed(seed))
-    numbers = ("kernel_stein_discrepancy", "stein_variance_ratio")
-    return statistics | {name: torch.as_tensor(result.diagnostics[name]).double()[None] for name in numbers}
+    judged = (name for name in JUDGED if name in result.diagnostics)
+    return statistics | {name: torch.as_tensor(result.diagnostics[name]).double()[None] for name in judged}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -101,7 +101,7 @@ class Restoration(pl.LightningModule):
             estimates = self.sampler(self.prior, operator, y, self.num_samples, self.seed, ids)
         except SAMPLING_ERRORS as error:
             if len(ids) > 1:  # one bad image must not take its batch with it
-                return [result for one in _one_by_one(batch) for result in self.restore(one)]
+                return [result for one in one_by_one(batch) for result in self.restore(one)]
             log.warning("image %s failed: %s", ids[0], error)
             reason = f"{type(error).__name__}: {error}"
             failed = self._record(ids[0], operator, self.sampler.estimate).failed(reason)
@@ -197,7 +197,8 @@ def _clock(x: Tensor) -> float:
     return time.perf_counter()
 
 
-def _one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:
+def one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a batch for each image of a batch."""
     count = len(batch["image_id"])
     return [{name: value[i : i + 1] for name, value in batch.items()} for i in range(count)]
 
