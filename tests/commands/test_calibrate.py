@@ -50,7 +50,7 @@ def test_a_run_leaves_its_report_and_goes_on_where_it_stopped(alps, tmp_path):
     assert (report["images"], report["failed"], report["samples"], report["nfe_forward"]) == (3, 0, 4, 3)
     assert report["levels"][0] == 0.1 and report["levels"][-1] == 0.95 and len(report["rank_histogram"]["value"]) == 5
     to_truth = ("spread_error", "rank_bias", "rank_dispersion", "kernel_stein_discrepancy", "stein_variance_ratio")
-    for name in (*to_truth, "std_ratio", "squared_bias", "wasserstein_ratio"):
+    for name in (*to_truth, "std_ratio", "squared_bias", "wasserstein_excess"):
         assert report[name]["low"] <= report[name]["value"] <= report[name]["high"]
     assert "| Coverage of 90 %" in out and str(run.path) in out
 

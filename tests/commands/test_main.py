@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from alps_exp import __version__
 from alps_exp.commands import table as table_command
 
 
@@ -70,6 +72,23 @@ def test_empty_and_unreadable_data_are_refused(alps, tmp_path, models):
     assert status == 2 and "unreadable image torn.png" in err
     status, _, err = alps(*request, "data.num_workers=1")
     assert status == 2 and f"alps: unreadable image torn.png in {images}\n" in err
+
+
+def test_an_unreadable_image_is_the_requests_fault_in_any_batch(alps, tmp_path, models):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (16, 16)).save(images / f"{name}.png")
+    (images / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+    request = ["restore", "data=folder", f"data.test.path={images}", "data.test.size=16", "data.batch_size=1", *models]
+    short = ["sampler.schedule.steps=2", "num_samples=1", "logger=none", f"output_root={tmp_path}"]
+    status, _, err = alps(*request, *short)
+    assert status == 2 and f"alps: unreadable image c.png in {images}\n" in err and "Traceback" not in err
+    assert not list(tmp_path.rglob("DONE"))
+
+
+def test_the_version_is_ours(alps):
+    assert alps("--version")[:2] == (0, f"{__version__}\n")
 
 
 def test_an_error_of_ours_once_the_job_is_under_way_is_no_wrong_request(alps, monkeypatch, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,5 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture(scope="session")
 def reference() -> dict[str, np.ndarray]:
     """Arrays recorded from the published ALPS code."""
-    path = os.environ.get("ALPS_REFERENCE")
-    if path is None or not Path(path).is_file():
-        pytest.skip("ALPS_REFERENCE does not name the file of recorded arrays of the published code")
-    with np.load(path) as archive:
+    with np.load(Path(__file__).parents[1] / "reference" / "alps_reference_traces.npz") as archive:
         return dict(archive)

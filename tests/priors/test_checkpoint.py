@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from alps_exp.priors import Denoiser, load_energy, load_teacher, save_model
 
@@ -25,6 +27,10 @@ def test_files_that_do_not_fit_are_refused(network, tmp_path):
     save_model(path, network(3), "teacher")
     with pytest.raises(ValueError, match="of this kind: teacher; expected: energy"):
         load_energy(path)
+    weights, header = load_file(path), safe_open(path, "pt").metadata()
+    save_file(weights, path, header | {"architecture": header["architecture"].replace(": 16,", ": 32,", 1)})
+    with pytest.raises(ValueError, match="do not fit their architecture: .*size mismatch"):
+        load_teacher(path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="is not a safetensors file"):
         load_teacher(path)

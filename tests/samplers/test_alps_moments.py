@@ -49,7 +49,7 @@ def test_without_noise_the_chain_ends_near_the_mode(annealing):
     (mean, covariance), exact = moments_and_exact("blur", ALPS(CALLS, "none", annealing))
     _, error = compare((mean, covariance), exact)
     assert error <= 0.2
-    assert torch.all(covariance == 0) or annealing == "noised"
+    assert covariance.abs().max() < (1e-20 if annealing == "static" else 1e-3)
 
 
 @pytest.mark.parametrize("annealing", ["static", "noised"])

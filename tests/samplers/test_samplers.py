@@ -17,6 +17,7 @@ from alps_exp.samplers import (
     DiffPIR,
     Geometric,
     KeyedNoise,
+    Listed,
     PiGDM,
     Polynomial,
     REDDiff,
@@ -130,6 +131,9 @@ def test_complex_noise_has_unit_variance_in_each_part():
         (lambda: DDNM(threshold=0), "threshold must be a positive finite number, got 0"),
         (lambda: REDDiff(learning_rate=0), "learning_rate must be a positive finite number, got 0"),
         (lambda: CSGM(step_size=0), "step_size must be a positive finite number, got 0"),
+        (lambda: DPS(step_size=-1.0), "step_size must be a positive finite number, got -1.0"),
+        (lambda: MAP(memory=0), "memory must be at least 1, got 0"),
+        (lambda: Listed((), ()), "0 < sigma_min < sigma_max"),
         (lambda: DPS(micro_batch=0), "micro_batch must be at least 1, got 0"),
     ],
 )

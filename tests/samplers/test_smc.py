@@ -77,6 +77,8 @@ def test_moves_go_on_until_the_chains_agree():
     prior = random_prior(dtype, smallest=0.5)
     y = measurement(operator, prior)
     schedule = Geometric(5.0, 0.5, 4)
+    with pytest.raises(ValueError, match="at least 2, got num_samples=1"):
+        run(SMC(schedule, agree=1.1), prior, operator, y, chains=1)
     short, diagnostics = run(SMC(schedule, agree=1.1, max_moves=400), prior, operator, y, chains=8)
     assert torch.all(diagnostics["r_hat"] <= 1.1)
     stopped, diagnostics = run(SMC(schedule, agree=1.0001, max_moves=20), prior, operator, y, chains=8)
@@ -89,7 +91,27 @@ def test_a_potential_that_is_not_finite_is_not_passed_over():
         run(SMC(Geometric(5.0, SIGMA_MIN, 5)), prior, operator, y / 0, chains=4)
 
 
-@pytest.mark.parametrize("arguments", [{"resample_below": 1.5}, {"agree": 1.0}, {"max_moves": 0}])
+@pytest.mark.parametrize("arguments", [{"resample_below": 1.5}, {"agree": 1.0}, {"max_moves": 15}])
 def test_impossible_limits_are_refused(arguments):
     with pytest.raises(ValueError, match="got"):
         SMC(**arguments)
+
+
+def test_an_image_whose_chains_agree_costs_nothing_more_and_changes_nothing():
+    operator, dtype = operator_named("blur")
+    prior = random_prior(dtype, smallest=0.5)
+    y = torch.cat([scale * measurement(operator, prior) for scale in (1, 2, 3, 4)])
+    sampler = SMC(Geometric(5.0, 0.5, 4), agree=1.3, max_moves=120)
+
+    def restore(*images):
+        before = prior.calls.forward
+        estimates = sampler(prior, operator, y[list(images)], 4, image_ids=[str(i) for i in images])
+        return estimates, prior.calls.forward - before
+
+    together, cost = restore(0, 1, 2, 3)
+    alone = [restore(i) for i in range(4)]
+    costs = [calls for _, calls in alone]
+    assert cost == sum(costs) and min(costs) < max(costs)
+    for i, (estimates, _) in enumerate(alone):
+        assert torch.allclose(estimates.samples[:, 0], together.samples[:, i], atol=1e-10)
+        assert torch.allclose(estimates.diagnostics["acceptance"][:, 0], together.diagnostics["acceptance"][:, i])

@@ -44,8 +44,9 @@ def calibrate(
     if num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
     chosen_sampler = instantiate(sampler)
-    if chosen_sampler.estimate == "map":
-        raise ValueError("a MAP estimate has no spread to calibrate, expected a sampler that draws samples")
+    if chosen_sampler.estimate != "mmse":
+        estimate = {"map": "MAP", "point": "point"}[chosen_sampler.estimate]
+        raise ValueError(f"a {estimate} estimate has no spread to calibrate, expected a sampler that draws samples")
     prior = choose_prior(chosen_sampler, teacher, energy)
     model: Any = prior.load()
     source: ImageDataModule = instantiate(data)

@@ -7,9 +7,9 @@ from typing import Literal
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from alps_exp.commands.inference import weight_files
 from alps_exp.commands.job import Job
 from alps_exp.commands.training import train
-from alps_exp.priors import model_path
 
 
 def distill(
@@ -31,7 +31,8 @@ def distill(
 ) -> int:
     """Distil an energy and return the exit status."""
     module = instantiate(distillation)
-    checkpoints = {"teacher": model_path(teacher.name, "teacher")}
+    starts = {"teacher": (teacher, "teacher"), "start": (distillation.start, "energy")}
+    checkpoints = {k: path for role, (c, kind) in starts.items() for k, path in weight_files(role, c, kind).items()}
     return train(
         job, module, "energy", instantiate(data), trainer, logger, weights, licence, resume_anyway, checkpoints
     )

@@ -41,7 +41,7 @@ class ChosenPrior:
     @property
     def checkpoints(self) -> dict[str, Path]:
         """The weight files that the config names, by role: none of a closed form, several of a composition."""
-        return _weight_files(self.kind, self.config, self.kind)
+        return weight_files(self.kind, self.config, self.kind)
 
 
 def choose_prior(sampler: Sampler, teacher: DictConfig | None, energy: DictConfig | None) -> ChosenPrior:
@@ -87,13 +87,14 @@ def predict(
     return _status(records)
 
 
-def _weight_files(role: str, config: Any, kind: str) -> dict[str, Path]:
+def weight_files(role: str, config: Any, kind: str) -> dict[str, Path]:
+    """Return the files of weights that a prior's config names, by role."""
     if not OmegaConf.is_config(config):
         return {}
-    if "name" in config:
+    if OmegaConf.is_dict(config) and str(config.get("_target_")).endswith(f".load_{kind}"):
         return {role: model_path(config.name, kind)}
     parts = config.items() if OmegaConf.is_dict(config) else enumerate(config)
-    return {name: path for key, part in parts for name, path in _weight_files(f"{role}.{key}", part, kind).items()}
+    return {name: path for key, part in parts for name, path in weight_files(f"{role}.{key}", part, kind).items()}
 
 
 def _check_images(test: Any, prior: Prior, model: str) -> None:

@@ -16,6 +16,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alps_exp import __version__
 from alps_exp.commands.completion import COMPLETION, verb_to_complete
 from alps_exp.commands.configs import config_folder
 from alps_exp.commands.job import Job
@@ -29,7 +30,7 @@ VERBS = {
     "calibrate": ("calibrate", "measure how honest the uncertainty of a sampler is"),
     "table": ("table", "collect the records of runs into tables and figures"),
 }
-VERBLESS = (*COMPLETION, "--hydra-help", "--version")
+VERBLESS = (*COMPLETION, "--hydra-help")
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
 REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
 SHOW_TRACEBACK = "HYDRA_FULL_ERROR"
@@ -39,6 +40,9 @@ def main() -> None:
     """Run the command line and exit: 0 all done, 1 something failed, 2 the request was wrong."""
     if len(sys.argv) == 1 or sys.argv[1] in ("-h", "--help"):
         print(_help())
+        sys.exit(OK)
+    if sys.argv[1] == "--version":
+        print(__version__)
         sys.exit(OK)
     if sys.argv[1] in COMPLETION and "query=" in " ".join(sys.argv[2:]):
         if (verb := verb_to_complete(VERBS)) is None:
@@ -101,10 +105,16 @@ def _job(verb: str, config: DictConfig) -> int:
     except REQUEST_ERRORS as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise
-        if job.under_way:
+        if job.under_way and not _is_of_an_image(error):
             traceback.print_exc()
             return FAILED
         return _refuse(error)
+
+
+def _is_of_an_image(error: Exception) -> bool:
+    from alps_exp.data import ImageError  # takes seconds, which --help need not wait for
+
+    return isinstance(error, ImageError)
 
 
 def _refuse(error: Exception) -> int:

@@ -28,5 +28,7 @@ def table(job: Job, /, *, runs: str | Sequence[str], output: str, figures: bool)
         written += write_calibration_tables(calibrations, Path(output))
     job.folder.save_config(job.config)
     print(to_markdown(numbers))
+    if calibrations:
+        print((Path(output) / "calibration.md").read_text())
     print("\n".join(map(str, written)))
     return 0

@@ -3,7 +3,7 @@
 from alps_exp.data.astronaut import Astronaut
 from alps_exp.data.brain import BrainSlices, MagnitudeSlices
 from alps_exp.data.coils import BirdcageMaps
-from alps_exp.data.images import ImageFolder
+from alps_exp.data.images import ImageError, ImageFolder
 from alps_exp.data.masks import BoxMask, CartesianMask1D, CartesianMask2D, RandomMask
 from alps_exp.data.mixture import Mixture
 from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_shape
@@ -20,6 +20,7 @@ __all__ = [
     "CartesianMask2D",
     "First",
     "ImageDataModule",
+    "ImageError",
     "ImageFolder",
     "MagnitudeSlices",
     "Mixture",

@@ -25,6 +25,10 @@ READ_ERRORS = (OSError, SyntaxError, zlib.error, zipfile.BadZipFile, Image.Decom
 READ_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
+class ImageError(ValueError):
+    """An image of the request cannot be read, or is not what the request takes it for."""
+
+
 class ImageFolder(Dataset[dict[str, Any]]):
     """The PNG and JPEG images of a folder (searched recursively) or a zip archive, in order of their names.
 
@@ -54,7 +58,9 @@ class ImageFolder(Dataset[dict[str, Any]]):
     FileNotFoundError
         On first use, where the path does not exist.
     ValueError
-        Where there is no image, an image cannot be read, or crop, size, indices or filter do not fit.
+        Where there is no image, or crop, size, indices or filter do not fit.
+    ImageError
+        Where an image cannot be read, or the crop does not fit it.
     """
 
     channels = 3
@@ -144,12 +150,12 @@ class ImageFolder(Dataset[dict[str, Any]]):
         try:
             with Image.open(io.BytesIO(self._read(name))) as image:
                 if image.mode not in READ_MODES:
-                    raise ValueError(
+                    raise ImageError(
                         f"image {name} in {self.path} has mode {image.mode}, expected 8 bits a channel"
                     )
                 rgb = image.convert("RGB")
         except READ_ERRORS as error:
-            raise ValueError(f"unreadable image {name} in {self.path}") from error
+            raise ImageError(f"unreadable image {name} in {self.path}") from error
         return np.asarray(rgb.resize((self.size, self.size), FILTERS[self.filter], box=self._box(rgb, name)))
 
     def _read(self, name: str) -> bytes:
@@ -163,7 +169,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
             return centre_square(width, height)
         left, upper, right, lower = self.crop
         if not (0 <= left < right <= width and 0 <= upper < lower <= height):
-            raise ValueError(
+            raise ImageError(
                 f"crop {self.crop} does not fit image {name} of {width} x {height} in {self.path}"
             )
         return left, upper, right, lower

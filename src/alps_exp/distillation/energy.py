@@ -23,6 +23,11 @@ class EnergyDistillation(DenoisingTraining):
     limit 1 / sigma^2 makes the loss the squared relative gap. Validation logs, at fixed noise scales, the gap
     ||(x - grad E) - D||^2, its reference ||x - D||^2 and the denoising errors of teacher and energy.
 
+    Raises
+    ------
+    ValueError
+        If the teacher is not a network.
+
     Source: Chand & Jacob 2026 (arXiv 2601.02594).
     """
 
@@ -35,6 +40,8 @@ class EnergyDistillation(DenoisingTraining):
         band_interval: int = 50,
         start: Energy | None = None,
     ) -> None:
+        if not isinstance(teacher, Denoiser):
+            raise ValueError(f"distillation needs a network as the teacher, got a {type(teacher).__name__}")
         # The target is a function of the input, so nothing may be dropped out: eval mode throughout.
         student = copy.deepcopy((start or teacher).network).requires_grad_(True).eval()
         super().__init__(student, optimizer, sigma, seed, band_interval)

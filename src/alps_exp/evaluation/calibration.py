@@ -146,6 +146,7 @@ def kernel_stein_discrepancy(samples: Tensor, scores: Tensor, length: float | No
     i, j = torch.triu_indices(count, count, offset=1, device=x.device)
     distances, slopes = _pair_products(x, x)[:, i, j], _pair_products(x, s)[:, i, j]
     square = distances.median(1, keepdim=True).values if length is None else length**2
+    square = torch.as_tensor(square).clamp(min=torch.finfo(x.dtype).tiny)  # chains without noise are all the same
     q = 1 + distances / square
     stein = square * (s @ s.mT)[:, i, j] * q**-0.5 + (slopes + size) * q**-1.5 - 3 * (q - 1) * q**-2.5
     return stein.mean(1) / size

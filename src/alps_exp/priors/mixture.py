@@ -124,6 +124,9 @@ class GaussianMixturePrior(EnergyPrior):
         return self.means[chosen] + deviation.reshape(count, *self.means.shape[1:])
 
     def _components(self, x: Tensor, t: Scale) -> _AtPoint:
+        if x.shape[-3:] != self.means.shape[1:]:
+            sizes = f"{tuple(self.means.shape[1:])}, got {tuple(x.shape[-3:])}"
+            raise ValueError(f"this closed-form prior is of images of shape {sizes}")
         self.calls.forward += x.shape[:-3].numel()
         square = self._square(t)
         shrinkage = square[..., None] / (self.variances + square[..., None])

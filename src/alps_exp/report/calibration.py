@@ -1,7 +1,8 @@
 """Calibration reports of runs to tables, and to figures of coverage and ranks.
 
 A number stands with its 95 % bootstrap interval over images. Of an honest sampler the coverage is the level, the ratios
-and the rank dispersion are 1, the rank bias, the squared bias and the kernel Stein discrepancy are 0.
+and the rank dispersion are 1, the rank bias, the squared bias, the Wasserstein excess and the kernel
+Stein discrepancy are 0.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _NUMBERS = {
     "kernel_stein_discrepancy": ("Kernel Stein discrepancy", ".3g", 0),
     "std_ratio": ("Std / exact", ".3f", 1),
     "squared_bias": ("Squared bias", ".3f", 0),
-    "wasserstein_ratio": ("Wasserstein / exact", ".2f", 1),
+    "wasserstein_excess": ("Wasserstein excess", ".3f", 0),
 }
 _SHOWN_LEVELS = (50, 90)
 _FONT = 8  # points

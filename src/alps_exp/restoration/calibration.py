@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,8 +22,9 @@ from alps_exp.restoration.module import Labels, Restoration, one_by_one, operato
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Estimates, Sampler
 from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.noise import noise_key
 
-JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_ratio")
+JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_excess")
 
 
 class Calibration(Restoration):
@@ -69,11 +69,13 @@ class Calibration(Restoration):
     def restore(self, batch: dict[str, Any]) -> list[ImageResult]:
         """Return the result of every image, as `Restoration` does, compared with exact posteriors where they exist."""
         results = super().restore(batch)
+        if not isinstance(self.prior, GaussianMixturePrior):
+            return results
         for one, result in zip(one_by_one(batch), results, strict=True):
-            if isinstance(self.prior, GaussianMixturePrior) and result.samples is not None:
+            if result.samples is not None and "std_ratio" not in result.diagnostics:
                 y = torch.as_tensor(result.measurement, device=one["image"].device)[None]
                 posterior = exact_posterior(self.prior, operator_of(self.operator, one), y)
-                generator = torch.Generator(y.device).manual_seed(self.seed + zlib.crc32(one["image_id"][0].encode()))
+                generator = torch.Generator(y.device).manual_seed(noise_key(self.seed, *one["image_id"], "exact"))
                 numbers = compare_with_exact(torch.as_tensor(result.samples, device=y.device), posterior, generator)
                 result.diagnostics |= {name: value.cpu().numpy() for name, value in numbers.items()}
         return results

@@ -52,7 +52,7 @@ class Restoration(pl.LightningModule):
     labels
         Names in the records.
     num_samples
-        Posterior samples of each image; a MAP estimate has one.
+        Posterior samples of each image; MAP and point estimates have one.
     seed
         Key of measurement and sampling noise.
     save_samples
@@ -73,7 +73,7 @@ class Restoration(pl.LightningModule):
         super().__init__()
         self.prior, self.operator, self.sampler = prior, operator, sampler
         self.folder, self.labels = folder, labels
-        self.num_samples = 1 if sampler.estimate == "map" else num_samples
+        self.num_samples = num_samples if sampler.estimate == "mmse" else 1
         self.seed, self.save_samples = seed, save_samples
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -141,7 +141,7 @@ class Restoration(pl.LightningModule):
             result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
             result.estimates[kind] = _array(mean[i])
             result.diagnostics = {name: _array(values[:, i]) for name, values in estimates.diagnostics.items()}
-            if kind != "map":
+            if kind == "mmse":
                 result.estimates["sample"] = _array(estimates.samples[0, i])
                 for s in range(self.num_samples):
                     numbers = _at(of_samples, (s, i))

@@ -70,7 +70,15 @@ class ALPS(Sampler):
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
+        """Return samples (S, B, C, H, W); there are no diagnostics.
+
+        Raises
+        ------
+        ValueError
+            For a composed energy, unless the annealing is static and the noise not the reference's.
+        """
+        if prior.curvature != 1 and (self.annealing == "noised" or self.noise == "reference"):
+            raise ValueError("a composed energy is sampled by annealing=static, with any noise but reference")
         if self.noise == "reference":
             return self._published(prior, operator, y, noise), {}
         walk = self._static if self.annealing == "static" else self._noised

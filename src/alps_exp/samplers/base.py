@@ -63,7 +63,7 @@ class Sampler(ABC):
         memory, changes no result. None: all.
     """
 
-    estimate: ClassVar[Literal["mmse", "map"]] = "mmse"
+    estimate: ClassVar[Literal["mmse", "map", "point"]] = "mmse"
     """What the mean over the samples is."""
 
     def __init__(self, schedule: Schedule, denoiser: PriorKind, micro_batch: int | None) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
+from alps_exp.operators.base import positive
 from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
 from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
@@ -29,6 +30,11 @@ class DPS(Sampler):
     denoiser, micro_batch
         As in `Sampler`.
 
+    Raises
+    ------
+    ValueError
+        If step_size is not positive.
+
     References
     ----------
     Chung, Kim, Mccann, Klasky, Ye, "Diffusion posterior sampling for general noisy inverse problems", ICLR 2023
@@ -43,7 +49,7 @@ class DPS(Sampler):
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, denoiser, micro_batch)
-        self.step_size = step_size
+        self.step_size = positive("step_size", step_size)
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
@@ -53,7 +59,7 @@ class DPS(Sampler):
         def residual_direction(d: Tensor) -> Tensor:
             residual = y - operator.forward(d)
             norm = torch.linalg.vector_norm(residual, dim=(-3, -2, -1), keepdim=True)
-            return operator.adjoint(residual / norm)
+            return operator.adjoint(residual / norm.clamp(min=torch.finfo(norm.dtype).tiny))
 
         image = operator.adjoint(y)
         scales = self.schedule()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
+from alps_exp.operators.base import positive
 from alps_exp.samplers.alps import ALPS, Annealing
 from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.noise import NoiseSource
@@ -51,7 +52,7 @@ class MAP(Sampler):
     Raises
     ------
     ValueError
-        If starts < 1.
+        If starts or memory < 1, max_iterations < 0, or the tolerance is not positive.
 
     References
     ----------
@@ -72,17 +73,18 @@ class MAP(Sampler):
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, "energy", micro_batch)
-        if starts < 1:
-            raise ValueError(f"starts must be at least 1, got {starts}")
+        for name, value, least in (("starts", starts, 1), ("max_iterations", max_iterations, 0), ("memory", memory, 1)):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         self.start, self.starts = ALPS(schedule, "independent", annealing), starts
-        self.tolerance, self.max_iterations, self.memory = tolerance, max_iterations, memory
+        self.tolerance, self.max_iterations, self.memory = positive("tolerance", tolerance), max_iterations, memory
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the estimate (S, B, C, H, W), the same for all S, and its diagnostics (S, B) and (S, B, ...)."""
         start, _ = self.start.sample(prior, operator, y, _Starts(noise, self.starts))
-        potential = Potential(prior, operator, y, self.last_scale)
+        potential = Potential(prior, operator, y, self.last_scale, accuracy=self.tolerance / 10)
         ends, trace = self._minimise(potential, start)
         best = ends.value.argmin(dim=0)
         image = torch.arange(len(best), device=best.device)

@@ -38,7 +38,7 @@ class KeyedNoise:
     def __init__(self, seed: int, image_ids: Sequence[str], num_samples: int, device: torch.device) -> None:
         self.num_samples = num_samples
         self._generators = [
-            [torch.Generator(device).manual_seed(_key(seed, image_id, sample)) for image_id in image_ids]
+            [torch.Generator(device).manual_seed(noise_key(seed, image_id, sample)) for image_id in image_ids]
             for sample in range(num_samples)
         ]
 
@@ -49,7 +49,7 @@ class KeyedNoise:
 
 def measurement_noise(seed: int, image_ids: Sequence[str], y: Tensor) -> Tensor:
     """Return the standard normal noise of the measurements `y` (B, ...), one draw an image."""
-    generators = [torch.Generator(y.device).manual_seed(_key(seed, i, "measurement")) for i in image_ids]
+    generators = [torch.Generator(y.device).manual_seed(noise_key(seed, i, "measurement")) for i in image_ids]
     return torch.stack([_normal(g, y) for g in generators])
 
 
@@ -58,6 +58,7 @@ def _normal(generator: torch.Generator, x: Tensor) -> Tensor:
     return draw * math.sqrt(2) if x.is_complex() else draw
 
 
-def _key(*parts: object) -> int:
+def noise_key(*parts: object) -> int:
+    """Return a seed that is a function of the parts alone."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1

@@ -39,13 +39,17 @@ class Point:
 class Potential:
     """U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at one scale t, and the preconditioner P.
 
-    P = (A^H A / eta^2 + c I / t^2)^(-1) is the covariance of the ALPS step, with c the curvature of the prior.
+    P = (A^H A / eta^2 + c I / t^2)^(-1) is the covariance of the ALPS step, with c the curvature of the prior. Where
+    conjugate gradients apply it, P v is off by at most `accuracy` in units of the posterior's width.
 
     Source: Chand & Jacob 2026 (arXiv 2601.02594).
     """
 
-    def __init__(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, t: float) -> None:
+    def __init__(
+        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, t: float, accuracy: float = 1e-3
+    ) -> None:
         self.prior, self.operator, self.y, self.t = prior, operator, y, t
+        self.scale = operator.tolerance * operator.noise_std**2 / accuracy
         self.width = t / prior.curvature**0.5
 
     def __call__(self, x: Tensor, wanted: Tensor | None = None) -> Point:
@@ -57,7 +61,8 @@ class Potential:
 
     def precondition(self, v: Tensor) -> Tensor:
         """Return P v."""
-        return self.operator.noise_std**2 * self.operator.solve(v, self.width)
+        # A solve stops at an absolute error: the scale of v sets what that means.
+        return self.operator.noise_std**2 / self.scale * self.operator.solve(self.scale * v, self.width)
 
     def colour(self, noise: tuple[Tensor, Tensor]) -> Tensor:
         """Return a draw of N(0, P) from standard normal noise of the measurement's and of the image's shape."""

@@ -47,6 +47,8 @@ class REDDiff(Sampler):
     2024 (arXiv 2305.04391), algorithm 1.
     """
 
+    estimate = "point"
+
     def __init__(
         self,
         schedule: Schedule = Polynomial(80.0, 0.01, 1000, 7.0),  # noqa: B008 - immutable

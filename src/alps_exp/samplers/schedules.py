@@ -77,7 +77,7 @@ class Listed:
     steps: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        _check(self.scales[0], self.scales[-1], len(self.scales))
+        _check(max(self.scales, default=0), min(self.scales, default=0), len(self.scales))
         if any(a <= b for a, b in zip(self.scales, self.scales[1:], strict=False)):
             raise ValueError(f"scales must fall, got {list(self.scales)}")
         if len(self.steps) != len(self.scales) or min(self.steps) < 1:

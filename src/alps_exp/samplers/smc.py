@@ -28,28 +28,31 @@ class SMC(Sampler):
 
     Diagnostics, for each image: ``acceptance``; ``step_size`` h at the last scale; ``effective_sample_size``, the
     least over the scales, of S; ``log_evidence``, log of integral exp(-U) dx at the last scale over that of
-    N(0, t^2 I) in the place of the prior at the first (with a closed-form prior's `log_partition` an evidence; for
-    the same measurement and start, differences compare priors); ``r_hat`` at the last scale, where `agree` is given;
-    ``log_weight`` (S, B) of the chains that are left, equal where resampled.
+    N(0, t^2 / c I), c the prior's curvature, in the place of the prior at the first (with a closed-form prior's
+    `log_partition` an evidence; for the same measurement and start, differences compare priors); ``r_hat`` at the
+    last scale, where `agree` is given; ``log_weight`` (S, B), by which the chains count: equal where they were
+    resampled, as they all are at the last scale unless `resample_below` is 0.
 
     Parameters
     ----------
     schedule
         Scales t from large to small; each repetition of a scale is one more move there.
     resample_below
-        Share of S under which the effective sample size makes the chains of an image resample. 0: never.
+        Share of S under which the effective sample size makes the chains of an image resample. 0: never, so that the
+        chains stay independent, and share the modes as annealing does.
     agree
         Limit of the potential scale reduction factor R-hat (largest over the pixels) up to which the moves at the
         last scale go on. None: no more moves there.
     max_moves
-        Most of those moves.
+        Most of those moves, at least 16.
     micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        If resample_below is outside [0, 1], agree is not above 1, or max_moves is below 1.
+        If resample_below is outside [0, 1], agree is not above 1, or max_moves is below 16; later, if there is no
+        second chain to agree with.
 
     References
     ----------
@@ -69,14 +72,16 @@ class SMC(Sampler):
         super().__init__(schedule, "energy", micro_batch)
         if not 0 <= resample_below <= 1:
             raise ValueError(f"resample_below must lie in [0, 1], got {resample_below}")
-        if (agree is not None and agree <= 1) or max_moves < 1:
-            raise ValueError(f"agree must be above 1 and max_moves at least 1, got {agree} and {max_moves}")
+        if (agree is not None and agree <= 1) or max_moves < FIRST_WINDOW:
+            raise ValueError(f"agree must be above 1 and max_moves at least 16, got {agree} and {max_moves}")
         self.resample_below, self.agree, self.max_moves = resample_below, agree, max_moves
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W) and diagnostics (S, B)."""
+        if self.agree is not None and noise.num_samples < 2:
+            raise ValueError("chains that shall agree must be at least 2, got num_samples=1")
         scales = self.schedule()
         population = _Population(prior, operator, y, noise, scales[0])
         for t in self.progress(scales):
@@ -91,12 +96,11 @@ class SMC(Sampler):
 
 def _until_agreement(population: _Population, agree: float, max_moves: int) -> Tensor:
     """Move on, in windows of doubling length, until R-hat is low for every image; return it (B,)."""
-    moves, window = 0, FIRST_WINDOW // 2
+    moves, window = 0, FIRST_WINDOW
     r_hat = torch.full_like(population.log_step, math.inf)
-    while moves < max_moves and (moving := ~(r_hat <= agree)).any():
-        window = min(2 * window, max_moves - moves)
+    while moves + window <= max_moves and (moving := ~(r_hat <= agree)).any():
         r_hat = torch.where(moving, population.window_r_hat(window, moving), r_hat)
-        moves += window
+        moves, window = moves + window, 2 * window
     return r_hat
 
 
@@ -117,16 +121,16 @@ class _Population:
         self.log_evidence = torch.zeros_like(self.log_weight[0])
         self.least_size = torch.full_like(self.log_evidence, noise.num_samples)
         self.log_step = torch.full_like(self.log_evidence, -math.log(x[0, 0].numel()) / 3)
-        self.acceptances: list[Tensor] = []
-        self.adapted = 0
+        self.all_images = torch.ones_like(self.log_evidence, dtype=torch.bool)
+        self.accepted, self.moves = torch.zeros_like(self.log_weight), torch.zeros_like(self.log_evidence)
+        self.here: list[Tensor] = []
 
     def go_to(self, t: float, resample_below: float) -> None:
         """Take the chains to another scale: adapt the step, weigh, and resample images of few effective chains."""
         if t == self.potential.t:
             return
-        if self.acceptances[self.adapted :]:
-            excess = torch.stack(self.acceptances[self.adapted :]).mean(dim=(0, 1)) - TARGET_ACCEPTANCE
-            self.log_step, self.adapted = self.log_step + excess, len(self.acceptances)
+        self.log_step = self.log_step + torch.stack(self.here).mean(dim=(0, 1)) - TARGET_ACCEPTANCE
+        self.here = []
         before = self.point.value
         self.potential = Potential(self.prior, self.operator, self.y, t)
         self.point = self.potential(self.point.x)
@@ -137,15 +141,17 @@ class _Population:
 
     def move(self, moving: Tensor | None = None) -> None:
         """Make a Metropolis-adjusted Langevin move with the chains of the `moving` images (B,), or of all."""
+        moving = self.all_images if moving is None else moving
         point, h = self.point, self.log_step.exp()
         noise = self.potential.colour((self.noise.like(self.y), self.noise.like(self.image)))
         x = point.x - wide(h) / 2 * point.preconditioned + wide(h.sqrt()) * noise
-        proposal = self.potential(x)
+        proposal = self.potential(x, moving.expand_as(point.value))
         log_ratio = point.value - proposal.value - h / 8 * (proposal.square - point.square)
         log_ratio = log_ratio + inner(x - point.x, proposal.gradient + point.gradient) / 2
         accepted = torch.special.log_ndtr(self._normal()) < log_ratio
-        self.point = proposal.where(accepted if moving is None else accepted & moving, point)
-        self.acceptances.append(log_ratio.clamp(max=0).exp())
+        self.point = proposal.where(accepted & moving, point)
+        self.here.append(torch.where(moving, log_ratio.clamp(max=0).exp(), 0))
+        self.accepted, self.moves = self.accepted + self.here[-1], self.moves + moving
 
     def window_r_hat(self, window: int, moving: Tensor) -> Tensor:
         """Move the chains of the `moving` images on, and return R-hat over the window, largest over the pixels (B,)."""
@@ -167,7 +173,7 @@ class _Population:
         FloatingPointError
             If a proposal had a potential that is not finite.
         """
-        acceptance = torch.stack(self.acceptances).mean(0)
+        acceptance = self.accepted / self.moves
         if not acceptance.isfinite().all():
             raise FloatingPointError("a Metropolis proposal met a potential that is not finite")
         return {
