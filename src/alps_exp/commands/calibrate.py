@@ -9,9 +9,8 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import WandbLogger
 
-from alps_exp.commands.inference import choose_prior, predict
+from alps_exp.commands.inference import choose_prior, log_result, predict
 from alps_exp.commands.job import Job
 from alps_exp.data import Blanks, First, ImageDataModule, PriorSamples
 from alps_exp.report import write_calibration
@@ -76,10 +75,7 @@ def _report(folder: RunFolder, seed: int, records: list[Record], loop: pl.Traine
         return
     figure = write_calibration(report, folder.path)
     print(f"{folder.path}\n{(folder.path / 'calibration.md').read_text()}")
-    if loop.logger is not None:
-        loop.logger.log_metrics(_scalars(report))
-    if isinstance(loop.logger, WandbLogger):
-        loop.logger.log_image("calibration", [str(figure)])
+    log_result(loop, _scalars(report), "calibration", figure)
 
 
 def _scalars(report: dict[str, Any]) -> dict[str, float]:

@@ -31,8 +31,7 @@ def distill(
 ) -> int:
     """Distil an energy and return the exit status."""
     module = instantiate(distillation)
-    starts = {"teacher": (teacher, "teacher"), "start": (distillation.start, "energy")}
-    checkpoints = {k: path for role, (c, kind) in starts.items() for k, path in weight_files(role, c, kind).items()}
+    checkpoints = weight_files("teacher", teacher) | weight_files("start", distillation.start)
     return train(
         job, module, "energy", instantiate(data), trainer, logger, weights, licence, resume_anyway, checkpoints
     )

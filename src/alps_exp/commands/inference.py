@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import WandbLogger
 
 from alps_exp.commands.job import Job
 from alps_exp.commands.trainer import log_config, open_trainer
@@ -41,7 +42,7 @@ class ChosenPrior:
     @property
     def checkpoints(self) -> dict[str, Path]:
         """The weight files that the config names, by role: none of a closed form, several of a composition."""
-        return weight_files(self.kind, self.config, self.kind)
+        return weight_files(self.kind, self.config)
 
 
 def choose_prior(sampler: Sampler, teacher: DictConfig | None, energy: DictConfig | None) -> ChosenPrior:
@@ -87,14 +88,23 @@ def predict(
     return _status(records)
 
 
-def weight_files(role: str, config: Any, kind: str) -> dict[str, Path]:
+def log_result(loop: pl.Trainer, numbers: dict[str, float], name: str, figure: Path) -> None:
+    """Give numbers and figure to the logger."""
+    if loop.logger is not None:
+        loop.logger.log_metrics(numbers)
+    if isinstance(loop.logger, WandbLogger):
+        loop.logger.log_image(name, [str(figure)])
+
+
+def weight_files(role: str, config: Any) -> dict[str, Path]:
     """Return the files of weights that a prior's config names, by role."""
     if not OmegaConf.is_config(config):
         return {}
-    if OmegaConf.is_dict(config) and str(config.get("_target_")).endswith(f".load_{kind}"):
-        return {role: model_path(config.name, kind)}
+    loader = str(config.get("_target_")) if OmegaConf.is_dict(config) else ""
+    if loader.endswith((".load_energy", ".load_teacher")):
+        return {role: model_path(config.name, loader.rpartition("_")[2])}
     parts = config.items() if OmegaConf.is_dict(config) else enumerate(config)
-    return {name: path for key, part in parts for name, path in weight_files(f"{role}.{key}", part, kind).items()}
+    return {name: path for key, part in parts for name, path in weight_files(f"{role}.{key}", part).items()}
 
 
 def _check_images(test: Any, prior: Prior, model: str) -> None:

@@ -9,9 +9,8 @@ import pandas as pd
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import WandbLogger
 
-from alps_exp.commands.inference import choose_prior, predict
+from alps_exp.commands.inference import choose_prior, log_result, predict
 from alps_exp.commands.job import Job
 from alps_exp.data import ImageDataModule
 from alps_exp.report import run_figure
@@ -68,7 +67,4 @@ def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> None:
     figure = run_figure(folder)
     means = frame.groupby("estimate")[["psnr", "ssim", "nmse"]].mean()
     print(f"{folder.path}\n{means.round(4).to_string()}")
-    if loop.logger is not None:
-        loop.logger.log_metrics({f"{i}/{k}": float(v) for (i, k), v in means.stack().items()})
-    if isinstance(loop.logger, WandbLogger):
-        loop.logger.log_image("figure", [str(figure)])
+    log_result(loop, {f"{i}/{k}": float(v) for (i, k), v in means.stack().items()}, "figure", figure)

@@ -61,7 +61,7 @@ def conjugate_gradients(
     allowed = tolerance**2 * b.shape[-3:].numel()
     x = torch.zeros_like(b)
     residual = direction = b
-    square = _inner(b, b)
+    square = _product(b, b)
     radau = torch.ones_like(square) / shift
     rounding = torch.finfo(b.dtype).eps
     for iteration in range(max_iterations + 1):
@@ -70,10 +70,10 @@ def conjugate_gradients(
         if check and not _any_active(active, square):
             return x
         image = normal(direction) + shift * direction
-        step = torch.where(active, square / _inner(direction, image), 0)
+        step = torch.where(active, square / _product(direction, image), 0)
         x = x + step * direction
         residual = residual - step * image
-        new_square = _inner(residual, residual)
+        new_square = _product(residual, residual)
         decay = torch.where(active, new_square / square, 0)
         direction = residual + decay * direction
         gap = torch.maximum(radau - step, rounding * step)
@@ -85,9 +85,13 @@ def conjugate_gradients(
     )
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Return the real part of ``a^H b`` per image, (..., 1, 1, 1); autocast would lower a `vecdot`."""
-    return (a.conj() * b).real.sum(dim=(-3, -2, -1), keepdim=True)
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Return the real part of ``a^H b`` of each image, of shape a.shape[:-3]; autocast would lower a `vecdot`."""
+    return (a.conj() * b).real.sum(dim=(-3, -2, -1))
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    return inner(a, b)[..., None, None, None]
 
 
 def _any_active(active: Tensor, square: Tensor) -> bool:

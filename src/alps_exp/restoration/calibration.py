@@ -66,35 +66,21 @@ class Calibration(Restoration):
             }
         super().predict_step(batch, batch_idx)
 
-    def restore(self, batch: dict[str, Any]) -> list[ImageResult]:
-        """Return the result of every image, as `Restoration` does, compared with exact posteriors where they exist."""
-        results = super().restore(batch)
-        if not isinstance(self.prior, GaussianMixturePrior):
-            return results
-        for one, result in zip(one_by_one(batch), results, strict=True):
-            if result.samples is not None and "std_ratio" not in result.diagnostics:
-                y = torch.as_tensor(result.measurement, device=one["image"].device)[None]
-                posterior = exact_posterior(self.prior, operator_of(self.operator, one), y)
-                generator = torch.Generator(y.device).manual_seed(noise_key(self.seed, *one["image_id"], "exact"))
-                numbers = compare_with_exact(torch.as_tensor(result.samples, device=y.device), posterior, generator)
-                result.diagnostics |= {name: value.cpu().numpy() for name, value in numbers.items()}
-        return results
-
     def _results(
-        self,
-        truth: Tensor,
-        y: Tensor,
-        operator: LinearOperator,
-        ids: list[str],
-        estimates: Estimates,
-        seconds: float,
+        self, batch: dict[str, Any], y: Tensor, operator: LinearOperator, estimates: Estimates, seconds: float
     ) -> list[ImageResult]:
-        results = super()._results(truth, y, operator, ids, estimates, seconds)
+        results = super()._results(batch, y, operator, estimates, seconds)
         x = estimates.samples
         scores = self._posterior_scores(x, y, operator)
         for statistic in (kernel_stein_discrepancy, stein_variance_ratio):
             for result, value in zip(results, statistic(x, scores).cpu().numpy(), strict=True):
                 result.diagnostics[statistic.__name__] = value
+        if isinstance(self.prior, GaussianMixturePrior):
+            for i, one in enumerate(one_by_one(batch)):
+                posterior = exact_posterior(self.prior, operator_of(self.operator, one), y[i : i + 1])
+                generator = torch.Generator(y.device).manual_seed(noise_key(self.seed, *one["image_id"], "exact"))
+                numbers = compare_with_exact(x[:, i], posterior, generator)
+                results[i].diagnostics |= {name: value.cpu().numpy() for name, value in numbers.items()}
         return results
 
     def _posterior_scores(self, x: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:

@@ -107,17 +107,12 @@ class Restoration(pl.LightningModule):
             failed = self._record(ids[0], operator, self.sampler.estimate).failed(reason)
             return [ImageResult([failed], _array(truth[0]), _array(y[0]), _array(operator.adjoint(y)[0]))]
         seconds = (_clock(truth) - start) / len(ids)
-        return self._results(truth, y, operator, ids, estimates, seconds)
+        return self._results(batch, y, operator, estimates, seconds)
 
     def _results(
-        self,
-        truth: Tensor,
-        y: Tensor,
-        operator: LinearOperator,
-        ids: list[str],
-        estimates: Estimates,
-        seconds: float,
+        self, batch: dict[str, Any], y: Tensor, operator: LinearOperator, estimates: Estimates, seconds: float
     ) -> list[ImageResult]:
+        truth, ids = batch["image"], batch["image_id"]
         mean = estimates.mean
         std = estimates.std if self.num_samples > 1 else None
         spread, error = spread_and_error(mean, std, self.num_samples, truth)

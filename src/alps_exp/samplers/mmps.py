@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
+from alps_exp.operators.cg import inner
 from alps_exp.priors.base import PullBack
 from alps_exp.samplers.ancestral import check_share, ddim_step
 from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
 from alps_exp.samplers.noise import NoiseSource
-from alps_exp.samplers.potential import inner, wide
+from alps_exp.samplers.potential import wide
 from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
+from alps_exp.operators.cg import inner
 from alps_exp.samplers.base import InMicroBatches
 
 
@@ -75,11 +76,6 @@ class Potential:
         some, of_some = self.prior.energy_and_gradient(x[wanted][:, None], self.t)
         energy[wanted], gradient[wanted] = some.squeeze(1), of_some.squeeze(1)
         return energy, gradient
-
-
-def inner(a: Tensor, b: Tensor) -> Tensor:
-    """Return the real inner product of each image, of shape a.shape[:-3]; autocast would lower a `vecdot`."""
-    return (a.conj() * b).real.sum(dim=(-3, -2, -1))
 
 
 def wide(per_image: Tensor) -> Tensor:

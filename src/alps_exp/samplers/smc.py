@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
+from alps_exp.operators.cg import inner
 from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.noise import NoiseSource
-from alps_exp.samplers.potential import Potential, inner, wide
+from alps_exp.samplers.potential import Potential, wide
 from alps_exp.samplers.schedules import Geometric, Schedule
 
 TARGET_ACCEPTANCE = 0.574
@@ -113,15 +114,14 @@ class _Population:
         self.prior, self.operator, self.y, self.noise = prior, operator, y, noise
         self.image = operator.adjoint(y)
         self.potential = Potential(prior, operator, y, t)
-        x = operator.posterior_mean(torch.zeros_like(self.image), y, self.potential.width)
-        x = x + self.potential.colour((noise.like(y), noise.like(self.image)))
+        drawn = noise.like(y), noise.like(self.image)
+        x = operator.posterior_sample(torch.zeros_like(drawn[1]), y, self.potential.width, drawn)
         self.point = self.potential(x)
         started_from = inner(x, x) / (2 * self.potential.width**2) + operator.misfit(x, y)
         self.log_weight = started_from - self.point.value
         self.log_evidence = torch.zeros_like(self.log_weight[0])
         self.least_size = torch.full_like(self.log_evidence, noise.num_samples)
         self.log_step = torch.full_like(self.log_evidence, -math.log(x[0, 0].numel()) / 3)
-        self.all_images = torch.ones_like(self.log_evidence, dtype=torch.bool)
         self.accepted, self.moves = torch.zeros_like(self.log_weight), torch.zeros_like(self.log_evidence)
         self.here: list[Tensor] = []
 
@@ -141,17 +141,20 @@ class _Population:
 
     def move(self, moving: Tensor | None = None) -> None:
         """Make a Metropolis-adjusted Langevin move with the chains of the `moving` images (B,), or of all."""
-        moving = self.all_images if moving is None else moving
         point, h = self.point, self.log_step.exp()
         noise = self.potential.colour((self.noise.like(self.y), self.noise.like(self.image)))
         x = point.x - wide(h) / 2 * point.preconditioned + wide(h.sqrt()) * noise
-        proposal = self.potential(x, moving.expand_as(point.value))
+        wanted = None if moving is None else moving.expand_as(point.value)
+        proposal = self.potential(x, wanted)
         log_ratio = point.value - proposal.value - h / 8 * (proposal.square - point.square)
         log_ratio = log_ratio + inner(x - point.x, proposal.gradient + point.gradient) / 2
         accepted = torch.special.log_ndtr(self._normal()) < log_ratio
-        self.point = proposal.where(accepted & moving, point)
-        self.here.append(torch.where(moving, log_ratio.clamp(max=0).exp(), 0))
-        self.accepted, self.moves = self.accepted + self.here[-1], self.moves + moving
+        chance = log_ratio.clamp(max=0).exp()
+        if wanted is not None:
+            accepted, chance = accepted & wanted, torch.where(wanted, chance, 0)
+        self.point = proposal.where(accepted, point)
+        self.here.append(chance)
+        self.accepted, self.moves = self.accepted + chance, self.moves + (1 if moving is None else moving)
 
     def window_r_hat(self, window: int, moving: Tensor) -> Tensor:
         """Move the chains of the `moving` images on, and return R-hat over the window, largest over the pixels (B,)."""
@@ -162,7 +165,7 @@ class _Population:
             mean = mean + change / count
             square = square + (change.conj() * (self.point.x - mean)).real
         within = square.mean(0) / (window - 1)
-        total = (window - 1) / window * within + (mean - mean.mean(0)).abs().square().sum(0) / (len(mean) - 1)
+        total = (window - 1) / window * within + mean.var(0)
         return (total / within).sqrt().amax(dim=(-3, -2, -1))
 
     def diagnostics(self) -> dict[str, Tensor]:
