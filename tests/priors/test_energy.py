@@ -20,9 +20,14 @@ def closed_form_psi(x, t):
 
 
 @pytest.fixture(params=[torch.float64, torch.complex128], ids=["real", "complex"])
-def images(request):
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=[(16, 16), (15, 18), (17, 13)], ids=["divisible", "odd-height", "odd-sides"])
+def images(request, dtype):
     torch.manual_seed(1)
-    return torch.randn(3, 1, 16, 16, dtype=request.param)
+    return torch.randn(3, 1, *request.param, dtype=dtype)
 
 
 def energy_of(network, x):

@@ -87,5 +87,21 @@ def test_images_that_do_not_fit_the_network_are_refused():
     network = EDMPrecond(SongUNet(**TINY))
     with pytest.raises(ValueError, match="trained on 3 channels, the images have 2"):
         network(torch.zeros(1, 2, 16, 16), torch.ones(1))
-    with pytest.raises(ValueError, match="15 x 16, the model needs sides that are multiples of 2"):
-        network(torch.zeros(1, 3, 15, 16), torch.ones(1))
+    with pytest.raises(ValueError, match="1 x 16, the model needs more than 1 a side"):
+        network(torch.zeros(1, 3, 1, 16), torch.ones(1))
+
+
+@pytest.mark.parametrize(("height", "width"), [(13, 18), (16, 15), (23, 9), (3, 3)])
+def test_sides_that_the_levels_do_not_divide_are_continued_by_reflection(height, width):
+    torch.manual_seed(0)
+    model = SongUNet(**{**TINY, "channel_mult": (1, 2, 2), "attn_resolutions": ()})
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    network, sigma = EDMPrecond(model), torch.tensor([0.2, 3.0])
+    x = torch.randn(2, 3, height, width)
+    rows, columns = -height % 4, -width % 4
+    top, left = rows // 2, columns // 2
+    continued = np.pad(x, ((0, 0), (0, 0), (top, rows - top), (left, columns - left)), mode="reflect")
+    with torch.no_grad():
+        whole = network(torch.from_numpy(continued), sigma)
+        assert torch.equal(network(x, sigma), whole[..., top : top + height, left : left + width])
