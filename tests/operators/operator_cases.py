@@ -10,12 +10,14 @@ from torch import Tensor
 
 from alps_exp.operators import (
     Blur,
+    Denoising,
     GaussianBlur,
     Inpainting,
     JointOperator,
     LinearOperator,
     MotionBlur,
     MultiCoilMRI,
+    SuperResolution,
 )
 
 ETA = 0.02
@@ -48,6 +50,12 @@ def smooth_maps(dtype: torch.dtype) -> Tensor:
     return torch.stack(maps).view(BATCH, COILS, HEIGHT, WIDTH).to(dtype)
 
 
+def two_sets(dtype: torch.dtype) -> Tensor:
+    """Return a second set of maps beside `smooth_maps`, as where an object folds onto itself."""
+    maps = smooth_maps(dtype)
+    return torch.stack([maps, 0.5 * maps.roll(HEIGHT // 2, -2).roll(1, 1)], dim=1)
+
+
 @dataclass(frozen=True)
 class Case:
     """One operator family: `build(dtype, images, **options)` makes the operator of some images of a batch."""
@@ -60,10 +68,11 @@ class Case:
     has_exact_noise: bool = True
     has_noise: bool = True
     eta: float = ETA
+    width: int = WIDTH
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        return self.channels, HEIGHT, WIDTH
+        return self.channels, HEIGHT, self.width
 
     def dtype(self, double: bool) -> torch.dtype:
         real = torch.float64 if double else torch.float32
@@ -96,10 +105,23 @@ def _blur(dtype: torch.dtype, images: slice) -> LinearOperator:
     return Blur(randn(4, 3, seed=2), ETA)
 
 
-def _mri(*mask_shape: int, solver: str = "auto") -> Callable[..., LinearOperator]:
+def _denoising(dtype: torch.dtype, images: slice) -> LinearOperator:
+    return Denoising(ETA)
+
+
+def _super_resolution(factor: int, kind: str) -> Callable[..., LinearOperator]:
+    def build(dtype: torch.dtype, images: slice) -> LinearOperator:
+        return SuperResolution(factor, ETA, kind)
+
+    return build
+
+
+def _mri(
+    *mask_shape: int, solver: str = "auto", maps: Callable[[torch.dtype], Tensor] = smooth_maps
+) -> Callable[..., LinearOperator]:
     def build(dtype: torch.dtype, images: slice, **options: float) -> LinearOperator:
         mask = random_mask(BATCH, 1, *mask_shape, seed=3)
-        return MultiCoilMRI(mask[images], smooth_maps(dtype)[images], ETA, solver=solver, **options)
+        return MultiCoilMRI(mask[images], maps(dtype)[images], ETA, solver=solver, **options)
 
     return build
 
@@ -122,9 +144,24 @@ CASES = [
     Case("gaussian-blur", _gaussian, channels=2),
     Case("motion-blur", _motion, channels=2),
     Case("blur-complex", _blur, channels=1, is_complex=True),
+    Case("denoising", _denoising, channels=1),
+    Case("super-resolution-average-2", _super_resolution(2, "average"), channels=2, width=6),
+    Case("super-resolution-average-4", _super_resolution(4, "average"), channels=1, is_complex=True, width=4),
+    Case("super-resolution-bicubic-2", _super_resolution(2, "bicubic"), channels=2, width=10),
+    Case("super-resolution-bicubic-4", _super_resolution(4, "bicubic"), channels=1, is_complex=True, width=12),
     Case("mri-columns", _mri(1, WIDTH), channels=1, is_complex=True, has_exact_noise=False),
     Case("mri-rows", _mri(HEIGHT, 1), channels=1, is_complex=True, has_exact_noise=False),
     Case("mri-2d", _mri(HEIGHT, WIDTH), channels=1, is_complex=True, has_cg=True, has_exact_noise=False),
+    Case("mri-sets-columns", _mri(1, WIDTH, maps=two_sets), channels=2, is_complex=True, has_exact_noise=False),
+    Case("mri-sets-rows", _mri(HEIGHT, 1, maps=two_sets), channels=2, is_complex=True, has_exact_noise=False),
+    Case(
+        "mri-sets-2d",
+        _mri(HEIGHT, WIDTH, maps=two_sets),
+        channels=2,
+        is_complex=True,
+        has_cg=True,
+        has_exact_noise=False,
+    ),
     Case(
         "mri-columns-cg",
         _mri(1, WIDTH, solver="cg"),
@@ -189,7 +226,11 @@ class DensePosterior:
         return self.matrix.T @ self.matrix / self.eta**2 + identity / t**2
 
     def covariance(self, t: float) -> Tensor:
-        return torch.linalg.inv(self.precision(t))
+        # By singular values: an inverse of the precision has lost what the covariance is compared to at large t.
+        _, singular, vectors = torch.linalg.svd(self.matrix)
+        gain = torch.zeros(self.matrix.shape[1], dtype=torch.float64)
+        gain[: len(singular)] = singular.square()
+        return vectors.T / (gain / self.eta**2 + 1 / t**2) @ vectors
 
     def mean(self, d: Tensor, y: Tensor, t: float) -> Tensor:
         d, y = d.double(), y.double()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from operator_cases import BATCH, CASES, COILS, Case, DensePosterior, as_rows, unit_images
+from operator_cases import BATCH, CASES, COILS, HEIGHT, Case, DensePosterior, as_rows, unit_images
 
 from alps_exp.operators import GaussianBlur
 
@@ -212,6 +212,9 @@ def test_measurement_must_fit_the_image(case: Case) -> None:
 def test_measurement_shape(case: Case) -> None:
     shape = (4, BATCH, *case.image_shape)
     expected = (4, BATCH, COILS, *case.image_shape[1:]) if case.name.startswith("mri") else shape
+    if case.name.startswith("super-resolution"):
+        factor = int(case.name[-1])
+        expected = (4, BATCH, case.channels, HEIGHT // factor, case.width // factor)
     if case.name.startswith("joint"):
         images = 1 + 1 if case.name == "joint" else COILS + COILS + 1
         expected = (4, BATCH, 1, 1, images * torch.Size(case.image_shape).numel())
