@@ -1,13 +1,18 @@
 """Masks: exact counts, sampled centres, and independence from the batch."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from alps_exp.data import BoxMask, CartesianMask1D, CartesianMask2D, RandomMask
+from alps_exp.data import BoxMask, CartesianMask1D, CartesianMask2D, FileMask, MaskProduct, RandomMask
 
 EVERY_MASK = [
     RandomMask(0.8),
+    RandomMask([0.3, 0.9]),
     BoxMask(5, "random"),
+    BoxMask([3, 9], "random", margin=2, inverted=True),
+    MaskProduct([BoxMask(5, "random"), RandomMask(0.5)]),
     CartesianMask1D(4),
     CartesianMask1D(4, kind="equispaced"),
     CartesianMask2D(4),
@@ -42,6 +47,12 @@ def test_random_mask_is_uniform():
     assert frequency.min() > 0.5 - 5 * 0.025 and frequency.max() < 0.5 + 5 * 0.025
 
 
+def test_random_rate_is_uniform_over_its_range():
+    rates = 1 - RandomMask([0.3, 0.9])(batch(*map(str, range(400)))).mean((1, 2, 3))
+    assert 0.3 <= rates.min() < 0.31 and 0.89 < rates.max() <= 0.9
+    assert abs(rates.mean() - 0.6) < 5 * 0.6 / 12**0.5 / 20
+
+
 def test_centred_box():
     mask = BoxMask(4)(batch("a", height=8, width=10))[0, 0]
     expected = torch.ones(8, 10)
@@ -55,6 +66,65 @@ def test_random_box_is_a_whole_square_and_reaches_every_border():
     assert torch.all(dropped.any(2).sum(2) == 3) and torch.all(dropped.any(3).sum(2) == 3)
     assert dropped[:, 0, 0].any() and dropped[:, 0, -1].any()
     assert dropped[:, 0, :, 0].any() and dropped[:, 0, :, -1].any()
+
+
+def test_box_takes_every_size_and_place_within_range_and_margin():
+    dropped = BoxMask([2, 4], "random", margin=1)(batch(*map(str, range(2000)), height=8, width=7))[:, 0] == 0
+    heights, widths = dropped.any(2).sum(1), dropped.any(1).sum(1)
+    assert torch.equal(dropped.sum((1, 2)), heights * widths)
+    found = {(int(h), int(w), *m.nonzero()[0].tolist()) for h, w, m in zip(heights, widths, dropped, strict=True)}
+    sizes = [2, 3, 4]
+    expected = {(h, w, i, j) for h in sizes for w in sizes for i in range(1, 8 - h) for j in range(1, 7 - w)}
+    assert found == expected
+
+
+def test_inverted_box_is_what_the_box_drops():
+    ids = batch("a", "b", "c")
+    assert torch.equal(BoxMask([3, 9], "random", inverted=True)(ids), 1 - BoxMask([3, 9], "random")(ids))
+
+
+def test_product_measures_what_both_measure():
+    ids = batch(*map(str, range(50)))
+    both = MaskProduct([BoxMask(10), RandomMask(0.5)])(ids)
+    assert torch.all(both[..., 5:15, 8:18] == 0)
+    # Of 520 pixels, 260 are kept at random and 420 are outside the box: 210 on average, standard deviation 5.
+    assert abs(float(both.sum((1, 2, 3)).mean()) - 210) < 5 * 5 / 50**0.5
+
+
+def test_one_mask_of_a_file_serves_all_images(tmp_path):
+    mask = (np.arange(520).reshape(20, 26) % 3 == 0).astype(np.uint8)
+    np.save(tmp_path / "mask.npy", mask)
+    np.savez(tmp_path / "mask.npz", any_name=mask.astype(bool))
+    Image.fromarray(255 * mask).save(tmp_path / "mask.png")
+    for suffix in ("npy", "npz", "png"):
+        masks = FileMask(str(tmp_path / f"mask.{suffix}"))(batch("a", "b"))
+        assert masks.dtype == torch.float32 and masks.shape == (2, 1, 20, 26)
+        assert torch.equal(masks, torch.from_numpy(mask).float().expand(2, 1, 20, 26))
+
+
+def test_masks_of_a_file_go_by_image_id(tmp_path):
+    np.savez(tmp_path / "masks.npz", a=np.zeros((20, 26)), b=np.ones((20, 26)))
+    masks = FileMask(str(tmp_path / "masks.npz"))
+    assert masks(batch("b", "a", "b")).mean((1, 2, 3)).tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match=r"masks.npz holds 2 masks, but none for the image c"):
+        masks(batch("a", "c"))
+
+
+def test_bad_files_of_masks(tmp_path):
+    path = tmp_path / "mask.npy"
+    with pytest.raises(FileNotFoundError, match=r"no such file of masks: .*mask.npy"):
+        FileMask(str(path))(batch("a"))
+    for array, message in (
+        (np.ones((20, 25)), r"mask.npy has shape \(20, 25\), the image \(20, 26\)"),
+        (np.full((20, 26), 0.5), "must hold only 0 and 1"),
+        (np.array([None]), r"mask.npy is no .npy, .npz or image file of masks"),
+    ):
+        np.save(path, array)
+        with pytest.raises(ValueError, match=message):
+            FileMask(str(path))(batch("a"))
+    (tmp_path / "grey.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"grey.png is no .npy"):
+        FileMask(str(tmp_path / "grey.png"))(batch("a"))
 
 
 @pytest.mark.parametrize("kind", ["random", "equispaced"])
@@ -86,6 +156,12 @@ def test_points_are_exact_with_a_sampled_centre(acceleration):
     [
         (lambda: RandomMask(1.0), r"must be in \[0, 1\), got 1.0"),
         (lambda: BoxMask(0), "at least 1 pixel, got 0"),
+        (lambda: RandomMask([0.9, 0.8]), r"must be in \[0, 1\), got \[0.9, 0.8\]"),
+        (lambda: RandomMask([0.1, 0.2, 0.3]), r"must be a number or \(low, high\), got \[0.1, 0.2, 0.3\]"),
+        (lambda: BoxMask([4, 3]), r"at least 1 pixel, got \[4, 3\]"),
+        (lambda: BoxMask(4, margin=-1), "margin of the box must be at least 0 pixels, got -1"),
+        (lambda: BoxMask(18, margin=2)(batch("a")), "box of 18 x 18 with a margin of 2 does not fit an image of 20 x"),
+        (lambda: MaskProduct([]), "needs at least one, got none"),
         (lambda: BoxMask(2, "left"), "centre or random, got 'left'"),
         (lambda: BoxMask(21)(batch("a")), "box of 21 x 21 does not fit an image of 20 x 26"),
         (lambda: CartesianMask1D(0.5), "acceleration must be at least 1, got 0.5"),

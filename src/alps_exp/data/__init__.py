@@ -4,7 +4,7 @@ from alps_exp.data.astronaut import Astronaut
 from alps_exp.data.brain import BrainSlices, MagnitudeSlices
 from alps_exp.data.coils import BirdcageMaps
 from alps_exp.data.images import ImageError, ImageFolder
-from alps_exp.data.masks import BoxMask, CartesianMask1D, CartesianMask2D, RandomMask
+from alps_exp.data.masks import BoxMask, CartesianMask1D, CartesianMask2D, FileMask, MaskProduct, RandomMask
 from alps_exp.data.mixture import Mixture
 from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_shape
 from alps_exp.data.prior import PriorSamples
@@ -18,11 +18,13 @@ __all__ = [
     "BrainSlices",
     "CartesianMask1D",
     "CartesianMask2D",
+    "FileMask",
     "First",
     "ImageDataModule",
     "ImageError",
     "ImageFolder",
     "MagnitudeSlices",
+    "MaskProduct",
     "Mixture",
     "PriorSamples",
     "RandomMask",

@@ -57,12 +57,12 @@ class SuperResolution(LinearOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the small image, (..., B, C, H / f, W / f)."""
-        rows, columns = self._resamplers(*x.shape[-2:], x)
+        rows, columns = self._resamplers(x.shape[-2:], x)
         return rows @ x @ columns.mT
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``R_h^T y R_w``, (..., B, C, H, W)."""
-        rows, columns = self._resamplers(*(self.factor * size for size in y.shape[-2:]), y)
+        rows, columns = self._resamplers([self.factor * size for size in y.shape[-2:]], y)
         return rows.mT @ y @ columns
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -88,10 +88,12 @@ class SuperResolution(LinearOperator):
 
     def _gain(self, x: Tensor) -> Tensor:
         """Return the eigenvalues of ``A A^H`` in Fourier space, real, (H / f, W / f)."""
-        rows, columns = (torch.fft.fft(r @ r[0]).real for r in self._resamplers(*x.shape[-2:], x))
+        rows, columns = (torch.fft.fft(r @ r[0]).real for r in self._resamplers(x.shape[-2:], x))
         return rows[:, None] * columns
 
-    def _resamplers(self, height: int, width: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _resamplers(self, shape: Sequence[int], x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return R_h and R_w for images of `shape` (H, W)."""
+        height, width = shape
         return self._resampler(height, x), self._resampler(width, x)
 
     def _resampler(self, size: int, x: Tensor) -> Tensor:
