@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sigpy.mri
 import torch
-from operator_cases import BATCH, COILS, ETA, HEIGHT, WIDTH, randn, random_mask, smooth_maps
+from operator_cases import BATCH, COILS, ETA, HEIGHT, WIDTH, randn, random_mask, smooth_maps, two_sets
 
 from alps_exp.operators import MultiCoilMRI
 
@@ -23,6 +23,40 @@ def test_forward_and_adjoint_equal_sigpy() -> None:
         sense = sigpy.mri.linop.Sense(maps[index].numpy(), weights=mask[index, 0].numpy())
         np.testing.assert_allclose(kspace[index].numpy(), sense * x[index, 0].numpy(), atol=1e-12)
         np.testing.assert_allclose(images[index, 0].numpy(), sense.H * y[index].numpy(), atol=1e-12)
+
+
+def test_sets_of_maps_add_up_in_the_coils() -> None:
+    mask, maps = random_mask(BATCH, 1, HEIGHT, WIDTH, seed=1), two_sets(COMPLEX)
+    operator = MultiCoilMRI(mask, maps, ETA)
+    x = randn(BATCH, 2, HEIGHT, WIDTH, seed=2, dtype=COMPLEX)
+    y = randn(BATCH, COILS, HEIGHT, WIDTH, seed=3, dtype=COMPLEX)
+    kspace, images = operator.forward(x), operator.adjoint(y)
+    for index in range(BATCH):
+        senses = [sigpy.mri.linop.Sense(maps[index, m].numpy(), weights=mask[index, 0].numpy()) for m in range(2)]
+        expected = sum(sense * x[index, m].numpy() for m, sense in enumerate(senses))
+        np.testing.assert_allclose(kspace[index].numpy(), expected, atol=1e-12)
+        for m, sense in enumerate(senses):
+            np.testing.assert_allclose(images[index, m].numpy(), sense.H * y[index].numpy(), atol=1e-12)
+
+
+def test_folded_field_of_view_is_unfolded_by_two_sets_and_not_by_one() -> None:
+    """An object of twice the field of view, seen by every coil at both of its halves."""
+    maps = two_sets(COMPLEX)[:1]
+    object_halves = randn(1, 2, HEIGHT, WIDTH, seed=2, dtype=COMPLEX)
+    full = torch.ones(1, 1, HEIGHT, WIDTH)
+    y = MultiCoilMRI(full, maps, ETA).forward(object_halves)
+    unfolded = MultiCoilMRI(full, maps, ETA).solve(MultiCoilMRI(full, maps, ETA).adjoint(y), 1e3)
+    torch.testing.assert_close(unfolded, object_halves, rtol=0, atol=1e-4)
+    one_set = MultiCoilMRI(full, maps[:, 0], ETA)
+    estimate = one_set.solve(one_set.adjoint(y), 1e3)
+    assert one_set.misfit(estimate, y) > 20 * y.numel()
+
+
+def test_acceleration_is_exact() -> None:
+    mask = torch.zeros(2, 1, 1, WIDTH)
+    mask[0, ..., 0], mask[1, ..., :3] = 1, 1
+    operator = MultiCoilMRI(mask, smooth_maps(COMPLEX)[:1], ETA)
+    torch.testing.assert_close(operator.acceleration, torch.tensor([7, 7 / 3], dtype=torch.float64))
 
 
 def test_forward_and_adjoint_equal_the_published_code(reference: dict[str, np.ndarray]) -> None:

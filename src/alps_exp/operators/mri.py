@@ -13,14 +13,16 @@ from alps_exp.operators.inpainting import binary_mask
 
 
 class MultiCoilMRI(LinearOperator):
-    """Undersampled k-space ``y = mask * F(sensitivity_maps * x)`` of several coils.
+    """Undersampled k-space ``y = mask * F(sum over sets m of sensitivity_maps_m * x_m)`` of several coils.
 
     F is the centred orthonormal Fourier transform (ifftshift, fft2, fftshift; as in fastMRI). Images are
-    complex (..., B, 1, H, W), k-space is complex (..., B, coils, H, W) with zeros where nothing is measured.
+    complex (..., B, sets, H, W), one channel for each set of maps: one set as a rule, two or more where an object
+    larger than the field of view folds onto itself (soft SENSE). K-space is complex (..., B, coils, H, W) with zeros
+    where nothing is measured. The coils' noise is taken for white: whiten k-space and maps first.
 
     Where the mask varies along one axis only (1D Cartesian), ``A^H A`` falls into one block for every
     position along the other axis. The blocks' eigendecomposition, made at the first solve, then solves
-    exactly at every scale; it holds H * W * L complex numbers per image, with L the image's size along the
+    exactly at every scale; it holds H * W * L * sets^2 complex numbers per image, with L the image's size along the
     mask. For any other mask the solve runs conjugate gradients, whose number of iterations grows about like
     ``t / eta``.
 
@@ -29,7 +31,7 @@ class MultiCoilMRI(LinearOperator):
     mask
         1 where k-space is measured and 0 elsewhere, shape (B or 1, 1, H or 1, W or 1), any dtype.
     sensitivity_maps
-        Complex coil sensitivities (B or 1, coils, H, W).
+        Complex coil sensitivities (B or 1, coils, H, W), or several sets of them (B or 1, sets, coils, H, W).
     noise_std
         Standard deviation ``eta > 0`` of the noise of the real and of the imaginary part.
     tolerance
@@ -48,6 +50,12 @@ class MultiCoilMRI(LinearOperator):
         If the mask is not binary or the shapes do not fit each other; later, if they do not fit an image.
     RuntimeError
         In a solve, if conjugate gradients reach `max_iterations`.
+
+    References
+    ----------
+    Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 46, 2001.
+
+    Uecker et al., "ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI", MRM 71, 2014: several sets.
     """
 
     def __init__(
@@ -62,15 +70,17 @@ class MultiCoilMRI(LinearOperator):
         super().__init__(noise_std)
         if solver not in ("auto", "cg"):
             raise ValueError(f"solver must be 'auto' or 'cg', got {solver!r}")
-        if sensitivity_maps.ndim != 4 or not sensitivity_maps.is_complex():
+        if sensitivity_maps.ndim not in (4, 5) or not sensitivity_maps.is_complex():
             raise ValueError(
-                "sensitivity_maps must be complex with shape (batch or 1, coils, H, W), "
-                f"got {sensitivity_maps.dtype} with shape {tuple(sensitivity_maps.shape)}"
+                "sensitivity_maps must be complex with shape (batch or 1, coils, H, W) or (batch or 1, sets, coils, H, "
+                f"W), got {sensitivity_maps.dtype} with shape {tuple(sensitivity_maps.shape)}"
             )
         self.mask = _full_size(binary_mask(mask), sensitivity_maps)
         self.tolerance = positive("tolerance", tolerance)
         self.max_iterations = max_iterations
         self.solver = solver
+        if sensitivity_maps.ndim == 4:
+            sensitivity_maps = sensitivity_maps.unsqueeze(1)
         self.sensitivity_maps = sensitivity_maps
         self._maps = {sensitivity_maps.dtype: sensitivity_maps}
         self._eigen: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
@@ -79,31 +89,34 @@ class MultiCoilMRI(LinearOperator):
         self._shifted_mask = torch.fft.ifftshift(self.mask, dim=(-2, -1))
         self._mask_axes = _varying_axes(self.mask)
 
+    @property
+    def acceleration(self) -> Tensor:
+        """All samples of k-space over the measured ones, for each mask: (B or 1,) float64."""
+        return 1 / self.mask.double().mean(dim=(-3, -2, -1))
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``mask * F(sensitivity_maps * x)``."""
+        """Return ``mask * F(sum over sets of sensitivity_maps * x)``."""
         self._check_image(x)
-        coil_images = torch.fft.ifftshift(self._maps_as(x.dtype) * x, dim=(-2, -1))
+        coil_images = torch.fft.ifftshift(self._coil_images(x), dim=(-2, -1))
         kspace = torch.fft.fftshift(torch.fft.fft2(coil_images, norm="ortho"), dim=(-2, -1))
         return self._restrict(kspace)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Return ``sum over coils of conj(sensitivity_maps) * F^H(mask * y)``."""
+        """Return ``sum over coils of conj(sensitivity_maps) * F^H(mask * y)`` of every set."""
         self._check_kspace(y)
         kspace = torch.fft.ifftshift(self._restrict(y), dim=(-2, -1))
         coil_images = torch.fft.fftshift(torch.fft.ifft2(kspace, norm="ortho"), dim=(-2, -1))
-        return (self._maps_as(y.dtype).conj() * coil_images).sum(-3, keepdim=True)
+        return self._combine(coil_images)
 
     def normal(self, x: Tensor) -> Tensor:
         """Return ``A^H A x``."""
         self._check_image(x)
-        maps = self._maps_as(x.dtype)
-        kspace = torch.fft.fftn(maps * x, dim=self._mask_axes)
-        coil_images = torch.fft.ifftn(torch.where(self._shifted_mask, kspace, 0), dim=self._mask_axes)
-        return (maps.conj() * coil_images).sum(-3, keepdim=True)
+        kspace = torch.fft.fftn(self._coil_images(x), dim=self._mask_axes)
+        return self._combine(torch.fft.ifftn(torch.where(self._shifted_mask, kspace, 0), dim=self._mask_axes))
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return (..., B, coils, H, W) for an image's `shape` (..., B, 1, H, W)."""
-        return (*shape[:-3], self.sensitivity_maps.shape[1], *shape[-2:])
+        """Return (..., B, coils, H, W) for an image's `shape` (..., B, sets, H, W)."""
+        return (*shape[:-3], self.sensitivity_maps.shape[2], *shape[-2:])
 
     def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
         """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`.
@@ -117,9 +130,11 @@ class MultiCoilMRI(LinearOperator):
         if not self._has_blocks:
             return super().spectral_filter(x, response)
         values, vectors = self._blocks(x.dtype)
-        axis = self._mask_axes[0]
-        spectrum = _matvec(vectors.mT, x.squeeze(-3).movedim(axis, -1).conj()).conj()
-        return _matvec(vectors, response(values) * spectrum).movedim(-1, axis).unsqueeze(-3)
+        sets, axis = x.shape[-3], self._mask_axes[0]
+        rows = x.movedim(axis, -1).movedim(-3, -2).flatten(-2)
+        spectrum = _matvec(vectors.mT, rows.conj()).conj()
+        rows = _matvec(vectors, response(values) * spectrum)
+        return rows.unflatten(-1, (sets, -1)).movedim(-2, -3).movedim(-1, axis)
 
     @property
     def _has_blocks(self) -> bool:
@@ -133,15 +148,16 @@ class MultiCoilMRI(LinearOperator):
         return self.spectral_filter(b, lambda values: 1 / (values + per_block))
 
     def _blocks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return the eigenvalues (B or 1, N, L) and eigenvectors (B or 1, N, L, L) of the N blocks."""
+        """Return the eigenvalues (B or 1, N, M) and eigenvectors (B or 1, N, M, M) of N blocks, M = sets * L."""
         if not self._eigen:
             axis = self._mask_axes[0]
             maps = self._maps_as(torch.complex128).movedim(axis, -1)
-            gram = torch.einsum("bchi,bchj->bhij", maps.conj(), maps)
+            gram = torch.einsum("bmchi,bnchj->bhminj", maps.conj(), maps)
             row = self._shifted_mask.movedim(axis, -1)[:, :, :1, :]
             identity = torch.eye(row.shape[-1], dtype=torch.complex128, device=row.device)
             projection = torch.fft.ifft(torch.where(row, torch.fft.fft(identity), 0))
-            values, vectors = torch.linalg.eigh(gram * projection.mT)
+            blocks = gram * projection.mT[:, :, None, :, None, :]
+            values, vectors = torch.linalg.eigh(blocks.flatten(-2).flatten(-3, -2))
             self._eigen[torch.complex128] = values.clamp(min=0), vectors
         if dtype not in self._eigen:
             values, vectors = self._eigen[torch.complex128]
@@ -157,29 +173,35 @@ class MultiCoilMRI(LinearOperator):
     def _restrict(self, y: Tensor) -> Tensor:
         return torch.where(self.mask, y, 0)
 
+    def _coil_images(self, x: Tensor) -> Tensor:
+        return (self._maps_as(x.dtype) * x.unsqueeze(-3)).sum(-4)
+
+    def _combine(self, coil_images: Tensor) -> Tensor:
+        return (self._maps_as(coil_images.dtype).conj() * coil_images.unsqueeze(-4)).sum(-3)
+
     def _maps_as(self, dtype: torch.dtype) -> Tensor:
         if dtype not in self._maps:
             self._maps[dtype] = self.sensitivity_maps.to(dtype)
         return self._maps[dtype]
 
     def _check_image(self, x: Tensor) -> None:
-        if not x.is_complex() or x.ndim < 4 or x.shape[-3] != 1:
+        batch, sets = self.sensitivity_maps.shape[:2]
+        if not x.is_complex() or x.ndim < 4 or x.shape[-3] != sets:
             raise ValueError(
-                "image must be complex with shape (..., B, 1, H, W), "
-                f"got {x.dtype} with shape {tuple(x.shape)}"
+                f"image must be complex with shape (..., B, {sets}, H, W), got {x.dtype} with shape {tuple(x.shape)}"
             )
         check_fits("mask", self.mask.shape, x)
-        check_fits("sensitivity_maps", (self.sensitivity_maps.shape[0], *self.mask.shape[1:]), x)
+        check_fits("sensitivity_maps", (batch, *self.mask.shape[1:]), x)
 
     def _check_kspace(self, y: Tensor) -> None:
-        expected = self.sensitivity_maps.shape[1:]
-        if not y.is_complex() or y.ndim < 4 or y.shape[-3:] != expected:
+        batch, _, *expected = self.sensitivity_maps.shape
+        if not y.is_complex() or y.ndim < 4 or list(y.shape[-3:]) != expected:
             raise ValueError(
                 f"k-space must be complex with shape (..., B, {', '.join(map(str, expected))}), "
                 f"got {y.dtype} with shape {tuple(y.shape)}"
             )
         check_fits("mask", self.mask.shape, y)
-        check_fits("sensitivity_maps", self.sensitivity_maps.shape, y)
+        check_fits("sensitivity_maps", (batch, *expected), y)
 
 
 def _matvec(matrices: Tensor, vectors: Tensor) -> Tensor:
