@@ -117,7 +117,7 @@ def test_bad_files_of_masks(tmp_path):
     for array, message in (
         (np.ones((20, 25)), r"mask.npy has shape \(20, 25\), the image \(20, 26\)"),
         (np.full((20, 26), 0.5), "must hold only 0 and 1"),
-        (np.array([None]), r"mask.npy is no .npy, .npz or image file of masks"),
+        (np.array([None]), r"mask.npy is no .npy, .npz, .h5 or image file of masks"),
     ):
         np.save(path, array)
         with pytest.raises(ValueError, match=message):

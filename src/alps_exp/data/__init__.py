@@ -4,7 +4,8 @@ from alps_exp.data.astronaut import Astronaut
 from alps_exp.data.brain import BrainSlices, MagnitudeSlices
 from alps_exp.data.coils import BirdcageMaps
 from alps_exp.data.images import ImageError, ImageFolder
-from alps_exp.data.masks import BoxMask, CartesianMask1D, CartesianMask2D, FileMask, MaskProduct, RandomMask
+from alps_exp.data.kspace_masks import CartesianMask1D, CartesianMask2D, PoissonMask
+from alps_exp.data.masks import BoxMask, FileMask, MaskProduct, RandomMask
 from alps_exp.data.mixture import Mixture
 from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_shape
 from alps_exp.data.prior import PriorSamples
@@ -26,6 +27,7 @@ __all__ = [
     "MagnitudeSlices",
     "MaskProduct",
     "Mixture",
+    "PoissonMask",
     "PriorSamples",
     "RandomMask",
     "StepKeyedBatchSampler",

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import h5py
 import numpy as np
 import torch
 from PIL import Image
@@ -179,9 +180,9 @@ class FileMask:
     Parameters
     ----------
     path
-        ``.npy`` or an image file (black is not measured, white is), for all images; or ``.npz``, with one array for
-        all images or an array under each image id. The masks have the images' H and W, and hold 0 and 1 (False and
-        True; 0 and 255 in an image file).
+        ``.npy``, the dataset ``mask`` of an HDF5 file (``.h5``) or an image file (black is not measured, white is), for
+        all images; or ``.npz``, with one array for all images or an array under each image id. The masks have the
+        images' H and W, or W alone for whole columns, and hold 0 and 1 (False and True; 0 and 255 in an image file).
 
     Raises
     ------
@@ -211,10 +212,13 @@ class FileMask:
                     return dict(archive)
             if self.path.suffix == ".npy":
                 return {"mask": np.load(self.path)}
+            if self.path.suffix == ".h5":
+                with h5py.File(self.path) as file:
+                    return {"mask": file["mask"][()]}
             with Image.open(self.path) as image:
                 return {"mask": np.asarray(image.convert("L")) / 255}
-        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{self.path} is no .npy, .npz or image file of masks: {error}") from error
+        except (KeyError, OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{self.path} is no .npy, .npz, .h5 or image file of masks: {error}") from error
 
     def _mask(self, image_id: str, shape: tuple[int, ...]) -> Array:
         arrays = self.arrays
@@ -222,107 +226,12 @@ class FileMask:
         if name != image_id and len(arrays) != 1:
             raise ValueError(f"{self.path} holds {len(arrays)} masks, but none for the image {image_id}")
         mask = arrays[name]
+        if mask.shape == shape[1:]:
+            mask = np.broadcast_to(mask, shape)
         if mask.shape != shape:
             raise ValueError(f"mask {name} in {self.path} has shape {mask.shape}, the image {shape}")
         if not np.isin(mask, (0, 1)).all():
             raise ValueError(f"mask {name} in {self.path} must hold only 0 and 1 (an image: only black and white)")
-        return mask
-
-
-class _CartesianMask(Mask):
-    """What the k-space masks share: how many samples to keep, and how many of them in the centre."""
-
-    def __init__(self, acceleration: float, center_fraction: float, seed: int = 0) -> None:
-        super().__init__(seed)
-        if acceleration < 1:
-            raise ValueError(f"acceleration must be at least 1, got {acceleration}")
-        if not 0 <= center_fraction <= 1:
-            raise ValueError(f"center_fraction must be in [0, 1], got {center_fraction}")
-        self.acceleration = acceleration
-        self.center_fraction = center_fraction
-
-    def _check(self, num_center: int, num_kept: int) -> None:
-        if num_kept < max(num_center, 1):
-            raise ValueError(
-                f"acceleration {self.acceleration} keeps {num_kept} samples, "
-                f"fewer than the {max(num_center, 1)} of the centre (center_fraction {self.center_fraction})"
-            )
-
-
-class CartesianMask1D(_CartesianMask):
-    """Keeps columns of k-space: a fully sampled centre and others, exactly round(W / acceleration) in all.
-
-    Parameters
-    ----------
-    acceleration
-        Columns over columns kept, at least 1.
-    center_fraction
-        Fraction of the columns in the fully sampled centre.
-    kind
-        ``random``: the others are drawn uniformly; ``equispaced``: evenly spread over the columns outside the
-        centre, with a random offset.
-    seed
-        Seed of the drawing.
-
-    Raises
-    ------
-    ValueError
-        Where a parameter is out of range, or the centre alone exceeds what the acceleration keeps.
-    """
-
-    def __init__(
-        self, acceleration: float, center_fraction: float = 0.08, kind: str = "random", seed: int = 0
-    ) -> None:
-        super().__init__(acceleration, center_fraction, seed)
-        if kind not in ("random", "equispaced"):
-            raise ValueError(f"kind of mask must be random or equispaced, got {kind!r}")
-        self.kind = kind
-
-    def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
-        """Draw one mask (height, width)."""
-        num_center, num_kept = round(self.center_fraction * width), round(width / self.acceleration)
-        self._check(num_center, num_kept)
-        columns = np.zeros(width)
-        columns[_centre(width, num_center)] = 1
-        outside, wanted = np.flatnonzero(columns == 0), num_kept - num_center
-        if self.kind == "random":
-            chosen = rng.permutation(len(outside))[:wanted]
-        else:
-            chosen = ((np.arange(wanted) + rng.random()) * len(outside) / max(wanted, 1)).astype(int)
-        columns[outside[chosen]] = 1
-        return np.broadcast_to(columns, (height, width))
-
-
-class CartesianMask2D(_CartesianMask):
-    """Keeps points of k-space: a fully sampled centre and others, uniform; round(H W / acceleration) in all.
-
-    Parameters
-    ----------
-    acceleration
-        Points over points kept, at least 1.
-    center_fraction
-        Side of the fully sampled centre as a fraction of each side of k-space.
-    seed
-        Seed of the drawing.
-
-    Raises
-    ------
-    ValueError
-        Where a parameter is out of range, or the centre alone exceeds what the acceleration keeps.
-    """
-
-    def __init__(self, acceleration: float, center_fraction: float = 0.08, seed: int = 0) -> None:
-        super().__init__(acceleration, center_fraction, seed)
-
-    def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
-        """Draw one mask (height, width)."""
-        rows, columns = (_centre(n, round(self.center_fraction * n)) for n in (height, width))
-        mask = np.zeros((height, width))
-        mask[rows, columns] = 1
-        num_center, num_kept = int(mask.sum()), round(height * width / self.acceleration)
-        self._check(num_center, num_kept)
-        outside = np.flatnonzero(mask == 0)
-        mask.flat[rng.permutation(outside)[: num_kept - num_center]] = 1
         return mask
 
 
@@ -333,9 +242,3 @@ def _range_of(name: str, value: Number | Sequence[Number]) -> tuple[Number, Numb
     if len(value) != 2:
         raise ValueError(f"{name} must be a number or (low, high), got {list(value)}")
     return value[0], value[1]
-
-
-def _centre(length: int, count: int) -> slice:
-    """Return the `count` samples around zero frequency, which sits at length // 2."""
-    start = length // 2 - count // 2
-    return slice(start, start + count)

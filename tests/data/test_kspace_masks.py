@@ -1,0 +1,64 @@
+"""Masks of k-space: Poisson discs, and fixed ones from a file."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from alps_exp.data import FileMask, PoissonMask
+
+
+def batch(*image_ids, height=48, width=40):
+    return {"image": torch.zeros(len(image_ids), 1, height, width), "image_id": list(image_ids)}
+
+
+@pytest.mark.parametrize("acceleration", [2, 4, 6, 8])
+def test_poisson_discs_have_a_sampled_centre_and_nearly_the_acceleration(acceleration):
+    masks = PoissonMask(acceleration, 0.1)(batch("a", "b"))
+    assert masks.shape == (2, 1, 48, 40) and set(masks.unique().tolist()) == {0.0, 1.0}
+    assert torch.all(masks[..., 22:26, 18:22] == 1)
+    assert torch.all((1 / masks.mean((1, 2, 3)) - acceleration).abs() < 0.1)
+    assert not torch.equal(masks[0], masks[1])
+
+
+def test_poisson_discs_thin_out_and_keep_apart():
+    masks = PoissonMask(6, 0.0)(batch(*map(str, range(12)), height=64, width=64))
+    rows, columns = np.mgrid[:64, :64] - 32
+    radius = torch.from_numpy(np.hypot(rows, columns))
+    inner, outer = (masks[:, 0, ring].mean() for ring in (radius < 8, (radius > 24) & (radius < 31)))
+    assert inner > 2 * outer
+    assert masks[:, 0, radius > 33].sum() == 0
+    beside = (masks * masks.roll(1, -1))[:, 0, (radius > 24) & (radius < 31)].mean()
+    assert beside < outer**2 / 3, "scattered points would be neighbours that often"
+
+
+def test_a_poisson_disc_is_keyed_by_image_id_and_seed_alone():
+    np.random.seed(5)
+    expected_state = np.random.get_state()[1].copy()
+    alone, together = PoissonMask(4)(batch("b")), PoissonMask(4)(batch("a", "b"))
+    assert torch.equal(alone[0], together[1])
+    assert not torch.equal(PoissonMask(4, seed=1)(batch("b")), alone)
+    assert np.array_equal(np.random.get_state()[1], expected_state)
+
+
+def test_impossible_poisson_discs_are_refused():
+    with pytest.raises(ValueError, match="keeps 38 samples, fewer than the 80 of the centre"):
+        PoissonMask(50, 0.2)(batch("a"))
+    with pytest.raises(ValueError, match="Cannot generate mask to satisfy accel=1.1"):
+        PoissonMask(1.1)(batch("a", height=8, width=8))
+    with pytest.raises(ValueError, match="acceleration must be above 1 for a Poisson disc, got 1"):
+        PoissonMask(1)
+
+
+def test_columns_of_a_file_serve_all_rows(tmp_path):
+    columns = np.arange(40) % 4 == 0
+    np.save(tmp_path / "mask.npy", columns)
+    with h5py.File(tmp_path / "mask.h5", "w") as file:
+        file["kspace"], file["mask"] = np.zeros(3), columns
+    for suffix in ("npy", "h5"):
+        mask = FileMask(str(tmp_path / f"mask.{suffix}"))(batch("a"))
+        assert torch.equal(mask, torch.from_numpy(columns).float().expand(1, 1, 48, 40))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["kspace"] = np.zeros(3)
+    with pytest.raises(ValueError, match="other.h5 is no .npy, .npz, .h5 or image file of masks"):
+        FileMask(str(tmp_path / "other.h5"))(batch("a"))
