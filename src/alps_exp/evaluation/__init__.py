@@ -3,11 +3,13 @@
 from alps_exp.evaluation.calibration import credible_interval, kernel_stein_discrepancy, sliced_wasserstein
 from alps_exp.evaluation.exact import ExactPosterior, compare_with_exact, exact_posterior
 from alps_exp.evaluation.flags import sample_flags
-from alps_exp.evaluation.metrics import image_metrics, nmse, psnr, spread_and_error, ssim
+from alps_exp.evaluation.metrics import centre_crop, complex_nmse, image_metrics, nmse, psnr, spread_and_error, ssim
 
 __all__ = [
     "ExactPosterior",
+    "centre_crop",
     "compare_with_exact",
+    "complex_nmse",
     "credible_interval",
     "exact_posterior",
     "image_metrics",

@@ -1,7 +1,8 @@
 """Metrics of one image at a time; shapes are ``(..., C, H, W)`` and nothing is averaged over images.
 
 Real images (faces) have range [-1, 1]: estimates are clipped to it, and the peak-to-peak value is 2.
-Complex images (MRI) are compared by magnitude without clipping, against the volume's reference maximum.
+Complex images (MRI) are compared as fastMRI does (Zbontar et al., arXiv 1811.08839), slice by slice: by magnitude,
+without clipping, against the volume's reference maximum, inside the reconstruction crop.
 Everything is computed in float64.
 """
 
@@ -11,13 +12,18 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 _PIXELS = (-3, -2, -1)
 _HALF_WINDOW = 5  # SSIM's Gaussian window (standard deviation 1.5) has 11 x 11 pixels
+_FASTMRI_WINDOW = 7  # fastMRI's is uniform
+_K1, _K2 = 0.01, 0.03
 
 
-def image_metrics(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> dict[str, Tensor]:
+def image_metrics(
+    estimate: Tensor, truth: Tensor, maximum: float = 1.0, crop: tuple[int, int] | None = None
+) -> dict[str, Tensor]:
     """Compute PSNR, SSIM and NMSE of every image.
 
     Parameters
@@ -28,6 +34,8 @@ def image_metrics(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> dict
         What the estimate should be; broadcasts against `estimate`.
     maximum
         Reference magnitude maximum of the volume that a complex image belongs to; real images ignore it.
+    crop
+        Rows and columns around the centre that count; None: all.
 
     Returns
     -------
@@ -37,8 +45,11 @@ def image_metrics(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> dict
     Raises
     ------
     ValueError
-        If the shapes do not fit, if only one of the two is complex, or if an image is below 11 x 11 pixels.
+        If the shapes do not fit, if only one of the two is complex, if a crop is larger than the image, or if an
+        image is below 11 x 11 pixels (complex: 7 x 7).
     """
+    if crop is not None:
+        estimate, truth = centre_crop(estimate, crop), centre_crop(truth, crop)
     return {
         "psnr": psnr(estimate, truth, maximum),
         "ssim": ssim(estimate, truth, maximum),
@@ -63,9 +74,12 @@ def ssim(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
     """Compute the structural similarity; arguments, shapes and errors as in `image_metrics`.
 
     The mean is over the pixels whose whole window lies inside the image (Z. Wang et al., "Image quality
-    assessment: from error visibility to structural similarity", 2004; scikit-image does the same).
+    assessment: from error visibility to structural similarity", 2004; scikit-image does the same). The window is
+    Gaussian for real images; for complex ones it is fastMRI's, uniform and with the sample covariance.
     """
     estimate, truth = _matched(estimate, truth)
+    if truth.is_complex():
+        return _uniform_ssim(_comparable(estimate), _comparable(truth), maximum).reshape(estimate.shape[:-3])
     if min(truth.shape[-2:]) <= 2 * _HALF_WINDOW:
         raise ValueError(f"SSIM needs images of at least 11 x 11 pixels, got {_size(truth)}")
     similarity = structural_similarity_index_measure(
@@ -82,12 +96,26 @@ def ssim(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
 def nmse(estimate: Tensor, truth: Tensor) -> Tensor:
     """Compute ``||estimate - truth||^2 / ||truth||^2``; shapes and errors as in `image_metrics`.
 
-    Real estimates are clipped to [-1, 1] first; complex images are compared as such, phase included.
+    Real estimates are clipped to [-1, 1] first; complex images are compared by magnitude, see `complex_nmse`.
     """
     estimate, truth = _matched(estimate, truth)
-    if not estimate.is_complex():
-        estimate = estimate.clamp(-1, 1)
-    return (estimate - truth).abs().square().sum(_PIXELS) / truth.abs().square().sum(_PIXELS)
+    if estimate.is_complex():
+        return _relative_error(estimate.abs(), truth.abs())
+    return _relative_error(estimate.clamp(-1, 1), truth)
+
+
+def complex_nmse(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Compute ``||estimate - truth||^2 / ||truth||^2`` with the phase; shapes and errors as in `image_metrics`."""
+    return _relative_error(*_matched(estimate, truth))
+
+
+def centre_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the central (..., rows, columns) of an image; raises ValueError if it is smaller than `size`."""
+    starts = [(whole - part) // 2 for whole, part in zip(image.shape[-2:], size, strict=True)]
+    if min(starts) < 0 or min(size) < 1:
+        raise ValueError(f"a crop of {size[0]} x {size[1]} does not fit an image of {_size(image)}")
+    top, left = starts
+    return image[..., top : top + size[0], left : left + size[1]]
 
 
 def spread_and_error(
@@ -130,6 +158,28 @@ def spread_and_error(
         return None, error
     variance = std.double().square().mean(_PIXELS) / parts
     return ((1 + 1 / num_samples) * variance).sqrt(), error
+
+
+def _relative_error(estimate: Tensor, truth: Tensor) -> Tensor:
+    return (estimate - truth).abs().square().sum(_PIXELS) / truth.abs().square().sum(_PIXELS)
+
+
+def _uniform_ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
+    """Return the SSIM (N,) of real images (N, C, H, W) with a uniform window and the sample covariance."""
+    if min(a.shape[-2:]) < _FASTMRI_WINDOW:
+        raise ValueError(f"SSIM needs images of at least 7 x 7 pixels, got {_size(a)}")
+    count = _FASTMRI_WINDOW**2
+
+    def mean(image: Tensor) -> Tensor:
+        return avg_pool2d(image, _FASTMRI_WINDOW, stride=1)
+
+    def covariance(x: Tensor, y: Tensor) -> Tensor:
+        return (mean(x * y) - mean(x) * mean(y)) * count / (count - 1)
+
+    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+    luminance = (2 * mean(a) * mean(b) + c1) / (mean(a).square() + mean(b).square() + c1)
+    structure = (2 * covariance(a, b) + c2) / (covariance(a, a) + covariance(b, b) + c2)
+    return (luminance * structure).mean(_PIXELS)
 
 
 def _matched(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
