@@ -122,16 +122,12 @@ class Restoration(pl.LightningModule):
         of_samples = self._numbers(estimates.samples, truth, y, operator)
         measured = operator.measured_count(y).tolist()
         size = truth[0].numel() * (2 if truth.is_complex() else 1)
-        costs = {
-            "num_samples": self.num_samples,
-            "nfe_forward": estimates.nfe_forward,
-            "nfe_vjp": estimates.nfe_vjp,
-            "seconds": seconds,
-        }
+        calls = {"nfe_forward": estimates.nfe_forward, "nfe_vjp": estimates.nfe_vjp}
         arrays = {"truth": truth, "measurement": y, "adjoint": operator.adjoint(y), "std": std}
         results = []
         for i, image_id in enumerate(ids):
             kind: str = self.sampler.estimate
+            costs = {"num_samples": self.num_samples, "seconds": seconds} | _at(calls, i)
             records = [self._record(image_id, operator, kind, **costs, **_at(of_mean, i))]
             result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
             result.estimates[kind] = _array(mean[i])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeVar
@@ -23,11 +24,11 @@ PriorKind = Literal["energy", "teacher"]
 
 @dataclass
 class Estimates:
-    """Samples (S, B, C, H, W) of S chains for B images, and what each sample cost in network calls."""
+    """Samples (S, B, C, H, W) of S chains for B images, and what a sample of each cost in network calls (B,)."""
 
     samples: Tensor
-    nfe_forward: float
-    nfe_vjp: float
+    nfe_forward: Tensor
+    nfe_vjp: Tensor
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -100,11 +101,10 @@ class Sampler(ABC):
             given = f"{len(ids)} ids and num_samples {num_samples}"
             raise ValueError(f"expected an id for each of {len(y)} images and num_samples >= 1, got {given}")
         noise = KeyedNoise(seed, ids, num_samples, y.device)
-        before = copy(prior.calls)
-        samples, diagnostics = self.sample(InMicroBatches(prior, self.micro_batch), operator, y, noise)
-        chains = num_samples * len(y)
-        forward, vjp = prior.calls.forward - before.forward, prior.calls.vjp - before.vjp
-        return Estimates(samples, forward / chains, vjp / chains, diagnostics)
+        counted = InMicroBatches(prior, self.micro_batch)
+        samples, diagnostics = self.sample(counted, operator, y, noise)
+        forward, vjp = counted.calls.expand(len(y), 2).T / num_samples
+        return Estimates(samples, forward, vjp, diagnostics)
 
     @abstractmethod
     def sample(
@@ -118,10 +118,14 @@ class Sampler(ABC):
 
 
 class InMicroBatches:
-    """Asks a prior about images (S, B, C, H, W) in parts: at most `micro_batch` images, or one sample."""
+    """Asks a prior about images (S, B, C, H, W) in parts: at most `micro_batch` images, or one sample.
+
+    `calls` (B, 2) are the forward passes and the vector-Jacobian products that each image has cost so far.
+    """
 
     def __init__(self, prior: Prior, micro_batch: int | None) -> None:
         self.prior, self.micro_batch = prior, micro_batch
+        self.calls = torch.zeros(1, 2, dtype=torch.float64)
 
     @property
     def curvature(self) -> float:
@@ -130,13 +134,15 @@ class InMicroBatches:
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """Return the denoised images."""
-        return torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])
+        with self._counting(x):
+            return torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])
 
     def denoise_and_pull_back(
         self, x: Tensor, t: float, cotangent: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Return d = denoise(x, t) and J^T v with v = cotangent(d)."""
-        pairs = [self.prior.denoise_and_pull_back(part, t, cotangent) for part in self._parts(x)]
+        with self._counting(x):
+            pairs = [self.prior.denoise_and_pull_back(part, t, cotangent) for part in self._parts(x)]
         d, products = zip(*pairs, strict=True)
         return torch.cat(d), torch.cat(products)
 
@@ -149,14 +155,31 @@ class InMicroBatches:
             d, pull_back = self.prior.denoise_with_pull_back(part, t)
             return d, use(d, pull_back)
 
-        d, used = zip(*[denoise_and_use(part) for part in self._parts(x)], strict=True)
+        with self._counting(x):
+            d, used = zip(*[denoise_and_use(part) for part in self._parts(x)], strict=True)
         return torch.cat(d), torch.cat(used)
 
-    def energy_and_gradient(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
-        """Return E (S, B) and grad E; raises ValueError for a prior without an energy."""
+    def energy_and_gradient(self, x: Tensor, t: float, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return E (S, B) and grad E, both zero where they are not `wanted` (S, B), which costs nothing.
+
+        Raises
+        ------
+        ValueError
+            For a prior without an energy.
+        """
         prior = self._energy_prior()
-        energies, gradients = zip(*[prior.energy_and_gradient(part, t) for part in self._parts(x)], strict=True)
-        return torch.cat(energies), torch.cat(gradients)
+        if wanted is None or wanted.all():
+            with self._counting(x):
+                pairs = [prior.energy_and_gradient(part, t) for part in self._parts(x)]
+            energies, gradients = zip(*pairs, strict=True)
+            return torch.cat(energies), torch.cat(gradients)
+        energy, gradient = x.real.new_zeros(x.shape[:-3]), torch.zeros_like(x)
+        some = x[wanted][:, None]
+        with self._counting(some, wanted):
+            pairs = [prior.energy_and_gradient(part, t) for part in self._parts(some)]
+        energies, gradients = zip(*pairs, strict=True)
+        energy[wanted], gradient[wanted] = torch.cat(energies).squeeze(1), torch.cat(gradients).squeeze(1)
+        return energy, gradient
 
     def energy(self, x: Tensor, t: float) -> Tensor:
         """Return E, shape x.shape[:-3], for x (S, B, ...) or (B, ...); raises ValueError as `energy_and_gradient`."""
@@ -169,6 +192,16 @@ class InMicroBatches:
         if not isinstance(self.prior, EnergyPrior):
             raise ValueError(f"this sampler needs a prior with an energy, got a {type(self.prior).__name__}")
         return self.prior
+
+    @contextmanager
+    def _counting(self, x: Tensor, wanted: Tensor | None = None) -> Iterator[None]:
+        """Share out the calls made inside, all of one cost, over the images of x (S, B, ...) or the `wanted` (S, B)."""
+        before = copy(self.prior.calls)
+        yield
+        after, asked = self.prior.calls, max(1, x.shape[:-3].numel())
+        of_chain = torch.tensor([after.forward - before.forward, after.vjp - before.vjp], dtype=torch.float64) / asked
+        chains = torch.full((x.shape[-4],), len(x)) if wanted is None else wanted.sum(0).cpu()
+        self.calls = self.calls + chains[:, None] * of_chain
 
     def _parts(self, x: Tensor) -> Sequence[Tensor]:
         return x.split(max(1, self.micro_batch // x.shape[1]) if self.micro_batch else len(x))

@@ -56,7 +56,7 @@ class Potential:
     def __call__(self, x: Tensor, wanted: Tensor | None = None) -> Point:
         """Return the point at x; where it is not `wanted` (S, B) the prior is not asked, and E is zero."""
         operator, t = self.operator, self.t
-        energy, gradient = self._energy_and_gradient(x, wanted)
+        energy, gradient = self.prior.energy_and_gradient(x, t, wanted)
         gradient = gradient / t**2 + operator.adjoint(operator.forward(x) - self.y) / operator.noise_std**2
         return Point(x, energy / t**2 + operator.misfit(x, self.y), gradient, self.precondition(gradient))
 
@@ -68,14 +68,6 @@ class Potential:
     def colour(self, noise: tuple[Tensor, Tensor]) -> Tensor:
         """Return a draw of N(0, P) from standard normal noise of the measurement's and of the image's shape."""
         return self.operator.posterior_sample(torch.zeros_like(noise[1]), torch.zeros_like(self.y), self.width, noise)
-
-    def _energy_and_gradient(self, x: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
-        if wanted is None or wanted.all():
-            return self.prior.energy_and_gradient(x, self.t)
-        energy, gradient = x.real.new_zeros(x.shape[:-3]), torch.zeros_like(x)
-        some, of_some = self.prior.energy_and_gradient(x[wanted][:, None], self.t)
-        energy[wanted], gradient[wanted] = some.squeeze(1), of_some.squeeze(1)
-        return energy, gradient
 
 
 def wide(per_image: Tensor) -> Tensor:
