@@ -79,6 +79,50 @@ def test_zip_works_in_worker_processes(folder):
     assert [i for batch in loader for i in batch["image_id"]] == ["000", "001", "002", "003", "004"]
 
 
+def test_edm_zip_is_read_in_its_own_order(tmp_path, ramp):
+    path = tmp_path / "ffhq-64x64.zip"
+    names = [f"{number // 2:05d}/img{number:08d}.png" for number in range(4)]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("dataset.json", '{"labels": null}')
+        for number in (2, 0, 3, 1):
+            buffer = io.BytesIO()
+            Image.fromarray(ramp[:6] + number).save(buffer, format="png", compress_level=0)
+            archive.writestr(names[number], buffer.getvalue())
+    images = ImageFolder(str(path), size=6, indices=(1, 4))
+    assert images.image_ids == ["img00000001", "img00000002", "img00000003"]
+    # Files of the size that is asked for are not resampled.
+    expected = (ramp[:6] + 1).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+    assert np.array_equal(images[0]["image"].numpy(), expected)
+    assert len(set(images.index)) == 3
+
+
+def test_thumbnails_in_folders_keep_their_numbers(tmp_path, ramp):
+    for number in (1000, 0, 69999, 999):
+        write_image(tmp_path / f"{number // 1000 * 1000:05d}" / f"{number:05d}.png", ramp)
+    assert ImageFolder(str(tmp_path), size=4).image_ids == ["00000", "00999", "01000", "69999"]
+
+
+@pytest.mark.parametrize("kept", [0, 2, 5])
+def test_cache_keeps_what_it_may_and_changes_nothing(folder, kept):
+    one = 6 * 6 * 3 + 1
+    plain = ImageFolder(str(folder), size=6, flip=True)
+    cached = ImageFolder(str(folder), size=6, flip=True, cache_bytes=(kept + 1) * one - 1)
+    assert len(cached) == 5
+    loader = torch.utils.data.DataLoader(cached, batch_size=1, num_workers=2)
+    for _ in range(2):
+        assert all(torch.equal(a["image"][0], b["image"]) for a, b in zip(loader, plain, strict=False))
+    # What the workers decoded is there in every process, and no more than was asked for.
+    assert cached.cache.there.tolist() == [True] * kept
+    assert cached.cache.pixels.nbytes + cached.cache.there.nbytes == kept * one
+    expected = [plain[index, 7]["image"] for index in range(kept)]
+    for file in folder.iterdir():
+        file.unlink()
+    assert all(torch.equal(cached[index, 7]["image"], image) for index, image in enumerate(expected))
+    if kept < 5:
+        with pytest.raises(ValueError, match="unreadable"):
+            cached[kept]
+
+
 def test_indices_pick_a_range_of_sorted_names(folder):
     picked = ImageFolder(str(folder), size=6, indices=(1, 3))
     assert [picked[i]["image_id"] for i in range(len(picked))] == ["001", "002"]
@@ -116,6 +160,7 @@ def test_repeated_names_get_their_folders(tmp_path, ramp):
         ({"size": 0}, "size must be at least 1 pixel, got 0"),
         ({"crop": (1, 2, 3)}, "crop must be"),
         ({"indices": (1,)}, "indices must be"),
+        ({"cache_bytes": -1}, "cache_bytes must be at least 0, got -1"),
     ],
 )
 def test_bad_arguments(arguments, message):

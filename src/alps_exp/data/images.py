@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from alps_exp.data.cache import SharedCache
 from alps_exp.data.keys import Item, split_item
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
@@ -31,6 +32,9 @@ class ImageError(ValueError):
 
 class ImageFolder(Dataset[dict[str, Any]]):
     """The PNG and JPEG images of a folder (searched recursively) or a zip archive, in order of their names.
+
+    So it reads FFHQ as it is published (thumbnails in sub-folders 00000, 01000, ...), the zips of NVlabs' EDM (with a
+    ``dataset.json``, whose order this is too; unlabelled), CelebA's aligned images, and any other folder.
 
     An item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``, the file's name without suffix
     (with its folders in front where names repeat). Grey images get three equal channels; transparency is
@@ -52,6 +56,9 @@ class ImageFolder(Dataset[dict[str, Any]]):
         Mirror half of the images left to right, decided by the key of the item; without a key none.
     filter
         ``lanczos`` or ``box``, both anti-aliased.
+    cache_bytes
+        Memory that may hold decoded images, in each process that trains; its workers share it (see `SharedCache`).
+        It pays where the files are larger than `size`.
 
     Raises
     ------
@@ -73,6 +80,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
         indices: Sequence[int] | None = None,
         flip: bool = False,
         filter: str = "lanczos",
+        cache_bytes: int = 0,
     ) -> None:
         if filter not in FILTERS:
             raise ValueError(f"filter must be one of {', '.join(FILTERS)}, got {filter!r}")
@@ -82,12 +90,15 @@ class ImageFolder(Dataset[dict[str, Any]]):
             raise ValueError(f"crop must be (left, upper, right, lower), got {list(crop)}")
         if indices is not None and len(indices) != 2:
             raise ValueError(f"indices must be (start, stop), got {list(indices)}")
+        if cache_bytes < 0:
+            raise ValueError(f"cache_bytes must be at least 0, got {cache_bytes}")
         self.path = Path(path)
         self.size = size
         self.crop = None if crop is None else tuple(crop)
         self.indices = None if indices is None else tuple(indices)
         self.flip = flip
         self.filter = filter
+        self.cache_bytes = cache_bytes
         self._archive: tuple[int, zipfile.ZipFile] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -102,6 +113,11 @@ class ImageFolder(Dataset[dict[str, Any]]):
             raise ValueError(f"indices [{start}, {stop}) do not fit the {len(names)} images in {self.path}")
         return list(zip(names, _image_ids(names), strict=True))[start:stop]
 
+    @cached_property
+    def cache(self) -> SharedCache:
+        """Decoded images."""
+        return SharedCache(self.cache_bytes, len(self.files), (self.size, self.size, 3))
+
     @property
     def image_ids(self) -> list[str]:
         """Id of each item."""
@@ -115,12 +131,14 @@ class ImageFolder(Dataset[dict[str, Any]]):
         return [f"{i} {self._open_archive().getinfo(name).CRC:08x}" for name, i in self.files]
 
     def __len__(self) -> int:
+        # A loader asks for the length before it starts its workers, which share what is there by then.
+        self.cache  # noqa: B018
         return len(self.files)
 
     def __getitem__(self, item: Item) -> dict[str, Any]:
         index, key = split_item(item)
         name, image_id = self.files[index]
-        pixels = self._pixels(name)
+        pixels = self.cache.get(index, lambda: self._pixels(name))
         if self.flip and key is not None and np.random.default_rng(key).random() < 0.5:
             pixels = pixels[:, ::-1]
         return {"image": to_tensor(pixels), "image_id": image_id}
