@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.noise import LogNormalSigma, add_noise, step_generator
 from alps_exp.priors.base import as_channels
-from alps_exp.priors.preconditioning import EDMPrecond
+from alps_exp.priors.preconditioning import Preconditioned
 
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -60,7 +60,7 @@ class DenoisingTraining(pl.LightningModule):
 
     def __init__(
         self,
-        network: EDMPrecond,
+        network: Preconditioned,
         optimizer: CosineAdam,
         sigma: LogNormalSigma,
         seed: int = 0,

@@ -1,9 +1,11 @@
-"""Weights on disk: safetensors with the architecture in their header, and a model card beside them."""
+"""Weights on disk: safetensors with the architecture in their header, a model card beside them; other files read."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,10 +14,31 @@ from safetensors.torch import save_file
 
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy
-from alps_exp.priors.networks import SongUNet
-from alps_exp.priors.preconditioning import EDMPrecond
+from alps_exp.priors.nvlabs import read_nvlabs
+from alps_exp.priors.preconditioning import Preconditioned, architecture_of, build
+from alps_exp.priors.state_dicts import Weights, load_into, read_weights
 
 SHIPPED = Path(__file__).parent / "models"
+ZIP, LEGACY_TORCH, PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", b"\x80"
+"""First bytes of torch's files, of those before torch 1.6, and of pickles."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network from a file, its kind (`teacher`, `energy`; None if the file does not say), and further facts."""
+
+    network: Preconditioned
+    kind: str | None
+    format: str
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+class NoArchitecture(ValueError):
+    """Raised for a file of `weights` that does not say what network they are of."""
+
+    def __init__(self, path: Path, weights: Weights) -> None:
+        super().__init__(f"{path} holds weights alone: name a teacher of their architecture with architecture=PATH")
+        self.weights = weights
 
 
 def shipped_models(kind: str) -> list[str]:
@@ -39,43 +62,156 @@ def model_path(name: str | Path, kind: str) -> Path:
     raise ValueError(f"no {kind} {str(name)!r}: expected a safetensors file or a shipped model ({shipped})")
 
 
-def load_teacher(name: str | Path) -> Denoiser:
-    """Load a teacher by the name of a shipped model or a path; raises ValueError if it does not fit."""
-    return Denoiser(_load(model_path(name, "teacher"), "teacher")).eval()
+def load_teacher(
+    name: str | Path,
+    architecture: str | Path | None = None,
+    class_label: int | None = None,
+    source: str | None = None,
+    sha256: str | None = None,
+) -> Denoiser:
+    """Load a teacher by the name of a shipped model or the path of a file.
+
+    Parameters
+    ----------
+    name
+        A shipped model, a safetensors file, a pickle of NVlabs' EDM code, or weights in torch's or Lightning's files.
+    architecture
+        For weights alone: a teacher, by name or path, that has their architecture.
+    class_label
+        The class that a network of several classes is asked for; None: no class.
+    source
+        Where the file is published, which is said if it is not there.
+    sha256
+        What the file's hash must be; None: anything.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, its hash or kind is another, it is damaged or unsafe, or does not fit its
+        architecture.
+    """
+    return Denoiser(_load(name, "teacher", architecture, class_label, source, sha256)).eval()
 
 
-def load_energy(name: str | Path) -> Energy:
-    """Load an energy by the name of a shipped model or a path; raises ValueError if it does not fit."""
-    return Energy(_load(model_path(name, "energy"), "energy")).eval()
+def load_energy(
+    name: str | Path,
+    architecture: str | Path | None = None,
+    class_label: int | None = None,
+    source: str | None = None,
+    sha256: str | None = None,
+) -> Energy:
+    """Load an energy by the name of a shipped model or the path of a file; arguments and errors as `load_teacher`."""
+    return Energy(_load(name, "energy", architecture, class_label, source, sha256)).eval()
 
 
-def _load(path: Path, kind: str) -> EDMPrecond:
+def _load(
+    name: str | Path,
+    kind: str,
+    architecture: str | Path | None,
+    class_label: int | None,
+    source: str | None,
+    sha256: str | None,
+) -> Preconditioned:
+    if source and not Path(name).is_file():
+        raise ValueError(f"no file {name}: fetch {source} to there, or name another place with {kind}.name=PATH")
+    path = model_path(name, kind)
+    if sha256 and (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
+        raise ValueError(f"{path} has the SHA-256 {found}, expected {sha256}")
+    checkpoint = read_checkpoint(path, architecture)
+    if checkpoint.kind not in (kind, None):
+        raise ValueError(f"{path} holds the weights of this kind: {checkpoint.kind}; expected: {kind}")
+    network = checkpoint.network.requires_grad_(False)
+    classes = network.model.label_dim
+    if class_label is not None and not 0 <= class_label < classes:
+        raise ValueError(f"class_label is {class_label}, the network in {path} has {classes} classes")
+    network.class_label = class_label
+    return network
+
+
+def read_checkpoint(path: Path, architecture: str | Path | None = None) -> Checkpoint:
+    """Read a network from a file of any format; which one is told by the first bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    architecture
+        A teacher, by name or path, whose architecture weights have that come without one.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, unsafe, of no known format, or does not fit its architecture; `NoArchitecture` if it
+        has none.
+    """
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start[8:9] == b"{":
+        return _read_safetensors(path)
+    if start.startswith((ZIP, LEGACY_TORCH)):
+        return _read_torch(path, architecture)
+    if start.startswith(PICKLE):
+        network, notes = read_nvlabs(path)
+        return Checkpoint(network, "teacher", "NVlabs EDM pickle", notes)
+    raise ValueError(f"{path} is not a safetensors file, a torch file or a pickle")
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             state = {name: file.get_tensor(name).float() for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file ({error})") from error
-    if header.get("kind") != kind:
-        found = header.get("kind", "model of unknown kind")
-        raise ValueError(f"{path} holds the weights of this kind: {found}; expected: {kind}")
+    if "kind" not in header:
+        raise ValueError(f"{path} holds the weights of this kind: model of unknown kind; expected: teacher or energy")
     try:
-        architecture = json.loads(header["architecture"])
-        network = EDMPrecond(SongUNet(**architecture["model"]), architecture["sigma_data"])
+        network = build(json.loads(header["architecture"]))
         network.load_state_dict(state)
     except (KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
-    return network.requires_grad_(False)
+    return Checkpoint(network, header["kind"], "safetensors")
 
 
-def save_model(path: Path, network: EDMPrecond, kind: str, dtype: torch.dtype = torch.float32) -> None:
+def _read_torch(path: Path, architecture: str | Path | None) -> Checkpoint:
+    weights = read_weights(path)
+    if architecture is not None:
+        network = read_checkpoint(model_path(architecture, "teacher")).network
+    elif "architecture" in weights.record:
+        network = build(weights.record["architecture"])
+    else:
+        raise NoArchitecture(path, weights)
+    try:
+        load_into(network, weights.tensors)
+    except ValueError as error:
+        raise ValueError(f"the weights in {path} do not fit the architecture: {error}") from error
+    return Checkpoint(network, weights.record.get("kind"), weights.format, weights.notes)
+
+
+def save_model(path: Path, network: Preconditioned, kind: str, dtype: torch.dtype = torch.float32) -> None:
     """Write a teacher's or an energy's network to a safetensors file, its weights stored as `dtype`."""
-    architecture = {"sigma_data": network.sigma_data, "model": network.model.arguments}
     state = {name: value.to(dtype).contiguous() for name, value in network.state_dict().items()}
     temporary = path.with_suffix(".tmp")
-    save_file(state, temporary, metadata={"kind": kind, "architecture": json.dumps(architecture)})
+    save_file(state, temporary, metadata={"kind": kind, "architecture": json.dumps(architecture_of(network))})
     temporary.replace(path)
+
+
+def describe(network: Preconditioned) -> dict[str, str]:
+    """Return what a model card says of a network."""
+    architecture = architecture_of(network)
+    model = architecture.pop("model")
+    preconditioning, kind = architecture.pop("preconditioning"), architecture.pop("network")
+    return {
+        "preconditioning": _listed(preconditioning, architecture),
+        "architecture": _listed(kind, model),
+        "resolution": f"{model['img_resolution']} x {model['img_resolution']}, {network.channels} channels",
+        "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
+    }
+
+
+def _listed(name: str, arguments: Mapping[str, object]) -> str:
+    return ", ".join([name, *(f"{key} {value}" for key, value in arguments.items())])
 
 
 def write_card(path: Path, title: str, entries: Mapping[str, str]) -> None:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from alps_exp.priors.base import Prior, PullBack, Scale, as_channels, as_images, as_scales
-from alps_exp.priors.preconditioning import EDMPrecond
+from alps_exp.priors.preconditioning import Preconditioned
 
 
 class Denoiser(Prior):
     """Denoiser prior with score (D(x, t) - x) / t^2 from a preconditioned network; one forward pass a call."""
 
-    def __init__(self, network: EDMPrecond) -> None:
+    def __init__(self, network: Preconditioned) -> None:
         super().__init__()
         self.network = network
 

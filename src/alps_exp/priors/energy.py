@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.priors.base import EnergyPrior, PullBack, Scale, as_channels, as_images, as_scales
-from alps_exp.priors.preconditioning import EDMPrecond
+from alps_exp.priors.preconditioning import Preconditioned
 
 
 def energy_and_gradient(
@@ -36,7 +36,7 @@ def energy_and_gradient(
 class Energy(EnergyPrior):
     """Energy of a preconditioned network psi; its gradient costs one forward pass and one product."""
 
-    def __init__(self, network: EDMPrecond) -> None:
+    def __init__(self, network: Preconditioned) -> None:
         super().__init__()
         self.network = network
 

@@ -19,12 +19,12 @@ def _xavier_uniform(shape: Sequence[int], fan_in: int, fan_out: int, gain: float
 
 
 class Linear(nn.Module):
-    """Affine map (N, in) -> (N, out) with Xavier-uniform weights and zero bias."""
+    """Affine map (N, in) -> (N, out) with Xavier-uniform weights and zero bias, or no bias."""
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         self.weight = _xavier_uniform((out_features, in_features), in_features, out_features)
-        self.bias = nn.Parameter(torch.zeros(out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -131,14 +131,17 @@ class UNetBlock(nn.Module):
         h = F.dropout(F.silu(self.norm1(h)), self.dropout, self.training)
         x = (self.conv1(h) + (x if self.skip is None else self.skip(x))) * SKIP_SCALE
         if self.attention:
-            x = (x + self.proj(self._attend(self.norm2(x)))) * SKIP_SCALE
+            x = (x + self.proj(attend(self.qkv(self.norm2(x)), heads=1))) * SKIP_SCALE
         return x
 
-    def _attend(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
-        q, k, v = self.qkv(x).reshape(batch, channels, 3, height * width).unbind(2)
-        weights = torch.softmax(q.transpose(1, 2) @ (k / math.sqrt(channels)), dim=2)
-        return (v @ weights.transpose(1, 2)).reshape(x.shape)
+
+def attend(qkv: Tensor, heads: int) -> Tensor:
+    """Return self-attention (N, C, H, W) over the pixels, of stacked queries, keys and values (N, 3C, H, W)."""
+    batch, stacked, height, width = qkv.shape
+    channels = stacked // (3 * heads)
+    q, k, v = qkv.reshape(batch * heads, channels, 3, height * width).unbind(2)
+    weights = torch.softmax(q.transpose(1, 2) @ (k / math.sqrt(channels)), dim=2)
+    return (v @ weights.transpose(1, 2)).reshape(batch, heads * channels, height, width)
 
 
 class PositionalEmbedding(nn.Module):
@@ -171,9 +174,11 @@ class FourierEmbedding(nn.Module):
 class SongUNet(nn.Module):
     """U-Net of Song et al. (2021) as used by EDM: DDPM++ (positional, standard) and NCSN++ (fourier, residual).
 
-    `forward(x, noise_labels)` maps (N, in_channels, H, W) and (N,) to (N, out_channels, H, W). `img_resolution`
-    names the levels and places the attention; the network itself is fully convolutional. With `patch_size` p the
-    U-Net works on p x p patches stacked as channels, which makes it about p^2 times cheaper at full resolution.
+    `forward(x, noise_labels, class_labels, augment_labels)` maps (N, in_channels, H, W) and (N,) to (N, out_channels,
+    H, W). Class labels (N, label_dim) must be given where `label_dim` is positive; augmentation labels (N,
+    augment_dim) say how a training image was transformed, None says that it was not. `img_resolution` names the levels
+    and places the attention; the network itself is fully convolutional. With `patch_size` p the U-Net works on p x p
+    patches stacked as channels, which makes it about p^2 times cheaper at full resolution.
 
     Raises
     ------
@@ -200,6 +205,8 @@ class SongUNet(nn.Module):
         decoder_type: str = "standard",
         resample_filter: Sequence[int] = (1, 1),
         patch_size: int = 1,
+        label_dim: int = 0,
+        augment_dim: int = 0,
     ) -> None:
         channel_mult, attn_resolutions = tuple(channel_mult), tuple(attn_resolutions)
         resample_filter = tuple(resample_filter)
@@ -209,34 +216,41 @@ class SongUNet(nn.Module):
         _check_choice("embedding_type", embedding_type, ("positional", "fourier"))
         _check_choice("encoder_type", encoder_type, ("standard", "skip", "residual"))
         _check_choice("decoder_type", decoder_type, ("standard", "skip"))
-        self.multiple = patch_size * 2 ** (len(channel_mult) - 1)
-        if img_resolution % self.multiple:
-            raise ValueError(
-                f"img_resolution {img_resolution} is not a multiple of {self.multiple}, which "
-                f"patch_size {patch_size} and {len(channel_mult)} levels need"
-            )
-        self.patch_size, self.in_channels = patch_size, in_channels
+        self.multiple = multiple_of(img_resolution, patch_size, len(channel_mult))
+        self.patch_size, self.in_channels, self.label_dim = patch_size, in_channels, label_dim
         emb_channels = model_channels * channel_mult_emb
         noise_channels = model_channels * channel_mult_noise
         embedding = PositionalEmbedding if embedding_type == "positional" else FourierEmbedding
         self.map_noise = embedding(noise_channels)
+        self.map_label = Linear(label_dim, noise_channels) if label_dim else None
+        self.map_augment = Linear(augment_dim, noise_channels, bias=False) if augment_dim else None
         self.map_layer0 = Linear(noise_channels, emb_channels)
         self.map_layer1 = Linear(emb_channels, emb_channels)
 
         side = img_resolution // patch_size
         levels = [(side >> level, model_channels * mult) for level, mult in enumerate(channel_mult)]
         inputs, outputs = in_channels * patch_size**2, out_channels * patch_size**2
-        block = partial(
-            UNetBlock, emb_channels=emb_channels, dropout=dropout, resample_filter=resample_filter
-        )
+        block = partial(UNetBlock, emb_channels=emb_channels, dropout=dropout, resample_filter=resample_filter)
         conv = partial(Conv2d, resample_filter=resample_filter)
-        self.enc, skips = _encoder(
+        self.enc, skips = encoder(
             levels, inputs, model_channels, num_blocks, attn_resolutions, encoder_type, block, conv
         )
         self.dec = _decoder(levels, outputs, skips, num_blocks, attn_resolutions, decoder_type, block, conv)
 
-    def forward(self, x: Tensor, noise_labels: Tensor) -> Tensor:
-        emb = F.silu(self.map_layer0(self.map_noise(noise_labels)))
+    def forward(
+        self,
+        x: Tensor,
+        noise_labels: Tensor,
+        class_labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+    ) -> Tensor:
+        emb = self.map_noise(noise_labels)
+        if self.map_label is not None:
+            assert class_labels is not None
+            emb = emb + self.map_label(class_labels * math.sqrt(self.label_dim))
+        if self.map_augment is not None and augment_labels is not None:
+            emb = emb + self.map_augment(augment_labels)
+        emb = F.silu(self.map_layer0(emb))
         emb = F.silu(self.map_layer1(emb))
         x = F.pixel_unshuffle(x, self.patch_size)
         return F.pixel_shuffle(self._decode(*self._encode(x, emb), emb), self.patch_size)
@@ -274,14 +288,14 @@ class SongUNet(nn.Module):
         return output
 
 
-def _encoder(
+def encoder(
     levels: Sequence[tuple[int, int]],
     inputs: int,
     channels: int,
     num_blocks: int,
     attn_resolutions: Sequence[int],
     encoder_type: str,
-    block: Callable[..., UNetBlock],
+    block: Callable[..., nn.Module],
     conv: Callable[..., Conv2d],
 ) -> tuple[nn.ModuleDict, list[int]]:
     """Return the blocks from the finest of the levels (side, width) down, and the widths they hand across."""
@@ -340,6 +354,17 @@ def _decoder(
             blocks[f"{at}_aux_norm"] = GroupNorm(channels)
             blocks[f"{at}_aux_conv"] = Conv2d(channels, outputs, 3, gain=1e-5)
     return blocks
+
+
+def multiple_of(img_resolution: int, patch_size: int, levels: int) -> int:
+    """Return what the sides of images must be multiples of; raises ValueError if the resolution is not."""
+    multiple = patch_size * 2 ** (levels - 1)
+    if img_resolution % multiple:
+        raise ValueError(
+            f"img_resolution {img_resolution} is not a multiple of {multiple}, which "
+            f"patch_size {patch_size} and {levels} levels need"
+        )
+    return multiple
 
 
 def _check_choice(name: str, given: str, choices: Sequence[str]) -> None:

@@ -1,32 +1,42 @@
-"""EDM preconditioning: a raw network becomes a denoiser of images at any noise scale."""
+"""Preconditionings: a raw network becomes a denoiser of images at any noise scale."""
 
 from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alps_exp.priors.dhariwal import DhariwalUNet
 from alps_exp.priors.networks import SongUNet
 
+Coefficient = Tensor | float
 
-class EDMPrecond(nn.Module):
+
+class Preconditioned(nn.Module, ABC):
     """Denoiser D(x, sigma) = c_skip x + c_out F(c_in x, c_noise) around a network F (`model`).
 
     `forward(x, sigma)` takes real images (N, channels, H, W) and sigma (N,), and returns the shape of x. Where H or W
-    is not a multiple of `model.multiple`, which the levels of the network need, F sees the image continued by
-    reflection and its output is cut back. `sigma_data` is the standard deviation of the images.
+    is not a multiple of `model.multiple`, which the levels of F need, F sees the image continued by reflection and its
+    output is cut back. A network of several classes takes their labels (N, label_dim); without, it is asked for
+    `class_label`, or, where that is None, for no class at all (zeros).
 
     Raises
     ------
     ValueError
         If x has another number of channels, or is too small to be continued.
-
-    Source: Karras et al. 2022 (arXiv 2206.00364), equation 7 and Table 1.
     """
 
-    def __init__(self, model: SongUNet, sigma_data: float = 0.5) -> None:
+    sigma_data = 0.5
+    """Standard deviation of the images, which the weights of training losses are made for."""
+
+    def __init__(self, model: SongUNet | DhariwalUNet, **arguments: float) -> None:
         super().__init__()
-        self.model, self.sigma_data = model, sigma_data
+        self.model, self.arguments = model, arguments
+        self.class_label: int | None = None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
@@ -34,29 +44,151 @@ class EDMPrecond(nn.Module):
         """Number of real channels of the images."""
         return self.model.in_channels
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        self._check(x)
-        sigma = sigma.to(x.dtype)
-        s = sigma[:, None, None, None]
-        total = s.square() + self.sigma_data**2
-        c_skip = self.sigma_data**2 / total
-        c_out = s * self.sigma_data / total.sqrt()
-        c_in = total.rsqrt()
-        scaled = (c_in * x).contiguous(memory_format=torch.channels_last)
-        return c_skip * x + c_out * self._model(scaled, sigma.log() / 4)
+    @abstractmethod
+    def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
+        """Return c_skip, c_out and c_in (N, 1, 1, 1), or a number for all, and c_noise (N,), for sigma (N,)."""
 
-    def _model(self, x: Tensor, noise_labels: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, sigma: Tensor, class_labels: Tensor | None = None, augment_labels: Tensor | None = None
+    ) -> Tensor:
+        self._check(x)
+        c_skip, c_out, c_in, c_noise = self.coefficients(sigma.to(x.dtype))
+        scaled = (c_in * x).contiguous(memory_format=torch.channels_last)
+        raw = self._continued(scaled, c_noise, self._labels(x, class_labels), augment_labels)
+        if raw.shape[1] > x.shape[1]:  # iDDPM's networks also estimate a variance
+            raw = raw[:, : x.shape[1]]
+        return c_skip * x + c_out * raw
+
+    def _continued(self, x: Tensor, *conditions: Tensor | None) -> Tensor:
         height, width = x.shape[-2:]
         rows, columns = -height % self.model.multiple, -width % self.model.multiple
         if not (rows or columns):
-            return self.model(x, noise_labels)
+            return self.model(x, *conditions)
         top, left = rows // 2, columns // 2
-        padded = F.pad(x, (left, columns - left, top, rows - top), mode="reflect")
-        return self.model(padded, noise_labels)[..., top : top + height, left : left + width]
+        continued = F.pad(x, (left, columns - left, top, rows - top), mode="reflect")
+        return self.model(continued, *conditions)[..., top : top + height, left : left + width]
+
+    def _labels(self, x: Tensor, class_labels: Tensor | None) -> Tensor | None:
+        if self.model.label_dim == 0 or class_labels is not None:
+            return class_labels
+        if self.class_label is None:
+            return x.new_zeros(len(x), self.model.label_dim)
+        label = torch.full((len(x),), self.class_label, device=x.device)
+        return F.one_hot(label, self.model.label_dim).to(x.dtype)
 
     def _check(self, x: Tensor) -> None:
         channels, height, width = x.shape[1:]
         if channels != self.channels:
             raise ValueError(f"the model was trained on {self.channels} channels, the images have {channels}")
         if 2 * min(height, width) <= self.model.multiple:
-            raise ValueError(f"images are {height} x {width}, the model needs more than {self.model.multiple // 2} a side")
+            raise ValueError(
+                f"images are {height} x {width}, the model needs more than {self.model.multiple // 2} a side"
+            )
+
+
+class EDMPrecond(Preconditioned):
+    """EDM's preconditioning, for images of standard deviation `sigma_data`.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), equation 7 and Table 1.
+    """
+
+    def __init__(self, model: SongUNet | DhariwalUNet, sigma_data: float = 0.5) -> None:
+        super().__init__(model, sigma_data=sigma_data)
+        self.sigma_data = sigma_data
+
+    def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
+        s = sigma[:, None, None, None]
+        total = s.square() + self.sigma_data**2
+        return self.sigma_data**2 / total, s * self.sigma_data / total.sqrt(), total.rsqrt(), sigma.log() / 4
+
+
+class VEPrecond(Preconditioned):
+    """Preconditioning of the variance-exploding diffusion.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
+    """
+
+    def __init__(self, model: SongUNet | DhariwalUNet) -> None:
+        super().__init__(model)
+
+    def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
+        return 1.0, sigma[:, None, None, None], 1.0, (sigma / 2).log()
+
+
+class VPPrecond(Preconditioned):
+    """Preconditioning of the variance-preserving diffusion with `M` time steps and noise rates from `beta_min` on.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
+    """
+
+    def __init__(
+        self, model: SongUNet | DhariwalUNet, beta_d: float = 19.9, beta_min: float = 0.1, M: int = 1000
+    ) -> None:
+        super().__init__(model, beta_d=beta_d, beta_min=beta_min, M=M)
+        self.beta_d, self.beta_min, self.M = beta_d, beta_min, M
+
+    def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
+        s = sigma[:, None, None, None]
+        # not log1p: the published networks were trained on the times that this rounds to
+        root = (self.beta_min**2 + 2 * self.beta_d * (1 + sigma.square()).log()).sqrt()
+        time = (root - self.beta_min) / self.beta_d
+        return 1.0, -s, (s.square() + 1).rsqrt(), (self.M - 1) * time
+
+
+class iDDPMPrecond(Preconditioned):
+    """Preconditioning of improved DDPM: the noise label is the nearest of `M` steps of the cosine schedule.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Nichol & Dhariwal 2021 (arXiv 2102.09672).
+    """
+
+    u: Tensor
+
+    def __init__(self, model: SongUNet | DhariwalUNet, C_1: float = 0.001, C_2: float = 0.008, M: int = 1000) -> None:
+        super().__init__(model, C_1=C_1, C_2=C_2, M=M)
+        self.M = M
+        self.register_buffer("u", _cosine_schedule(C_1, C_2, M))
+
+    def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
+        s = sigma[:, None, None, None]
+        # cdist rounds as the published code does, which decides between two steps that are equally near
+        index = torch.cdist(sigma.to(self.u.dtype)[None, :, None], self.u[None, :, None])[0].argmin(1)
+        return 1.0, -s, (s.square() + 1).rsqrt(), self.M - 1 - index.to(sigma.dtype)
+
+
+def _cosine_schedule(C_1: float, C_2: float, M: int) -> Tensor:
+    """Return the noise scales u_0 > ... > u_M = 0 of the steps."""
+
+    def alpha_bar(j: int) -> float:
+        return math.sin(math.pi / 2 * j / (M * (C_2 + 1))) ** 2
+
+    u = [0.0]
+    for j in range(M, 0, -1):
+        ratio = max(alpha_bar(j - 1) / alpha_bar(j), C_1)
+        u.append(math.sqrt((u[-1] ** 2 + 1) / ratio - 1))
+    return torch.tensor(u[::-1], dtype=torch.float32)
+
+
+NETWORKS: dict[str, type[SongUNet | DhariwalUNet]] = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
+PRECONDITIONINGS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (EDMPrecond, VEPrecond, VPPrecond, iDDPMPrecond)
+}
+
+
+def architecture_of(network: Preconditioned) -> dict[str, Any]:
+    """Return what `build` makes a network of the same architecture from, as plain values."""
+    names = {"preconditioning": type(network).__name__, "network": type(network.model).__name__}
+    return names | network.arguments | {"model": network.model.arguments}
+
+
+def build(architecture: dict[str, Any]) -> Preconditioned:
+    """Return a network with random weights.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If there is no such preconditioning or network, or it has no such argument.
+    """
+    arguments = dict(architecture)
+    preconditioning = PRECONDITIONINGS[arguments.pop("preconditioning", "EDMPrecond")]
+    network = NETWORKS[arguments.pop("network", "SongUNet")]
+    return preconditioning(network(**arguments.pop("model")), **arguments)

@@ -1,0 +1,74 @@
+"""NVlabs' EDM networks, from their pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from alps_exp.priors.preconditioning import PRECONDITIONINGS, Preconditioned, build
+from alps_exp.priors.unpickling import StoredObject, read_pickle
+
+POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
+"""Names of the first arguments that all preconditionings take, in their order."""
+OWN = {
+    "EDMPrecond": ("sigma_data",),
+    "VEPrecond": (),
+    "VPPrecond": ("beta_d", "beta_min", "M"),
+    "iDDPMPrecond": ("C_1", "C_2", "M"),
+}
+"""Further arguments of the preconditionings that change what they compute."""
+IDLE = ("use_fp16", "sigma_min", "sigma_max", "epsilon_t", "label_dropout")
+"""Arguments that change training, the range that samplers keep to, or the precision on a GPU alone."""
+DEFAULT_NETWORK = {"VPPrecond": "SongUNet", "VEPrecond": "SongUNet"}
+
+
+def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
+    """Return the network `ema` of a pickle, with its weights, and what else the file says, by name.
+
+    Raises
+    ------
+    ValueError
+        If the file is unsafe, damaged, or holds anything but a network of NVlabs' EDM code.
+    """
+    content = read_pickle(path)
+    ema = content.get("ema") if isinstance(content, dict) else None
+    if not isinstance(ema, StoredObject) or ema.class_name not in PRECONDITIONINGS:
+        found = ema.class_name if isinstance(ema, StoredObject) else "no such object"
+        expected = ", ".join(PRECONDITIONINGS)
+        raise ValueError(f"{path} has {found} as its network `ema`, expected one of NVlabs' EDM code: {expected}")
+    try:
+        network = build(_architecture(ema))
+        network.load_state_dict({name: value.float() for name, value in _tensors(ema)})
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
+    notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
+    return network, notes | {"beside the network": ", ".join(name for name in content if name != "ema")}
+
+
+def _architecture(ema: StoredObject) -> dict[str, Any]:
+    """Translate the constructor arguments that the file holds."""
+    kind, state = ema.class_name, ema.state
+    arguments = dict(zip(POSITIONAL, state["_init_args"], strict=False)) | dict(state["_init_kwargs"])
+    if len(state["_init_args"]) > len(POSITIONAL):
+        raise ValueError(f"{len(state['_init_args'])} arguments without a name")
+    channels = arguments.pop("img_channels")
+    network = arguments.pop("model_type", DEFAULT_NETWORK.get(kind, "DhariwalUNet"))
+    own = {name: arguments.pop(name) for name in OWN[kind] if name in arguments}
+    model = {name: value for name, value in arguments.items() if name not in IDLE}
+    outputs = channels * 2 if kind == "iDDPMPrecond" else channels
+    model |= {"in_channels": channels, "out_channels": outputs, "dropout": model.get("dropout", 0.1)}
+    return {"preconditioning": kind, "network": network, **own, "model": model}
+
+
+def _tensors(module: StoredObject, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield parameters and buffers by their full names."""
+    for name, value in (module.state["_parameters"] | module.state["_buffers"]).items():
+        if value is not None and name not in module.state["_non_persistent_buffers_set"]:
+            yield prefix + name, value
+    for name, child in module.state["_modules"].items():
+        if child is not None:
+            yield from _tensors(child, f"{prefix}{name}.")
