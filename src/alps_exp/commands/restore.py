@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from alps_exp.commands.inference import choose_prior, log_result, predict
 from alps_exp.commands.job import Job
 from alps_exp.data import ImageDataModule
+from alps_exp.evaluation import load_lpips
 from alps_exp.report import run_figure
 from alps_exp.restoration import Restoration
 from alps_exp.runs import Record, RunFolder
@@ -34,6 +35,7 @@ def restore(
     num_samples: int,
     seed: int,
     save: Literal["summary", "samples"],
+    lpips: str | None,
     resume_anyway: bool,
     output_root: str,
 ) -> int:
@@ -53,6 +55,7 @@ def restore(
         num_samples,
         seed,
         save == "samples",
+        load_lpips(lpips),
     )
     return predict(job, module, images, prior, trainer, logger, resume_anyway, partial(_report, job.folder))
 

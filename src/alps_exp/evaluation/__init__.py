@@ -3,10 +3,12 @@
 from alps_exp.evaluation.calibration import credible_interval, kernel_stein_discrepancy, sliced_wasserstein
 from alps_exp.evaluation.exact import ExactPosterior, compare_with_exact, exact_posterior
 from alps_exp.evaluation.flags import sample_flags
+from alps_exp.evaluation.lpips import LPIPS, load_lpips, lpips_numbers
 from alps_exp.evaluation.metrics import centre_crop, complex_nmse, image_metrics, nmse, psnr, spread_and_error, ssim
 
 __all__ = [
     "ExactPosterior",
+    "LPIPS",
     "centre_crop",
     "compare_with_exact",
     "complex_nmse",
@@ -14,6 +16,8 @@ __all__ = [
     "exact_posterior",
     "image_metrics",
     "kernel_stein_discrepancy",
+    "load_lpips",
+    "lpips_numbers",
     "nmse",
     "psnr",
     "sample_flags",

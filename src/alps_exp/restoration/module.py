@@ -6,13 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from alps_exp.evaluation import image_metrics, sample_flags, spread_and_error
+from alps_exp.evaluation import LPIPS, image_metrics, lpips_numbers, sample_flags, spread_and_error
 from alps_exp.operators import LinearOperator
 from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.runs import ImageResult, Record, RunFolder
@@ -57,6 +59,8 @@ class Restoration(pl.LightningModule):
         Key of measurement and sampling noise.
     save_samples
         Whether the samples themselves are written, beside mean and standard deviation.
+    lpips
+        Gives the perceptual distances of RGB images; None gives none.
     """
 
     def __init__(
@@ -69,19 +73,41 @@ class Restoration(pl.LightningModule):
         num_samples: int,
         seed: int,
         save_samples: bool,
+        lpips: LPIPS | None = None,
     ) -> None:
         super().__init__()
         self.prior, self.operator, self.sampler = prior, operator, sampler
         self.folder, self.labels = folder, labels
         self.num_samples = num_samples if sampler.estimate == "mmse" else 1
-        self.seed, self.save_samples = seed, save_samples
+        self.seed, self.save_samples, self.lpips = seed, save_samples, lpips
+        self.few_images = self.shares_samples = False
+
+    def on_predict_start(self) -> None:
+        """Find out whether every process sees all images, because there are too few to divide."""
+        images: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.few_images = len(images.test) < self.trainer.world_size
+        self.shares_samples = self.few_images and self.sampler.independent and self.num_samples > 1
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Restore a batch and write the results of its unfinished images."""
-        unfinished = set(self.folder.unfinished(batch["image_id"]))
+        """Restore a batch and write the results of its unfinished images.
+
+        Of few images the processes share the samples of each, or take one image each where samples depend on each
+        other.
+        """
+        if self.shares_samples:
+            unfinished = self.trainer.strategy.broadcast(self.folder.unfinished(batch["image_id"]))
+            self._restore_and_write(batch, unfinished, write=self.global_rank == 0)
+        elif self.few_images:
+            for one in one_by_one(batch)[self.global_rank :: self.trainer.world_size]:
+                self._restore_and_write(one, self.folder.unfinished(one["image_id"]))
+        else:
+            self._restore_and_write(batch, self.folder.unfinished(batch["image_id"]))
+
+    def _restore_and_write(self, batch: dict[str, Any], unfinished: Sequence[str], write: bool = True) -> None:
         if not unfinished:
             return
-        for image_id, result in zip(batch["image_id"], self.restore(batch), strict=True):
+        results = zip(batch["image_id"], self.restore(batch), strict=True)
+        for image_id, result in results if write else ():
             if image_id in unfinished:
                 self.folder.save_result(image_id, result)
 
@@ -98,7 +124,8 @@ class Restoration(pl.LightningModule):
         y = operator.measure(truth, noise)
         start = _clock(truth)
         try:
-            estimates = self.sampler(self.prior, operator, y, self.num_samples, self.seed, ids)
+            draw = partial(self.sampler, self.prior, operator, y, seed=self.seed, image_ids=ids)
+            estimates = draw_shared(draw, self.num_samples, y.device) if self.shares_samples else draw(self.num_samples)
         except SAMPLING_ERRORS as error:
             if len(ids) > 1:  # one bad image must not take its batch with it
                 return [result for one in one_by_one(batch) for result in self.restore(one)]
@@ -147,6 +174,7 @@ class Restoration(pl.LightningModule):
     def _numbers(self, x: Tensor, truth: Tensor, y: Tensor, operator: LinearOperator) -> dict[str, Tensor]:
         """Return metrics, data misfit and (of an energy prior) energy E / t^2 of every image of x."""
         numbers = image_metrics(x, truth) | {"data_misfit": operator.misfit(x, y)}
+        numbers |= lpips_numbers(self.lpips, x, truth)
         if isinstance(self.prior, EnergyPrior):
             t = self.sampler.last_scale
             numbers["energy"] = InMicroBatches(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
@@ -163,6 +191,43 @@ class Restoration(pl.LightningModule):
             estimate=estimate,
             **numbers,
         )
+
+
+def draw_shared(draw: Callable[..., Estimates], num_samples: int, device: torch.device) -> Estimates:
+    """Return the estimates `draw(count, first_sample=...)` of all processes together, of which each draws its share.
+
+    Raises
+    ------
+    RuntimeError
+        In every process, if one of them fails.
+    """
+    rank, size = dist.get_rank(), dist.get_world_size()
+    first, end = num_samples * rank // size, num_samples * (rank + 1) // size
+    mine: Any = None
+    try:
+        if end > first:
+            mine = _moved(draw(end - first, first_sample=first), torch.device("cpu"))
+    except SAMPLING_ERRORS as error:
+        mine = f"{type(error).__name__}: {error}"
+    shares: list[Any] = [None] * size
+    dist.all_gather_object(shares, mine)
+    if reasons := [share for share in shares if isinstance(share, str)]:
+        raise RuntimeError(reasons[0])
+    return _moved(_joined([share for share in shares if share is not None], num_samples), device)
+
+
+def _joined(shares: Sequence[Estimates], num_samples: int) -> Estimates:
+    def mean(name: str) -> Tensor:
+        return torch.stack([getattr(s, name) * len(s.samples) for s in shares]).sum(0) / num_samples
+
+    diagnostics = {name: torch.cat([s.diagnostics[name] for s in shares]) for name in shares[0].diagnostics}
+    samples = torch.cat([s.samples for s in shares])
+    return Estimates(samples, mean("nfe_forward"), mean("nfe_vjp"), diagnostics)
+
+
+def _moved(x: Estimates, device: torch.device) -> Estimates:
+    diagnostics = {name: values.to(device) for name, values in x.diagnostics.items()}
+    return Estimates(x.samples.to(device), x.nfe_forward.to(device), x.nfe_vjp.to(device), diagnostics)
 
 
 def operator_of(factory: Callable[..., LinearOperator], batch: dict[str, Any]) -> LinearOperator:
