@@ -17,7 +17,7 @@ from alps_exp.commands.job import Job
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.commands.training import index_hash
 from alps_exp.data import ImageDataModule
-from alps_exp.priors import Prior, model_path
+from alps_exp.priors import NoPrior, Prior, model_path
 from alps_exp.restoration import Restoration
 from alps_exp.runs import Record, collect_provenance
 from alps_exp.samplers import Sampler
@@ -46,8 +46,10 @@ class ChosenPrior:
 
 
 def choose_prior(sampler: Sampler, teacher: DictConfig | None, energy: DictConfig | None) -> ChosenPrior:
-    """Return the one of the two priors that the sampler wants; raises ValueError if the request has none."""
+    """Return the prior that the sampler wants, if any; raises ValueError if the request has none."""
     kind = sampler.denoiser
+    if kind is None:
+        return ChosenPrior("prior", OmegaConf.create({"_target_": "alps_exp.priors.NoPrior"}))
     config = {"teacher": teacher, "energy": energy}[kind]
     if config is None:
         raise ValueError(f"this sampler needs {'an' if kind == 'energy' else 'a'} {kind}, got {kind}=null")
@@ -109,7 +111,7 @@ def weight_files(role: str, config: Any) -> dict[str, Path]:
 
 def _check_images(test: Any, prior: Prior, model: str) -> None:
     """Raise ValueError if the images do not fit the model, or two of them have one id."""
-    if test.channels != prior.channels:
+    if not isinstance(prior, NoPrior) and test.channels != prior.channels:
         raise ValueError(
             f"the {model} works on {prior.channels} channels (complex images have 2), "
             f"the images of this data choice have {test.channels}"

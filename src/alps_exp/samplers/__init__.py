@@ -2,6 +2,7 @@
 
 from alps_exp.samplers.alps import ALPS
 from alps_exp.samplers.base import Estimates, Sampler
+from alps_exp.samplers.classical import SENSE, L1Wavelet, TotalVariation, ZeroFilled
 from alps_exp.samplers.csgm import CSGM
 from alps_exp.samplers.daps import DAPS
 from alps_exp.samplers.ddnm import DDNM
@@ -23,14 +24,18 @@ __all__ = [
     "DPS",
     "MAP",
     "MMPS",
+    "SENSE",
     "SMC",
     "DiffPIR",
     "Estimates",
     "Geometric",
     "KeyedNoise",
+    "L1Wavelet",
     "Listed",
     "PiGDM",
     "Polynomial",
     "REDDiff",
     "Sampler",
+    "TotalVariation",
+    "ZeroFilled",
 ]

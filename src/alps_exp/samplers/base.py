@@ -66,6 +66,8 @@ class Sampler(ABC):
 
     estimate: ClassVar[Literal["mmse", "map", "point"]] = "mmse"
     """What the mean over the samples is."""
+    denoiser: PriorKind | None
+    """The prior that the sampler asks; None for a reconstruction that asks none."""
 
     def __init__(self, schedule: Schedule, denoiser: PriorKind, micro_batch: int | None) -> None:
         if micro_batch is not None and micro_batch < 1:

@@ -1,0 +1,168 @@
+"""Classical reconstructions: what they know of images is a formula, not a network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from alps_exp.operators import LinearOperator
+from alps_exp.operators.base import positive
+from alps_exp.samplers.base import InMicroBatches, Sampler
+from alps_exp.samplers.noise import NoiseSource
+from alps_exp.samplers.transforms import Differences, Transform, Wavelet
+
+
+class Classical(Sampler):
+    """A reconstruction without a prior: one image from a measurement, the same for every seed and sample."""
+
+    estimate = "point"
+
+    def __init__(self) -> None:
+        self.denoiser, self.micro_batch = None, None
+
+    @abstractmethod
+    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
+        """Return the images (B, C, H, W) of the measurement y (B, ...)."""
+
+    def sample(
+        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the reconstruction S times, (S, B, C, H, W); the prior is not asked and there are no diagnostics."""
+        x = self.reconstruct(operator, y)
+        return x.expand(noise.num_samples, *x.shape), {}
+
+
+class ZeroFilled(Classical):
+    """The adjoint A^H y: in MRI the coil images of k-space with zeros where nothing was measured, combined."""
+
+    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
+        """Return A^H y."""
+        return operator.adjoint(y)
+
+
+class SENSE(Classical):
+    """Least squares with a quadratic penalty, argmin 1/2 ||A x - y||^2 + lambda/2 ||x||^2, by the operator's solve.
+
+    Parameters
+    ----------
+    weight
+        lambda, in units of A^H A. lambda = eta^2 / s^2 is the posterior mean under a prior N(0, s^2 I).
+
+    Raises
+    ------
+    ValueError
+        If weight is not positive.
+
+    References
+    ----------
+    Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 46, 2001; the
+    problem of `sigpy.mri.app.SenseRecon`.
+    """
+
+    def __init__(self, weight: float = 0.03) -> None:
+        super().__init__()
+        self.weight = positive("weight", weight)
+
+    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
+        """Return the minimiser."""
+        return operator.solve(operator.adjoint(y), operator.noise_std / self.weight**0.5)
+
+
+class Sparse(Classical):
+    """Least squares with a sparse transform, argmin 1/2 ||A x - y||^2 + lambda ||W x||_1, by a primal-dual iteration.
+
+    The data term's proximal map is the operator's posterior mean, exact at every step; the absolute value of a complex
+    number is its modulus.
+
+    Parameters
+    ----------
+    weight
+        lambda, in units of the image times those of A^H A.
+    iterations
+        Number of iterations, each with one solve.
+    step
+        Step size tau of the image; that of the dual variable is 1 / (tau ||W||^2).
+
+    Raises
+    ------
+    ValueError
+        If weight or step is not positive, or iterations < 1.
+
+    References
+    ----------
+    Chambolle, Pock, "A first-order primal-dual algorithm for convex problems with applications to imaging", J. Math.
+    Imaging Vis. 40, 2011, algorithm 1.
+    """
+
+    def __init__(self, weight: float, iterations: int, step: float) -> None:
+        super().__init__()
+        self.weight, self.step = positive("weight", weight), positive("step", step)
+        if iterations < 1:
+            raise ValueError(f"iterations must be at least 1, got {iterations}")
+        self.iterations = iterations
+
+    @abstractmethod
+    def transform(self, x: Tensor) -> Transform:
+        """Return W for images like x."""
+
+    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
+        """Return the last iterate, from A^H y."""
+        x = ahead = operator.adjoint(y)
+        W = self.transform(x)
+        p = torch.zeros_like(W.forward(x))
+        sigma, t = 1 / (self.step * W.square_norm), operator.noise_std * self.step**0.5
+        for _ in self.progress(range(self.iterations)):
+            p = _clip(p + sigma * W.forward(ahead), self.weight)
+            before, x = x, operator.posterior_mean(x - self.step * W.adjoint(p), y, t)
+            ahead = 2 * x - before
+        return x
+
+
+class L1Wavelet(Sparse):
+    """Least squares with sparse wavelets: W x are Daubechies' wavelet coefficients (db4), all of them penalised.
+
+    Parameters
+    ----------
+    weight, iterations, step
+        As in `Sparse`.
+
+    References
+    ----------
+    Lustig, Donoho, Pauly, "Sparse MRI", MRM 58, 2007; the problem of `sigpy.mri.app.L1WaveletRecon`.
+    """
+
+    def __init__(self, weight: float = 0.008, iterations: int = 100, step: float = 10.0) -> None:
+        super().__init__(weight, iterations, step)
+
+    def transform(self, x: Tensor) -> Transform:
+        """Return the wavelet transform."""
+        return Wavelet(x.shape)
+
+
+class TotalVariation(Sparse):
+    """Least squares with sparse differences: W x are those of neighbouring pixels, around the borders, in both axes.
+
+    Parameters
+    ----------
+    weight, iterations, step
+        As in `Sparse`.
+
+    References
+    ----------
+    Block, Uecker, Frahm, "Undersampled radial MRI with multiple coils", MRM 57, 2007; the problem of
+    `sigpy.mri.app.TotalVariationRecon`.
+    """
+
+    def __init__(self, weight: float = 0.004, iterations: int = 100, step: float = 3.0) -> None:
+        super().__init__(weight, iterations, step)
+
+    def transform(self, x: Tensor) -> Transform:
+        """Return the differences."""
+        return Differences()
+
+
+def _clip(p: Tensor, radius: float) -> Tensor:
+    """Return p with every modulus at most `radius`."""
+    return p * (radius / p.abs().clamp(min=radius))

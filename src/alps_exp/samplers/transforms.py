@@ -1,0 +1,57 @@
+"""Linear transforms in which images are sparse."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import sigpy
+import torch
+from torch import Tensor
+
+
+class Transform(ABC):
+    """A linear map W of images, with its adjoint and a bound of ||W||^2."""
+
+    square_norm: float
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Return W x."""
+
+    @abstractmethod
+    def adjoint(self, p: Tensor) -> Tensor:
+        """Return W^H p."""
+
+
+class Wavelet(Transform):
+    """sigpy's orthonormal wavelet transform (db4, zeros outside the image) of images of one shape, on the CPU."""
+
+    square_norm = 1.0
+
+    def __init__(self, shape: torch.Size) -> None:
+        self._shape = shape
+        height, width = shape[-2:]
+        self._linop = sigpy.linop.Wavelet((shape[:-2].numel(), height, width), axes=(-2, -1), wave_name="db4")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the coefficients (N, H', W') of the N channels of x."""
+        coefficients = self._linop(x.reshape(-1, *x.shape[-2:]).cpu().numpy())
+        return torch.from_numpy(coefficients).to(x.device, x.dtype)
+
+    def adjoint(self, p: Tensor) -> Tensor:
+        """Return the images of coefficients."""
+        return torch.from_numpy(self._linop.H(p.cpu().numpy())).to(p.device, p.dtype).reshape(self._shape)
+
+
+class Differences(Transform):
+    """Differences of a pixel and the one before it along both axes, stacked in a new leading dimension."""
+
+    square_norm = 8.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (2, ..., H, W)."""
+        return torch.stack([x - x.roll(1, axis) for axis in (-2, -1)])
+
+    def adjoint(self, p: Tensor) -> Tensor:
+        """Return the sum over both axes of the differences of a pixel and the one after it."""
+        return sum((q - q.roll(-1, axis) for q, axis in zip(p, (-2, -1), strict=True)), torch.zeros_like(p[0]))
