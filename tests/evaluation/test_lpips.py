@@ -60,7 +60,8 @@ def test_it_is_the_definition(features, heads):
     estimate, truth = (torch.rand(3, 64, 64, generator=generator).double() * 2 - 1 for _ in range(2))
     pairs = zip(numpy_features(estimate.numpy(), features), numpy_features(truth.numpy(), features), strict=True)
     expected = sum(
-        (heads[f"lin{i}.model.1.weight"].numpy().ravel() @ ((a - b) ** 2).mean((1, 2))) for i, (a, b) in enumerate(pairs)
+        (heads[f"lin{i}.model.1.weight"].numpy().ravel() @ ((a - b) ** 2).mean((1, 2)))
+        for i, (a, b) in enumerate(pairs)
     )
     assert LPIPS(features, heads)(estimate, truth).item() == pytest.approx(expected, rel=1e-5)
 
