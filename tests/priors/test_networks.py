@@ -1,4 +1,4 @@
-"""Parity of SongUNet with the recorded outputs of NVlabs' networks."""
+"""Parity of networks and preconditionings with the recorded outputs of NVlabs'."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.priors import EDMPrecond, SongUNet
+from alps_exp.priors import DhariwalUNet, EDMPrecond, SongUNet, VEPrecond, VPPrecond, iDDPMPrecond
 
 RECORDED = Path(__file__).parents[1] / "reference" / "edm_reference_outputs.npz"
 TINY = dict(
@@ -18,35 +18,55 @@ TINY = dict(
     num_blocks=1,
     attn_resolutions=(8,),
 )
-NCSNPP = dict(
-    embedding_type="fourier", encoder_type="residual", channel_mult_noise=2, resample_filter=(1, 3, 3, 1)
-)
+NCSNPP = dict(embedding_type="fourier", encoder_type="residual", channel_mult_noise=2, resample_filter=(1, 3, 3, 1))
 
 
-def recorded(name):
-    """Return the state dict, inputs, sigma and output of a recorded network."""
+RECORDED_NETWORKS = {
+    "ddpmpp_edm": EDMPrecond(SongUNet(**TINY), sigma_data=0.5),
+    "ncsnpp_ve": VEPrecond(SongUNet(**TINY, **NCSNPP)),
+    "ddpmpp_vp_labels": VPPrecond(
+        SongUNet(**TINY | {"in_channels": 2, "out_channels": 2, "attn_resolutions": ()}, label_dim=4, augment_dim=9)
+    ),
+    "adm_iddpm": iDDPMPrecond(DhariwalUNet(**TINY | {"model_channels": 32, "out_channels": 6})),
+}
+
+
+@pytest.mark.parametrize(("name", "network"), RECORDED_NETWORKS.items())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_networks_load_by_name_and_give_the_recorded_outputs(name, network, dtype):
     arrays = np.load(RECORDED)
-    tensors = {k.removeprefix(f"{name}/"): torch.from_numpy(arrays[k]) for k in arrays if k.startswith(name)}
-    inputs = [tensors.pop(k) for k in ("x", "sigma", "output")]
-    prefix = "state/"
-    return {k.removeprefix(prefix): v for k, v in tensors.items()}, *inputs
-
-
-def test_ddpmpp_with_edm_preconditioning_gives_the_recorded_output():
-    state, x, sigma, output = recorded("ddpmpp_edm")
-    network = EDMPrecond(SongUNet(**TINY), sigma_data=0.5)
-    network.load_state_dict(state)
+    recorded = {key.removeprefix(f"{name}/"): torch.from_numpy(arrays[key]) for key in arrays if key.startswith(name)}
+    network.float().load_state_dict(
+        {k.removeprefix("state/"): v for k, v in recorded.items() if k.startswith("state/")}
+    )
+    labels = recorded["class_labels"].to(dtype) if "class_labels" in recorded else None
+    x, sigma, expected = recorded["x"].to(dtype), recorded["sigma"], recorded["output"]
     with torch.no_grad():
-        assert (network(x, sigma) - output).norm() < 1e-5 * output.norm()
+        output = network.to(dtype).eval()(x, sigma, labels)
+        skipped = network.coefficients(sigma.to(dtype))[0] * x
+    assert output.dtype == dtype
+    for difference, size in ((output - expected, expected), (output - expected, expected - skipped)):
+        assert (difference.flatten(1).norm(dim=1) < 1e-5 * size.flatten(1).norm(dim=1))[sigma > 0.01].all()
+    assert (output - expected).norm() < 1e-5 * expected.norm()
 
 
-def test_ncsnpp_gives_the_recorded_output_of_the_ve_preconditioned_network():
-    state, x, sigma, output = recorded("ncsnpp_ve")
-    network = SongUNet(**TINY, **NCSNPP)
-    network.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
-    with torch.no_grad():
-        denoised = x + sigma[:, None, None, None] * network(x, (sigma / 2).log())
-    assert (denoised - output).norm() < 1e-5 * output.norm()
+def test_iddpm_asks_for_the_nearest_step_of_the_cosine_schedule():
+    network = RECORDED_NETWORKS["adm_iddpm"].double()
+    sigma = torch.logspace(-2.5, 2, 500, dtype=torch.float64)
+    step = (network.M - 1 - network.coefficients(sigma)[3]).long()
+    nearest = (network.u - sigma[:, None]).abs().amin(1)
+    assert torch.equal((network.u[step] - sigma).abs(), nearest)
+    fresh = iDDPMPrecond(DhariwalUNet(**TINY | {"out_channels": 6}))
+    recorded = torch.from_numpy(np.load(RECORDED)["adm_iddpm/state/u"])
+    assert torch.allclose(fresh.u, recorded, rtol=1e-3)
+
+
+def test_adm_starts_as_the_identity_of_its_skips():
+    network = DhariwalUNet(**TINY | {"model_channels": 64}, label_dim=3)
+    x, label = torch.randn(2, 3, 16, 16), torch.zeros(2)
+    assert torch.equal(network(x, label, torch.eye(3)[:2]), torch.zeros_like(x))
+    assert all((p == 0).all() for name, p in network.named_parameters() if ".conv1." in name or ".proj." in name)
+    assert "proj.weight" in " ".join(network.state_dict())
 
 
 def test_group_norm_has_a_quarter_as_many_groups_as_channels_up_to_32():

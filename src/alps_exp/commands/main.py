@@ -29,6 +29,7 @@ VERBS = {
     "restore": ("restore", "measure test images through an operator and restore them with a sampler"),
     "calibrate": ("calibrate", "measure how honest the uncertainty of a sampler is"),
     "table": ("table", "collect the records of runs into tables and figures"),
+    "checkpoint": ("checkpoint", "inspect a checkpoint, or convert it to safetensors"),
 }
 VERBLESS = (*COMPLETION, "--hydra-help")
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
@@ -61,7 +62,7 @@ def main() -> None:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {verb:9} {purpose}" for verb, (_, purpose) in VERBS.items())
+    verbs = "\n".join(f"  {verb:10} {purpose}" for verb, (_, purpose) in VERBS.items())
     return f"alps VERB [hydra overrides]\n\n{verbs}\n\n`alps VERB --help` shows the choices of a verb."
 
 
@@ -72,6 +73,8 @@ def _put_config_name(argv: list[str]) -> str:
     """
     if argv[1] in VERBLESS:
         argv.insert(1, "restore")
+    if argv[1] == "checkpoint" and len(argv) > 2 and argv[2].isalpha():
+        argv[2] = f"action={argv[2]}"
     if argv[1] in VERBS:
         argv[1:2] = ["--config-name", VERBS[argv[1]][0]]
     roots = {root: verb for verb, (root, _) in VERBS.items()}

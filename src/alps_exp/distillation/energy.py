@@ -31,6 +31,8 @@ class EnergyDistillation(DenoisingTraining):
     Source: Chand & Jacob 2026 (arXiv 2601.02594).
     """
 
+    kind = "energy"
+
     def __init__(
         self,
         teacher: Denoiser,

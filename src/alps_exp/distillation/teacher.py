@@ -18,6 +18,8 @@ class TeacherTraining(DenoisingTraining):
     Source: Karras et al. 2022 (arXiv 2206.00364), equation 8 and Table 1.
     """
 
+    kind = "teacher"
+
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
         sigma_data = self.network.sigma_data
         weight = (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()

@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.noise import LogNormalSigma, add_noise, step_generator
 from alps_exp.priors.base import as_channels
-from alps_exp.priors.preconditioning import Preconditioned
+from alps_exp.priors.preconditioning import Preconditioned, architecture_of
+from alps_exp.priors.state_dicts import RECORD
 
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -58,6 +59,9 @@ class DenoisingTraining(pl.LightningModule):
         multiple of it.
     """
 
+    kind: ClassVar[str]
+    """What the weights become: ``teacher`` or ``energy``."""
+
     def __init__(
         self,
         network: Preconditioned,
@@ -97,6 +101,10 @@ class DenoisingTraining(pl.LightningModule):
         generators = [torch.Generator(x.device).manual_seed(_key(self.seed, image_id)) for image_id in image_ids]
         noise = [torch.randn(x.shape[1:], generator=g, device=x.device, dtype=x.dtype) for g in generators]
         return x + sigma * torch.stack(noise), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note kind and architecture, so that the checkpoint can be read without its run."""
+        checkpoint[RECORD] = {"kind": self.kind, "architecture": architecture_of(self.network)}
 
     def configure_optimizers(self) -> Any:
         return self.optimizer(self.network.parameters(), self.trainer.max_steps)

@@ -1,0 +1,72 @@
+"""`alps checkpoint`: inspect a checkpoint of any format, or convert it to safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from alps_exp.commands.job import Job
+from alps_exp.priors.checkpoint import Checkpoint, NoArchitecture, describe, read_checkpoint, save_model, write_card
+from alps_exp.runs import file_hash
+
+
+def checkpoint(
+    job: Job,
+    /,
+    *,
+    action: Literal["inspect", "convert"],
+    path: str,
+    architecture: str | None,
+    kind: Literal["teacher", "energy"] | None,
+    output: str | None,
+    weights: Literal["float32", "float16"],
+    licence: str,
+) -> int:
+    """Print what a file holds, or write it as safetensors with a model card, and return the exit status."""
+    source = Path(path)
+    if not source.is_file():
+        raise ValueError(f"no file {source}: expected a checkpoint in path=PATH")
+    if action == "inspect":
+        print("\n".join(f"{name:20} {value}" for name, value in _facts(source, architecture).items()))
+        return 0
+    target = Path(output) if output else source.with_suffix(".safetensors")
+    if target.exists():
+        raise ValueError(f"{target} is there already: remove it, or name another with output=PATH")
+    read = read_checkpoint(source, architecture)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_model(target, read.network, _kind(source, read, kind), getattr(torch, weights))
+    card = _source(source, read) | describe(read.network) | {"sha256": file_hash(target), "licence": licence}
+    write_card(target.with_suffix(".md"), f"{target.stem}: {_kind(source, read, kind)}", card)
+    print(target)
+    return 0
+
+
+def _facts(path: Path, architecture: str | None) -> dict[str, str]:
+    try:
+        read = read_checkpoint(path, architecture)
+    except NoArchitecture as error:
+        tensors = error.weights.tensors
+        return {
+            "format": error.weights.format,
+            "source sha256": file_hash(path),
+            **error.weights.notes,
+            "tensors": f"{len(tensors)}, the first {next(iter(tensors))}",
+            "numbers": f"{sum(tensor.numel() for tensor in tensors.values()):,}",
+            "architecture": "not in the file: name a teacher that has it with architecture=PATH",
+        }
+    return _source(path, read) | {"kind": read.kind or "not in the file"} | describe(read.network)
+
+
+def _source(path: Path, read: Checkpoint) -> dict[str, str]:
+    return {"source": path.name, "format": read.format, "source sha256": file_hash(path)} | read.notes
+
+
+def _kind(path: Path, read: Checkpoint, given: str | None) -> str:
+    """Return the kind that file and request agree on."""
+    if read.kind is None and given is None:
+        raise ValueError(f"{path} does not say what its weights are: expected kind=teacher or kind=energy")
+    if None not in (read.kind, given) and read.kind != given:
+        raise ValueError(f"kind is {given}, the weights in {path} are those of a {read.kind}")
+    return str(read.kind or given)

@@ -1,0 +1,85 @@
+"""`alps checkpoint`: inspects and converts, with one clear line for what it cannot."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from alps_exp.priors import load_energy, save_model
+from alps_exp.priors.preconditioning import architecture_of
+
+
+@pytest.fixture
+def files(tmp_path, network):
+    """Return a folder with a teacher, the weights of an energy alone, and a checkpoint of our training."""
+    save_model(tmp_path / "teacher.safetensors", network(3), "teacher")
+    energy = network(3, seed=1)
+    weights = {f"net.{name}": value for name, value in energy.state_dict().items()}
+    torch.save(weights, tmp_path / "energy.pth")
+    record = {"kind": "energy", "architecture": architecture_of(energy)}
+    state = {f"network.{name}": value for name, value in energy.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 1, "global_step": 7, "alps_exp": record}, tmp_path / "last.ckpt")
+    return tmp_path
+
+
+def test_inspect_says_what_a_file_is_and_writes_nothing(alps, files, monkeypatch):
+    monkeypatch.chdir(files)
+    before = sorted(files.rglob("*"))
+    for path, facts in {
+        "teacher.safetensors": ("teacher", "EDMPrecond, sigma_data 0.5", "SongUNet, img_resolution 16", "16 x 16"),
+        "energy.pth": ("state dict", "net.model", "not in the file: name a teacher"),
+        "last.ckpt": ("Lightning checkpoint", "energy", "global_step", "16 x 16, 3 channels"),
+    }.items():
+        status, out, _ = alps("checkpoint", "inspect", f"path={path}")
+        assert status == 0 and all(fact in out for fact in facts)
+    assert sorted(files.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "more"), [("energy.pth", ["architecture=teacher.safetensors", "kind=energy"]), ("last.ckpt", [])]
+)
+def test_convert_writes_weights_and_card_that_load(alps, files, monkeypatch, source, more):
+    monkeypatch.chdir(files)
+    status, _, err = alps("checkpoint", "convert", f"path={source}", "output=new/energy.safetensors", *more)
+    assert status == 0, err
+    weights = torch.load(files / "energy.pth", weights_only=True)
+    converted = load_file(files / "new/energy.safetensors")
+    assert all(torch.equal(converted[name.removeprefix("net.")], value) for name, value in weights.items())
+    assert load_energy(files / "new/energy.safetensors").channels == 3
+    card = (files / "new/energy.md").read_text()
+    assert "# energy: energy" in card and "| source sha256 |" in card and "| preconditioning | EDMPrecond" in card
+    status, _, err = alps("checkpoint", "convert", f"path={source}", "output=new/energy.safetensors", *more)
+    assert status == 2 and "new/energy.safetensors is there already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["convert", "path=nowhere.pkl"], "no file nowhere.pkl: expected a checkpoint in path=PATH"),
+        (["convert", "path=energy.pth"], "energy.pth holds weights alone: name a teacher"),
+        (["convert", "path=energy.pth", "architecture=teacher.safetensors"], "expected kind=teacher or kind=energy"),
+        (["convert", "path=energy.pth", "architecture=brain64", "kind=energy"], "do not fit the architecture"),
+        (["convert", "path=last.ckpt", "kind=teacher"], "kind is teacher, the weights in last.ckpt are those of a"),
+        (["convert", "path=torn.ckpt"], "torn.ckpt is refused, as truncated, damaged or unsafe"),
+        (["inspect", "path=text.pkl"], "text.pkl is not a safetensors file, a torch file or a pickle"),
+        (["inspct", "path=last.ckpt"], "action is 'inspct', expected one of inspect, convert"),
+        (["inspect"], "path"),
+        (["inspect", "path=last.ckpt", "kind=prior"], "kind is 'prior', expected"),
+    ],
+)
+def test_wrong_requests_get_one_line_and_leave_nothing(alps, files, monkeypatch, arguments, message):
+    monkeypatch.chdir(files)
+    (files / "torn.ckpt").write_bytes((files / "last.ckpt").read_bytes()[:-500])
+    (files / "text.pkl").write_text("no weights at all here")
+    before = sorted(files.rglob("*"))
+    status, _, err = alps("checkpoint", *arguments)
+    lines = [line for line in err.splitlines() if line.startswith("alps: ")]
+    assert status == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err
+    assert sorted(files.rglob("*")) == before
+
+
+def test_a_published_teacher_that_is_not_there_is_told_where_to_get(alps, monkeypatch, tmp_path):
+    monkeypatch.setenv("ALPS_DATA", str(tmp_path))
+    place = tmp_path / "models" / "edm-ffhq-64x64-uncond-ve.pkl"
+    request = ["sampler=dps", "teacher=edm_ffhq64_ve", "logger=none", f"output_root={tmp_path}"]
+    status, _, err = alps("restore", *request)
+    assert status == 2 and f"alps: no file {place}: fetch https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/" in err

@@ -1,0 +1,187 @@
+"""NVlabs' pickles: read by name, their source never run, and whatever else a pickle can name refused."""
+
+import collections
+import os
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from alps_exp.priors import DhariwalUNet, SongUNet, VPPrecond, iDDPMPrecond, load_energy, load_teacher
+from alps_exp.priors.nvlabs import read_nvlabs
+
+ARGUMENTS = {"img_resolution": 16, "img_channels": 3, "model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1}
+
+
+def reconstruct(description):
+    raise AssertionError("only ever named")
+
+
+reconstruct.__module__, reconstruct.__qualname__ = "torch_utils.persistence", "_reconstruct_persistent_obj"
+
+
+class Persistent:
+    """Pickles a module as NVlabs' classes do: its source, class name and state."""
+
+    def __init__(self, class_name, state, source):
+        self.description = {
+            "type": "class",
+            "version": 6,
+            "module_src": source,
+            "class_name": class_name,
+            "state": state,
+        }
+
+    def __reduce__(self):
+        return reconstruct, (self.description,)
+
+
+def persistent(module, source, class_name=None, **state):
+    """Return a module of ours, and all below, in NVlabs' form."""
+    children = {name: persistent(child, source) for name, child in module.named_children()}
+    state |= {
+        "_parameters": dict(module._parameters),
+        "_buffers": collections.OrderedDict(module._buffers),
+        "_non_persistent_buffers_set": set(),
+        "_modules": children,
+        "skip_scale": np.sqrt(0.5),
+    }
+    return Persistent(class_name or type(module).__name__, state, source)
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Return what writes a network of ours as NVlabs would, with source that would leave a file behind."""
+    monkeypatch.setitem(sys.modules, "torch_utils.persistence", types.ModuleType("torch_utils.persistence"))
+    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
+    sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj = reconstruct
+    source = f"open({str(tmp_path / 'ran')!r}, 'w').close()"
+
+    def write(network, kwargs, positional=(), **content):
+        state = {"_init_args": positional, "_init_kwargs": kwargs, "sigma_min": 0.002, "sigma_max": 80.0}
+        path = tmp_path / "network.pkl"
+        ema = persistent(network, source, **state)
+        path.write_bytes(pickle.dumps({"ema": ema, **content}, protocol=4))
+        return path
+
+    yield write
+    assert not (tmp_path / "ran").exists()
+
+
+def randomised(network):
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+def model_arguments(**changes):
+    arguments = {name: value for name, value in ARGUMENTS.items() if name != "img_channels"}
+    return arguments | {"in_channels": 3, "out_channels": 3} | changes
+
+
+def vp_network():
+    return randomised(VPPrecond(SongUNet(**model_arguments(label_dim=4, augment_dim=9))))
+
+
+def test_a_pickle_gives_the_outputs_of_its_network(write):
+    network = vp_network()
+    arguments = ARGUMENTS | {"label_dim": 4, "augment_dim": 9, "use_fp16": True, "label_dropout": 0.1}
+    path = write(network, arguments, dataset_kwargs={"path": "x"})
+    read, notes = read_nvlabs(path)
+    x, sigma = torch.randn(5, 3, 16, 16), torch.tensor([0.002, 0.05, 1.0, 10.0, 80.0])
+    labels, augment = torch.eye(4)[[0, 1, 2, 3, 0]], torch.randn(5, 9)
+    assert torch.equal(read.eval()(x, sigma, labels, augment), network(x, sigma, labels, augment))
+    assert not torch.equal(network(x, sigma, labels, augment), network(x, sigma, labels))
+    assert notes["noise scales"] == "0.002 to 80"
+    denoised = load_teacher(path, class_label=1).denoise(x, sigma)
+    assert torch.equal(denoised, network(x, sigma, torch.eye(4)[[1] * 5]))
+    with pytest.raises(ValueError, match="class_label is 4, the network in .* has 4 classes"):
+        load_teacher(path, class_label=4)
+
+
+def test_arguments_without_a_name_and_variances_are_understood(write):
+    network = randomised(iDDPMPrecond(DhariwalUNet(**model_arguments(out_channels=6, attn_resolutions=[8])), M=50))
+    rest = {"model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [8], "M": 50}
+    read, _ = read_nvlabs(write(network, rest, positional=(16, 3)))
+    x, sigma = torch.randn(2, 3, 16, 16), torch.tensor([0.5, 40.0])
+    assert torch.equal(read.eval()(x, sigma), network(x, sigma))
+
+
+def test_a_global_outside_the_list_is_refused_with_its_name(write, tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    path = write(vp_network(), ARGUMENTS, other=Attack())
+    with pytest.raises(ValueError, match=f"names the global {os.system.__module__}.system, which is not allowed"):
+        load_teacher(path)
+
+
+def test_a_global_inside_a_storage_is_refused_with_its_name(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    class Storage:
+        def __reduce__(self):
+            torch.save(Attack(), tmp_path / "inner", _use_new_zipfile_serialization=False)
+            return torch.storage._load_from_bytes, ((tmp_path / "inner").read_bytes(),)
+
+    (tmp_path / "storage.pkl").write_bytes(pickle.dumps({"ema": Storage()}))
+    with pytest.raises(ValueError, match=f"{os.system.__module__}.system"):
+        load_teacher(tmp_path / "storage.pkl")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
+    class Tensor:
+        def __reduce__(self):
+            storage = torch.zeros(4).__reduce_ex__(4)[1][0]
+            return torch._utils._rebuild_tensor_v2, (storage, 2, (4,), (1,), False, collections.OrderedDict())
+
+    (tmp_path / "tensor.pkl").write_bytes(pickle.dumps({"ema": Tensor()}))
+    with pytest.raises(ValueError, match="out of bounds"):
+        load_teacher(tmp_path / "tensor.pkl")
+
+
+def test_what_is_no_whole_network_is_refused(write, tmp_path):
+    path = write(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9, "wings": 2})
+    with pytest.raises(ValueError, match="do not fit their architecture: .*'wings'"):
+        load_teacher(path)
+    path = write(vp_network(), ARGUMENTS | {"augment_dim": 9})
+    with pytest.raises(ValueError, match="do not fit their architecture: .*map_label"):
+        load_teacher(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="is refused, as truncated, damaged or unsafe"):
+        load_teacher(path)
+    path.write_bytes(pickle.dumps({"G_ema": 1}))
+    with pytest.raises(ValueError, match="has no such object as its network `ema`, expected one of NVlabs' EDM code"):
+        load_teacher(path)
+
+
+def test_the_authors_weights_load_onto_a_converted_teacher(write, tmp_path):
+    teacher = write(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
+    torch.manual_seed(1)
+    energy = vp_network()
+    torch.nn.init.normal_(energy.model.map_layer0.weight)
+    weights = tmp_path / "best_model.pth"
+    torch.save({f"net.{name}": value for name, value in energy.state_dict().items()}, weights)
+    x, t = torch.randn(1, 3, 16, 16), 0.7
+    expected = (x - energy(x, torch.tensor([t]))).square().sum() / 2
+    assert torch.allclose(load_energy(weights, architecture=teacher).energy(x, t), expected)
+    with pytest.raises(ValueError, match="holds weights alone: name a teacher of their architecture"):
+        load_energy(weights)
+    with pytest.raises(ValueError, match="are not among net.model.map_label.weight"):
+        load_energy(weights, architecture="faces64")
+
+
+def test_a_missing_or_other_file_is_said_in_one_line(write, tmp_path):
+    place = tmp_path / "edm.pkl"
+    with pytest.raises(ValueError, match=f"no file {place}: fetch https://there to there, or name another place"):
+        load_teacher(place, source="https://there")
+    with pytest.raises(ValueError, match="has the SHA-256 [0-9a-f]{64}, expected 00"):
+        load_teacher(write(vp_network(), ARGUMENTS), sha256="00")
