@@ -1,7 +1,6 @@
 """What says how likely an image is: networks, energies, closed forms, and their files."""
 
 from alps_exp.priors.absent import NoPrior
-from alps_exp.priors.absent import NoPrior
 from alps_exp.priors.base import EnergyPrior, Prior
 from alps_exp.priors.checkpoint import load_energy, load_teacher, model_path, save_model
 from alps_exp.priors.composed import ComposedEnergy
@@ -23,7 +22,6 @@ __all__ = [
     "EnergyPrior",
     "GaussianMixturePrior",
     "GaussianPrior",
-    "NoPrior",
     "NoPrior",
     "Preconditioned",
     "Prior",
