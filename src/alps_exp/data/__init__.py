@@ -3,15 +3,20 @@
 from alps_exp.data.astronaut import Astronaut
 from alps_exp.data.brain import BrainSlices, MagnitudeSlices
 from alps_exp.data.coils import BirdcageMaps
+from alps_exp.data.fastmri import FastMRIVolume
 from alps_exp.data.images import ImageError, ImageFolder
+from alps_exp.data.kspace import ArrayVolume, KSpaceError
 from alps_exp.data.kspace_masks import CartesianMask1D, CartesianMask2D, PoissonMask
 from alps_exp.data.masks import BoxMask, FileMask, MaskProduct, RandomMask
+from alps_exp.data.measured import DataMaps, DataMask, DataNoise, PreparedSlices
 from alps_exp.data.mixture import Mixture
 from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_shape
 from alps_exp.data.prior import PriorSamples
 from alps_exp.data.selection import Blanks, First
+from alps_exp.data.sensitivity import EspiritMaps, LowResolutionMaps
 
 __all__ = [
+    "ArrayVolume",
     "Astronaut",
     "BirdcageMaps",
     "Blanks",
@@ -19,15 +24,23 @@ __all__ = [
     "BrainSlices",
     "CartesianMask1D",
     "CartesianMask2D",
+    "DataMaps",
+    "DataMask",
+    "DataNoise",
+    "EspiritMaps",
+    "FastMRIVolume",
     "FileMask",
     "First",
     "ImageDataModule",
     "ImageError",
     "ImageFolder",
+    "KSpaceError",
+    "LowResolutionMaps",
     "MagnitudeSlices",
     "MaskProduct",
     "Mixture",
     "PoissonMask",
+    "PreparedSlices",
     "PriorSamples",
     "RandomMask",
     "StepKeyedBatchSampler",

@@ -75,6 +75,11 @@ class LinearOperator(ABC):
     def __init__(self, noise_std: float) -> None:
         self.noise_std = positive("noise_std", noise_std)
 
+    @property
+    def noise_stds(self) -> float | list[float]:
+        """The noise in the units of the measurement; of several measurements, that of each."""
+        return self.noise_std
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Return ``A x``."""
@@ -206,6 +211,17 @@ class LinearOperator(ABC):
     def measure(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return ``A x + eta * noise``, zero where unmeasured, for `noise` of the measurement's shape."""
         return self._restrict(self.forward(x) + self.noise_std * noise)
+
+    def restrict(self, y: Tensor) -> Tensor:
+        """Return a measurement made elsewhere, zero where this operator measures nothing.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit.
+        """
+        self.adjoint(y)
+        return self._restrict(y)
 
     def misfit(self, x: Tensor, y: Tensor) -> Tensor:
         """Return ``||A x - y||^2 / (2 eta^2)`` over the measured entries, of shape ``x.shape[:-3]``.

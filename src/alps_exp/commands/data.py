@@ -1,0 +1,51 @@
+"""`alps data`: prepare k-space for restoration: index, sensitivity maps, coil-combined images, noise."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from alps_exp.commands.job import Job
+from alps_exp.data.preparation import Recipe, find_volumes, open_volumes, prepare_volumes
+from alps_exp.runs import RunFolder, collect_provenance
+
+
+def data(
+    job: Job,
+    /,
+    *,
+    root: str,
+    source: str,
+    output: str,
+    reader: DictConfig,
+    maps: DictConfig,
+    noise: str,
+    whiten: bool,
+    invalid: Literal["skip", "refuse"],
+    num_workers: int,
+) -> int:
+    """Prepare the volumes that are not yet, and return the exit status: 1 if some failed."""
+    settings: dict[str, Any] = {
+        key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        for key, value in {"reader": reader, "maps": maps, "noise": noise, "whiten": whiten}.items()
+    }
+    recipe = Recipe(instantiate(reader), instantiate(maps), noise, whiten, settings)
+    files = find_volumes(Path(source))
+    names, refused = open_volumes(files, recipe.reader)
+    if refused and invalid == "refuse":
+        raise ValueError(f"{len(refused)} of {len(files)} files cannot be read: {'; '.join(refused.values())}")
+    folder = RunFolder(output)
+    with folder.lock():
+        folder.begin(collect_provenance(seeds={}, device="cpu"))
+        folder.save_config(job.config)
+        report = prepare_volumes({n: files[n] for n in names}, folder.path, recipe, num_workers, print)
+        report.failed |= refused
+        folder.mark_done()
+    print(f"{report}\n{folder.path}")
+    for name, reason in report.failed.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    return 1 if report.failed else 0

@@ -1,0 +1,93 @@
+"""Multi-coil files of the fastMRI data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from alps_exp.data.kspace import Array, HDF5File, KSpaceError, KSpaceVolume, check_complex
+
+NAMESPACE = {"ismrmrd": "http://www.ismrm.org/ISMRMRD"}
+
+
+class FastMRIVolume(KSpaceVolume):
+    """A multi-coil volume of fastMRI (Zbontar et al., arXiv 1811.08839).
+
+    The file holds ``kspace`` (slices, coils, rows, columns), rows along the readout, and ``ismrmrd_header``. The
+    header's reconstructed matrix says how much of the readout is kept (twice as much is stored) and in which centre
+    of the image reconstructions are compared.
+
+    Parameters
+    ----------
+    path
+        The HDF5 file.
+
+    Raises
+    ------
+    KSpaceError
+        Where the file is truncated, empty, or not such a one.
+    """
+
+    def __init__(self, path: str | Path, /) -> None:
+        self.path = Path(path)
+        self._file = HDF5File(self.path)
+        stored = self._file["kspace"]
+        check_complex(self.path, stored, 4)
+        self.shape = stored.shape
+        self.encoded, reconstructed = self._matrices()
+        rows, columns = self.shape[2:]
+        self.reconstruction = min(reconstructed[0], rows), min(reconstructed[1], columns)
+        self.matrix = self.reconstruction[0], columns
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """What the file says of itself: ``acquisition``, ``max`` and ``norm`` of its target, ``patient_id``."""
+        return self._file.attributes
+
+    @property
+    def target(self) -> Array | None:
+        """The root-sum-of-squares images ``reconstruction_rss`` (slices, H, W) float32; None in a challenge's file."""
+        return self._file.read("reconstruction_rss") if "reconstruction_rss" in self._file else None
+
+    def read(self, index: int) -> Array:
+        """Return the k-space of a slice as stored, (coils, rows, columns) complex64."""
+        self._check_index(index)
+        return self._file.read("kspace", index).astype("complex64", copy=False)
+
+    def _matrices(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the encoded and the reconstructed matrix (readout, phase encoding) of the header."""
+        if "ismrmrd_header" not in self._file:
+            raise KSpaceError(f"no ismrmrd_header in {self.path}: expected a fastMRI file")
+        header = self._file.read("ismrmrd_header")
+        try:
+            text = header.decode() if isinstance(header, bytes) else str(header)
+            return parse_header(text)
+        except ValueError as error:
+            raise KSpaceError(f"ismrmrd_header in {self.path} is not usable: {error}") from error
+
+
+def parse_header(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the encoded and the reconstructed matrix (readout x, phase encoding y) of an ISMRMRD header.
+
+    Raises
+    ------
+    ValueError
+        Where the text is no XML, declares a document type (whose entities could expand without end), or has no such
+        matrices.
+    """
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError("it declares a document type, which no ISMRMRD header does")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"it is no XML ({error})") from error
+    encoded, reconstructed = (_matrix(root, space) for space in ("encodedSpace", "reconSpace"))
+    return encoded, reconstructed
+
+
+def _matrix(root: ElementTree.Element, space: str) -> tuple[int, int]:
+    path = f"ismrmrd:encoding/ismrmrd:{space}/ismrmrd:matrixSize/ismrmrd:"
+    sizes = [(root.findtext(path + axis, namespaces=NAMESPACE) or "").strip() for axis in "xy"]
+    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise ValueError(f"{space}/matrixSize has x {sizes[0]!r} and y {sizes[1]!r}, expected two whole numbers")
+    return int(sizes[0]), int(sizes[1])

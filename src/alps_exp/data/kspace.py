@@ -1,0 +1,213 @@
+"""k-space volumes: what every reader gives, and the reader of plain arrays with named axes."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from scipy import fft
+
+from alps_exp.data.images import ImageError
+
+Array = np.ndarray
+
+AXES = ("slice", "coil", "row", "column")
+IMAGE = (-2, -1)
+
+
+class KSpaceError(ImageError):
+    """A k-space file cannot be read whole, or is not what the request takes it for."""
+
+
+class HDF5File:
+    """An HDF5 file that is opened at first use, in every process by itself, so that workers share no handle.
+
+    Raises
+    ------
+    KSpaceError
+        On use, where the file cannot be opened (as a truncated or an empty one), or lacks what is asked of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: tuple[int, h5py.File] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_opened": None}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._file
+
+    def __getitem__(self, name: str) -> h5py.Dataset:
+        if not isinstance(found := self._file.get(name), h5py.Dataset):
+            raise KSpaceError(f"no dataset {name!r} in {self.path}")
+        return found
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the file."""
+        return dict(self._file.attrs)
+
+    def read(self, name: str, where: Any = ()) -> Array:
+        """Return (a part of) a dataset."""
+        try:
+            return self[name][where]
+        except (OSError, RuntimeError) as error:
+            raise unreadable(self.path, error) from error
+
+    @property
+    def _file(self) -> h5py.File:
+        if self._opened is None or self._opened[0] != os.getpid():
+            try:
+                # such files are only read here: no need for HDF5's locks, which some cluster file systems lack
+                self._opened = os.getpid(), h5py.File(self.path, "r", locking=False)
+            except (OSError, RuntimeError) as error:
+                raise unreadable(self.path, error) from error
+        return self._opened[1]
+
+
+class KSpaceVolume(ABC):
+    """The k-space of a volume, read slice by slice.
+
+    Zero frequency is at H // 2, W // 2 and zeros in all coils stand where nothing was measured.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        (slices, coils, rows, columns) as stored.
+    matrix : tuple of int
+        (H, W) of the images: rows without readout oversampling, and the columns as stored.
+    reconstruction : tuple of int
+        (H, W) of the centre of the images in which reconstructions are compared.
+    """
+
+    path: Path
+    shape: tuple[int, int, int, int]
+    matrix: tuple[int, int]
+    reconstruction: tuple[int, int]
+
+    @abstractmethod
+    def read(self, index: int) -> Array:
+        """Return the k-space of a slice as stored, (coils, rows, columns) complex64."""
+
+    def noise_scan(self, name: str) -> Array:
+        """Return a noise scan that lies beside the k-space, (coils, samples) complex.
+
+        Raises
+        ------
+        KSpaceError
+            Where there is none of that name.
+        """
+        raise KSpaceError(f"{self.path} has no noise scan {name!r}")
+
+    def slice(self, index: int) -> Array:
+        """Return the k-space of a slice without readout oversampling, (coils, H, W) complex64."""
+        return crop_readout(self.read(index), self.matrix[0])
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < self.shape[0]:
+            raise IndexError(f"{self.path} has {self.shape[0]} slices, got index {index}")
+
+
+class ArrayVolume(KSpaceVolume):
+    """k-space in an array with named axes: a ``.npy`` file, or a dataset of an HDF5 file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    axes
+        What the axes of the array are, in their order: ``coil``, ``row``, ``column``, and ``slice`` where there are
+        several.
+    dataset
+        Name of the dataset in an HDF5 file.
+
+    Raises
+    ------
+    ValueError
+        Where `axes` are not these.
+    KSpaceError
+        Where the file cannot be read, or holds no complex array with as many axes.
+    """
+
+    def __init__(self, path: str | Path, /, axes: Sequence[str] = AXES, dataset: str = "kspace") -> None:
+        if sorted(axes) not in (sorted(AXES), sorted(AXES[1:])):
+            raise ValueError(f"axes must be {', '.join(AXES)} in any order (slice may be left out), got {list(axes)}")
+        self.path, self.axes, self.dataset = Path(path), tuple(axes), dataset
+        self._file = None if self.path.suffix == ".npy" else HDF5File(self.path)
+        stored = self._array()
+        check_complex(self.path, stored, len(self.axes))
+        sizes = dict(zip(self.axes, stored.shape, strict=True)) | ({} if "slice" in axes else {"slice": 1})
+        self.shape = (sizes["slice"], sizes["coil"], sizes["row"], sizes["column"])
+        self.matrix = self.reconstruction = self.shape[2:]
+
+    def read(self, index: int) -> Array:
+        """Return the k-space of a slice, (coils, rows, columns) complex64."""
+        self._check_index(index)
+        where = tuple(index if axis == "slice" else slice(None) for axis in self.axes)
+        found = self._array()[where] if self._file is None else self._file.read(self.dataset, where)
+        left = [axis for axis in self.axes if axis != "slice"]
+        return np.ascontiguousarray(found.transpose([left.index(axis) for axis in AXES[1:]]), dtype=np.complex64)
+
+    def noise_scan(self, name: str) -> Array:
+        """Return a dataset of an HDF5 file as noise, (coils, samples) complex."""
+        if self._file is None:
+            return super().noise_scan(name)
+        return self._file.read(name)
+
+    def _array(self) -> Any:
+        if self._file is not None:
+            return self._file[self.dataset]
+        try:
+            return np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise unreadable(self.path, error) from error
+
+
+def check_complex(path: Path, stored: Any, num_axes: int) -> None:
+    """Raise KSpaceError where an array is not complex with `num_axes` axes, none of them empty."""
+    if stored.dtype.kind != "c" or stored.ndim != num_axes or 0 in stored.shape:
+        raise KSpaceError(
+            f"k-space in {path} must be complex with {num_axes} axes, got {stored.dtype} with shape {stored.shape}"
+        )
+
+
+def unreadable(path: Path, error: Exception) -> KSpaceError:
+    """Return the error that names a file which cannot be read."""
+    return KSpaceError(f"unreadable k-space file {path}: {' '.join(str(error).split())}")
+
+
+def crop_readout(kspace: Array, rows: int) -> Array:
+    """Return k-space (..., rows, W) of the central `rows` of the images, of the same dtype.
+
+    The rows must be fully sampled or not sampled at all: the crop happens after a Fourier transform along them. White
+    noise stays white, with its standard deviation.
+    """
+    stored = kspace.shape[-2]
+    if rows == stored:
+        return kspace
+    start = (stored - rows) // 2
+    return to_kspace(to_image(kspace, axes=(-2,))[..., start : start + rows, :], axes=(-2,))
+
+
+def to_image(kspace: Array, axes: tuple[int, ...] = IMAGE) -> Array:
+    """Return the centred orthonormal inverse Fourier transform, of the same dtype."""
+    return fft.fftshift(fft.ifftn(fft.ifftshift(kspace, axes), axes=axes, norm="ortho"), axes)
+
+
+def to_kspace(image: Array, axes: tuple[int, ...] = IMAGE) -> Array:
+    """Return the centred orthonormal Fourier transform, of the same dtype."""
+    return fft.fftshift(fft.fftn(fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes)
+
+
+def central(size: int, count: int) -> slice:
+    """Return the `count` samples around zero frequency, which sits at size // 2."""
+    start = size // 2 - count // 2
+    return slice(start, start + count)

@@ -1,0 +1,300 @@
+"""From raw k-space to prepared volumes: noise, sensitivity maps, coil-combined images; in parallel and resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alps_exp.data.kspace import Array, KSpaceError, KSpaceVolume, crop_readout, to_image
+from alps_exp.data.sensitivity import MapEstimator, calibration_width, low_resolution_images
+from alps_exp.data.sidecar import PreparedVolume, Sidecar, write_sidecar
+from alps_exp.data.whitening import edge_samples, noise_covariance, whitening_matrix
+from alps_exp.runs.files import write_atomically
+
+SUFFIXES = (".h5", ".hdf5", ".npy")
+INDEX = "index.jsonl"
+VOLUMES = "volumes"
+VOLUME_ERRORS = (OSError, ValueError, MemoryError, BrokenProcessPool)
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a volume is prepared.
+
+    Attributes
+    ----------
+    reader : callable
+        Opens a file as a `KSpaceVolume`.
+    maps : MapEstimator
+        Estimates the sensitivity maps of a slice.
+    noise : str
+        ``edge``, or the name of a noise scan (coils, samples) in every file, recorded with the k-space's bandwidth.
+    whiten : bool
+        Make the noise of the coils uncorrelated and equal; otherwise the coils stay as they are, and `noise_std` is
+        the root mean square over them.
+    settings : dict
+        The same in plain values, written into every sidecar.
+    """
+
+    reader: Callable[[Path], KSpaceVolume]
+    maps: MapEstimator
+    noise: str
+    whiten: bool
+    settings: dict[str, Any]
+
+
+@dataclass
+class Report:
+    """What became of the volumes: how many slices and bytes were prepared, what was there before, what failed."""
+
+    slices: int = 0
+    volumes: int = 0
+    stored_bytes: int = 0
+    seconds: float = 0.0
+    done_before: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        seconds = max(self.seconds, 1e-9)
+        return (
+            f"{self.volumes} volumes ({self.slices} slices) prepared in {self.seconds:.1f} s: "
+            f"{self.slices / seconds:.2f} slices/s, {self.stored_bytes / 1e6 / seconds:.1f} MB/s; "
+            f"{self.done_before} done before, {len(self.failed)} failed"
+        )
+
+
+def find_volumes(source: Path) -> dict[str, Path]:
+    """Return the k-space files of a folder (searched recursively), or one file, by name in order of the names.
+
+    A name is the path within the folder without its suffix, folders joined by ``-``.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where `source` does not exist.
+    ValueError
+        Where it holds no such file, or two have one name.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f"no such folder or file of k-space: {source}")
+    found = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.suffix in SUFFIXES)
+    root = source.parent if source.is_file() else source
+    files = [p for p in found if p.is_file() and not p.name.startswith(".")]
+    if not files:
+        raise ValueError(f"no k-space file ({', '.join(SUFFIXES)}) in {source}")
+    names = ["-".join(path.relative_to(root).with_suffix("").parts) for path in files]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two k-space files in {source} have the name {twice!r}, expected one of its own for each")
+    return dict(sorted(zip(names, files, strict=True)))
+
+
+def open_volumes(files: dict[str, Path], reader: Callable[[Path], KSpaceVolume]) -> tuple[list[str], dict[str, str]]:
+    """Open every file once; return the names of those that can be read, and why the others cannot, by name."""
+    refused = {}
+    for name, path in files.items():
+        try:
+            reader(path)
+        except VOLUME_ERRORS as error:
+            refused[name] = reason(error)
+    return [name for name in files if name not in refused], refused
+
+
+def prepare_volumes(
+    files: dict[str, Path], output: Path, recipe: Recipe, num_workers: int, progress: Callable[[str], None]
+) -> Report:
+    """Prepare the volumes that have no whole sidecar yet, and write the index of all that have one.
+
+    Parameters
+    ----------
+    files
+        As `find_volumes` returns them.
+    output
+        Folder of the index and, in ``volumes``, the sidecars.
+    recipe
+        How.
+    num_workers
+        Processes, each on one thread: the sidecars do not depend on their number.
+    progress
+        Is told of every volume.
+
+    Raises
+    ------
+    ValueError
+        Where sidecars of other settings are in the way, or num_workers is below 1.
+    """
+    if num_workers < 1:
+        raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+    paths = {name: output / VOLUMES / f"{name}.h5" for name in files}
+    done = [name for name in files if _is_done(files[name], paths[name], recipe.settings)]
+    todo = [name for name in files if name not in done]
+    report, start = Report(done_before=len(done)), time.perf_counter()
+    for leftover in (output / VOLUMES).glob(".*.tmp"):
+        leftover.unlink()
+    with _workers(min(num_workers, max(len(todo), 1))) as pool:
+        futures: dict[Future[tuple[int, int]], str] = {
+            pool.submit(prepare_file, files[name], paths[name], recipe): name for name in todo
+        }
+        for future in as_completed(futures):
+            name = futures[future]
+            try:
+                slices, stored_bytes = future.result()
+            except VOLUME_ERRORS as error:
+                report.failed[name] = reason(error)
+                progress(f"{name}: {report.failed[name]}")
+                continue
+            report.volumes += 1
+            report.slices += slices
+            report.stored_bytes += stored_bytes
+            progress(f"{name}: {slices} slices")
+    report.seconds = time.perf_counter() - start
+    _write_index(output, files, [name for name in files if name not in report.failed])
+    return report
+
+
+def prepare_file(source: Path, sidecar: Path, recipe: Recipe) -> tuple[int, int]:
+    """Prepare one file, write its sidecar, and return its number of slices and of bytes of stored k-space."""
+    volume = recipe.reader(source)
+    write_sidecar(sidecar, prepare(volume, recipe), recipe.settings, source.stat().st_size)
+    return volume.shape[0], int(np.prod(volume.shape)) * np.dtype(np.complex64).itemsize
+
+
+def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
+    """Return the prepared volume.
+
+    The scale is the largest magnitude of the coil-combined images; of undersampled k-space, which has none, that of
+    the low-resolution images of its calibration region.
+
+    Raises
+    ------
+    KSpaceError
+        Where k-space is not finite, a slice is empty, or noise and maps cannot be estimated.
+    """
+    kspace, hashes = _read(volume)
+    measured = (kspace != 0).any((0, 1))
+    noise = edge_samples(kspace, measured) if recipe.noise == "edge" else volume.noise_scan(recipe.noise)
+    whitening = _whitening(noise_covariance(noise), recipe.whiten)
+    kspace = np.einsum("ij,sjhw->sihw", whitening.astype(np.complex64), kspace)
+    maps = np.stack([recipe.maps(one, measured) for one in kspace])
+    fully_sampled = is_fully_sampled(measured)
+    width = calibration_width(measured, recipe.maps.calibration_width)
+    images = combine(to_image(kspace) if fully_sampled else low_resolution_images(kspace, width), maps)
+    scale = float(np.abs(images).max())
+    return PreparedVolume(
+        kspace=kspace / np.float32(scale),
+        sensitivity_maps=maps,
+        image=images / np.float32(scale) if fully_sampled else None,
+        mask=measured,
+        scale=scale,
+        noise_std=1 / scale,
+        reconstruction=volume.reconstruction,
+        hashes=hashes,
+    )
+
+
+def combine(coil_images: Array, maps: Array) -> Array:
+    """Return ``sum over coils of conj(S) * image``, (slices, 1, H, W), of (slices, coils, H, W) each."""
+    return (maps.conj() * coil_images).sum(1, keepdims=True)
+
+
+def is_fully_sampled(measured: Array) -> bool:
+    """Tell whether the measured samples (H, W) fill a rectangle: zeros around it only pad k-space."""
+    rows, columns = (np.flatnonzero(measured.any(axis)) for axis in (1, 0))
+    return bool(measured[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
+
+
+def reason(error: BaseException) -> str:
+    """Return an error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _read(volume: KSpaceVolume) -> tuple[Array, list[str]]:
+    """Return the k-space of all slices without readout oversampling, and the hash of each as stored."""
+    slices, hashes = [], []
+    for index in range(volume.shape[0]):
+        stored = volume.read(index)
+        if not np.isfinite(stored).all():
+            raise KSpaceError(f"slice {index} of {volume.path} has values that are not finite")
+        if not stored.any():
+            raise KSpaceError(f"slice {index} of {volume.path} is empty")
+        hashes.append(hashlib.sha256(stored.tobytes()).hexdigest())
+        slices.append(crop_readout(stored, volume.matrix[0]))
+    return np.stack(slices), hashes
+
+
+def _whitening(covariance: Array, whiten: bool) -> Array:
+    """Return the matrix (coils, coils) after which the noise of a real or imaginary part has standard deviation 1."""
+    if whiten:
+        return whitening_matrix(covariance)
+    return np.eye(len(covariance)) / np.sqrt(np.diag(covariance).real.mean())
+
+
+def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
+    """Tell whether a sidecar is there that is not older than its source.
+
+    Raises
+    ------
+    ValueError
+        If it was made with other settings.
+    """
+    if not path.exists():
+        return False
+    sidecar = Sidecar(path)
+    if sidecar.settings != settings:
+        before = {key: value for key, value in sidecar.settings.items() if settings.get(key) != value}
+        raise ValueError(f"{path} was prepared with other settings (there {before}): give another output, or remove it")
+    status = source.stat()
+    return sidecar.source_size == status.st_size and status.st_mtime_ns <= path.stat().st_mtime_ns
+
+
+def _write_index(output: Path, files: dict[str, Path], names: Sequence[str]) -> None:
+    """Write a line for every prepared slice: volume, file, slice, shape (coils, H, W) and hash of its k-space."""
+    lines = []
+    for name in names:
+        sidecar = Sidecar(output / VOLUMES / f"{name}.h5")
+        for index, digest in enumerate(sidecar.hashes):
+            line = {"volume": name, "file": files[name].name, "slice": index}
+            lines.append(json.dumps(line | {"shape": sidecar.shape[1:], "sha256": digest}))
+    write_atomically(output / INDEX, "".join(f"{line}\n" for line in lines).encode())
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Give processes of one thread each, so that sums come in one order; they end when this process is killed."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

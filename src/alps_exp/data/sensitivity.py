@@ -1,0 +1,134 @@
+"""Coil sensitivity maps and an image scale from the fully sampled centre of k-space."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import sigpy.mri.app
+
+from alps_exp.data.kspace import Array, KSpaceError, central, to_image
+
+
+class MapEstimator(ABC):
+    """Estimates the sensitivity maps of a slice from the calibration region, the centre of its k-space.
+
+    Called with k-space (coils, H, W) and where it is measured, (H, W) bool, it returns maps (coils, H, W) complex64 of
+    the same coils; sum over coils of abs(S)^2 is 1, or 0 where an estimator sees no object.
+
+    Parameters
+    ----------
+    calibration_width
+        Side of the calibration region at most; a smaller one is taken where no larger is fully sampled.
+    smallest_width
+        Side that the estimator needs.
+
+    Raises
+    ------
+    ValueError
+        Where `calibration_width` is below `smallest_width`.
+    KSpaceError
+        When called, where no region of that size is fully sampled.
+    """
+
+    def __init__(self, calibration_width: int, smallest_width: int) -> None:
+        if calibration_width < smallest_width:
+            raise ValueError(f"calibration_width must be at least {smallest_width}, got {calibration_width}")
+        self.calibration_width, self.smallest_width = calibration_width, smallest_width
+
+    def __call__(self, kspace: Array, measured: Array) -> Array:
+        """Return the maps of a slice; see the class."""
+        width = calibration_width(measured, self.calibration_width)
+        if width < self.smallest_width:
+            raise KSpaceError(
+                f"the fully sampled centre of k-space has {width} x {width} samples, "
+                f"the sensitivity maps need {self.smallest_width} x {self.smallest_width}"
+            )
+        maps = self.estimate(kspace, width)
+        if not np.isfinite(maps).all():
+            raise KSpaceError("sensitivity maps are not finite: the calibration region holds no signal")
+        return maps.astype(np.complex64, copy=False)
+
+    @abstractmethod
+    def estimate(self, kspace: Array, width: int) -> Array:
+        """Return the maps of k-space whose central `width` x `width` samples are measured."""
+
+
+class EspiritMaps(MapEstimator):
+    """ESPIRiT (Uecker et al., MRM 71, 2014) as `sigpy.mri.app.EspiritCalib` computes it, on the CPU.
+
+    Parameters
+    ----------
+    calibration_width
+        Side of the calibration region at most.
+    kernel_width
+        Side of the k-space kernels; the region must be twice as wide.
+    threshold
+        Singular values of the calibration matrix below this share of the largest count as noise.
+    crop
+        Maps are 0 where their eigenvalue is below this: outside the object.
+    max_iterations
+        Iterations of the power method.
+    """
+
+    def __init__(
+        self,
+        calibration_width: int = 24,
+        kernel_width: int = 6,
+        threshold: float = 0.02,
+        crop: float = 0.95,
+        max_iterations: int = 100,
+    ) -> None:
+        super().__init__(calibration_width, 2 * kernel_width)
+        self.kernel_width, self.threshold, self.crop = kernel_width, threshold, crop
+        self.max_iterations = max_iterations
+
+    def estimate(self, kspace: Array, width: int) -> Array:
+        """Return the maps; see the class."""
+        calibration = sigpy.mri.app.EspiritCalib(
+            kspace,
+            calib_width=width,
+            thresh=self.threshold,
+            kernel_width=self.kernel_width,
+            crop=self.crop,
+            max_iter=self.max_iterations,
+            show_pbar=False,
+        )
+        return calibration.run()
+
+
+class LowResolutionMaps(MapEstimator):
+    """Coil images of the windowed calibration region over their root sum of squares: cheap, and never 0.
+
+    Parameters
+    ----------
+    calibration_width
+        Side of the calibration region at most; at least 4 samples are needed.
+    """
+
+    def __init__(self, calibration_width: int = 24) -> None:
+        super().__init__(calibration_width, 4)
+
+    def estimate(self, kspace: Array, width: int) -> Array:
+        """Return the maps; see the class."""
+        images = low_resolution_images(kspace, width)
+        return images / np.linalg.norm(images, axis=0)
+
+
+def calibration_width(measured: Array, largest: int) -> int:
+    """Return the side of the largest centred square of at most `largest` samples that is fully measured, or 0."""
+    rows, columns = measured.shape
+    for width in range(min(largest, rows, columns), 0, -1):
+        if measured[central(rows, width), central(columns, width)].all():
+            return width
+    return 0
+
+
+def low_resolution_images(kspace: Array, width: int) -> Array:
+    """Return the coil images (..., coils, H, W) of the central `width` x `width` samples under a Hann window."""
+    rows, columns = kspace.shape[-2:]
+    where = (..., central(rows, width), central(columns, width))
+    window = np.cos(np.pi * (np.arange(width) - width // 2) / (width + 1)) ** 2
+    centre = np.zeros_like(kspace)
+    centre[where] = kspace[where] * np.outer(window, window).astype(np.float32)
+    return to_image(centre)

@@ -1,0 +1,99 @@
+"""A prepared volume on disk: one HDF5 file with all that restoration needs, a pure function of its source."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from alps_exp.data.kspace import Array, HDF5File, KSpaceError
+from alps_exp.runs.files import write_atomically
+
+ARRAYS = ("kspace", "sensitivity_maps", "image")
+
+
+@dataclass
+class PreparedVolume:
+    """k-space without readout oversampling, whitened and scaled, with what was computed from it.
+
+    Attributes
+    ----------
+    kspace : Array
+        (slices, coils, H, W) complex64, 0 where nothing is measured.
+    sensitivity_maps : Array
+        (slices, coils, H, W) complex64.
+    image : Array or None
+        Coil-combined images (slices, 1, H, W) complex64 of the fully sampled k-space, the largest magnitude in the
+        volume 1; None of undersampled k-space.
+    mask : Array
+        Where k-space is measured, (H, W) bool.
+    scale : float
+        What the whitened k-space was divided by.
+    noise_std : float
+        Standard deviation of the noise of each real and each imaginary part of `kspace`.
+    reconstruction : tuple of int
+        (H, W) of the centre of the images in which reconstructions are compared.
+    hashes : list of str
+        SHA-256 of the stored k-space of each slice.
+    """
+
+    kspace: Array
+    sensitivity_maps: Array
+    image: Array | None
+    mask: Array
+    scale: float
+    noise_std: float
+    reconstruction: tuple[int, int]
+    hashes: list[str]
+
+
+def write_sidecar(path: Path, volume: PreparedVolume, settings: dict[str, Any], source_size: int) -> None:
+    """Write a volume atomically, its slices in chunks with checksums; the same volume gives the same bytes."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["settings"] = json.dumps(settings, sort_keys=True)
+        file.attrs["source_size"] = source_size
+        file.attrs["scale"], file.attrs["noise_std"] = volume.scale, volume.noise_std
+        file.attrs["reconstruction"] = volume.reconstruction
+        file.attrs["hashes"] = volume.hashes
+        file.create_dataset("mask", data=volume.mask, track_times=False)
+        for name in ARRAYS:
+            if (array := getattr(volume, name)) is not None:
+                one_slice = (1, *array.shape[1:])
+                file.create_dataset(name, data=array, chunks=one_slice, fletcher32=True, track_times=False)
+    write_atomically(path, buffer.getvalue())
+
+
+class Sidecar:
+    """A sidecar, read by slice; every process opens it by itself.
+
+    Raises
+    ------
+    KSpaceError
+        Where the file is damaged, or none of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = HDF5File(path)
+        attributes = self._file.attributes
+        try:
+            self.settings: dict[str, Any] = json.loads(attributes["settings"])
+            self.source_size = int(attributes["source_size"])
+            self.scale, self.noise_std = float(attributes["scale"]), float(attributes["noise_std"])
+            self.reconstruction = tuple(map(int, attributes["reconstruction"]))
+            self.hashes = list(map(str, attributes["hashes"]))
+        except KeyError as error:
+            raise KSpaceError(f"{path} is no prepared volume: it has no attribute {error}") from error
+        self.has_image = "image" in self._file
+        self.shape: tuple[int, ...] = self._file["kspace"].shape
+        self.mask: Array = self._file.read("mask")
+
+    def read(self, name: str, index: int) -> Array:
+        """Return ``kspace``, ``sensitivity_maps`` or ``image`` of a slice."""
+        return np.asarray(self._file.read(name, index))

@@ -1,0 +1,166 @@
+"""Readers of k-space, against plain h5py and NumPy's own transforms; volumes prepared from them."""
+
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from alps_exp.data import ArrayVolume, DataMaps, DataMask, DataNoise, FastMRIVolume, KSpaceError, LowResolutionMaps
+from alps_exp.data.preparation import Recipe, is_fully_sampled, prepare
+from alps_exp.data.sidecar import Sidecar, write_sidecar
+from alps_exp.data.whitening import noise_covariance, whitening_matrix
+from alps_exp.operators import MultiCoilMRI
+
+HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>
+<encodedSpace><matrixSize><x>{0}</x><y>{1}</y><z>1</z></matrixSize></encodedSpace>
+<reconSpace><matrixSize><x>{2}</x><y>{3}</y><z>1</z></matrixSize></reconSpace></encoding></ismrmrdHeader>"""
+SHAPE = (3, 4, 42, 25)
+
+
+def ifft2(x):
+    return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(x, (-2, -1)), norm="ortho"), (-2, -1))
+
+
+WHOLE = HEADER.format(42, 25, 21, 19)
+
+
+def write_fastmri(path, kspace, header=WHOLE):
+    with h5py.File(path, "w") as file:
+        file["kspace"] = kspace
+        if header is not None:
+            file["ismrmrd_header"] = header
+        file.attrs["acquisition"] = "AXT2"
+    return path
+
+
+@pytest.fixture
+def kspace():
+    """A smooth object under four smooth coils, with correlated noise."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.meshgrid(np.linspace(-2, 2, SHAPE[2]), np.linspace(-1, 1, SHAPE[3]), indexing="ij")
+    inside = (rows**2 + columns**2 < 0.6) * np.exp(1j * rows)
+    coils = np.stack([np.exp(-((rows - a) ** 2 + (columns - b) ** 2)) for a in (-1, 1) for b in (-1, 1)])
+    images = 100 * inside * coils * np.array([1, 0.8, 0.6])[:, None, None, None]
+    mixing = np.eye(4) + 0.3 * rng.standard_normal((4, 4))
+    noise = rng.standard_normal((*SHAPE, 2)) @ np.array([1, 1j])
+    noise = np.einsum("ij,sjhw->sihw", mixing, noise)
+    full = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, (-2, -1)), norm="ortho"), (-2, -1))
+    return (full + 0.05 * noise).astype(np.complex64)
+
+
+def test_fastmri_slices_are_read_and_cropped_as_published(tmp_path, kspace):
+    volume = FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace))
+    assert (volume.shape, volume.encoded, volume.matrix, volume.reconstruction) == (SHAPE, (42, 25), (21, 25), (21, 19))
+    assert volume.attributes["acquisition"] == "AXT2"
+    for index in range(3):
+        np.testing.assert_array_equal(volume.read(index), kspace[index])
+        cropped = volume.slice(index)
+        assert cropped.dtype == np.complex64
+        np.testing.assert_allclose(ifft2(cropped), ifft2(kspace[index])[:, 10:31], atol=1e-4)
+    with pytest.raises(IndexError, match="3 slices, got index 3"):
+        volume.read(3)
+
+
+def test_workers_open_the_file_themselves(tmp_path, kspace):
+    volume = FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(volume)).read(1), volume.read(1))
+    with torch.multiprocessing.get_context("fork").Pool(2) as pool:
+        for index, found in enumerate(pool.map(volume.read, range(3))):
+            np.testing.assert_array_equal(found, kspace[index])
+
+
+def test_named_axes_in_any_order(tmp_path, kspace):
+    np.save(tmp_path / "a.npy", kspace.transpose(2, 1, 3, 0))
+    volume = ArrayVolume(tmp_path / "a.npy", axes=["row", "coil", "column", "slice"])
+    np.testing.assert_array_equal(volume.read(2), kspace[2])
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["data"] = kspace[1].transpose(2, 0, 1)
+    one = ArrayVolume(tmp_path / "b.h5", axes=["column", "coil", "row"], dataset="data")
+    assert one.shape == (1, *SHAPE[1:])
+    np.testing.assert_array_equal(one.read(0), kspace[1])
+
+
+def damaged(tmp_path, kspace):
+    whole = write_fastmri(tmp_path / "whole.h5", kspace).read_bytes()
+    (tmp_path / "truncated.h5").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.h5").write_bytes(b"")
+    write_fastmri(tmp_path / "headless.h5", kspace, None)
+    write_fastmri(tmp_path / "entities.h5", kspace, '<!DOCTYPE a [<!ENTITY b "c">]>' + HEADER)
+    write_fastmri(tmp_path / "sizeless.h5", kspace, HEADER.format(42, 25, "x", 19))
+    write_fastmri(tmp_path / "real.h5", kspace.real)
+    write_fastmri(tmp_path / "flat.h5", kspace[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("truncated", "unreadable k-space file .*truncated.h5"),
+        ("empty", "unreadable k-space file .*empty.h5"),
+        ("headless", "no ismrmrd_header in .*headless.h5"),
+        ("entities", "declares a document type"),
+        ("sizeless", "reconSpace/matrixSize has x 'x' and y '19'"),
+        ("real", "must be complex with 4 axes, got float32"),
+        ("flat", "must be complex with 4 axes, got complex64 with shape"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(tmp_path, kspace, name, message):
+    damaged(tmp_path, kspace)
+    with pytest.raises(KSpaceError, match=message) as error:
+        FastMRIVolume(tmp_path / f"{name}.h5")
+    assert "\n" not in str(error.value)
+
+
+def recipe(whiten=True):
+    return Recipe(FastMRIVolume, LowResolutionMaps(12), "edge", whiten, {"maps": "low"})
+
+
+def test_whitening_makes_the_noise_white():
+    rng = np.random.default_rng(1)
+    mixing = rng.standard_normal((4, 4)) + 1j * rng.standard_normal((4, 4))
+    noise = mixing @ (rng.standard_normal((4, 4000)) + 1j * rng.standard_normal((4, 4000)))
+    whitening = whitening_matrix(noise_covariance(noise))
+    np.testing.assert_allclose(noise_covariance(whitening @ noise), np.eye(4), atol=1e-10)
+
+
+def test_a_full_volume_has_images_of_maximum_one_that_are_its_adjoint(tmp_path, kspace):
+    ready = prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
+    assert ready.image.shape == (3, 1, 21, 25) and ready.mask.all()
+    assert np.abs(ready.image).max() == pytest.approx(1, abs=1e-6)
+    batch = {
+        "sensitivity_maps": torch.from_numpy(ready.sensitivity_maps),
+        "mask": torch.from_numpy(ready.mask)[None, None].float().expand(3, -1, -1, -1),
+        "noise_std": torch.full((3,), ready.noise_std, dtype=torch.float64),
+    }
+    operator = MultiCoilMRI(DataMask()(batch), DataMaps()(batch), DataNoise()(batch))
+    adjoint = operator.adjoint(torch.from_numpy(ready.kspace))
+    np.testing.assert_allclose(adjoint.numpy(), ready.image, atol=1e-5)
+    assert operator.noise_std == ready.noise_std == 1 / ready.scale
+
+
+def test_undersampled_k_space_has_no_image_but_maps_and_scale(tmp_path, kspace):
+    kspace[..., ::3] = 0
+    kspace[..., 6:19] += 1e-6
+    ready = prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
+    assert ready.image is None and not is_fully_sampled(ready.mask)
+    assert 0 < ready.noise_std < 0.1
+
+
+def test_a_sidecar_is_a_function_of_its_volume_and_reads_back(tmp_path, kspace):
+    ready = prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
+    for name in ("one.h5", "two.h5"):
+        write_sidecar(tmp_path / name, ready, {"maps": "low"}, 7)
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+    sidecar = Sidecar(tmp_path / "one.h5")
+    np.testing.assert_array_equal(sidecar.read("kspace", 2), ready.kspace[2])
+    assert (sidecar.noise_std, sidecar.reconstruction, sidecar.hashes) == (ready.noise_std, (21, 19), ready.hashes)
+
+
+def test_nothing_is_half_read(tmp_path, kspace):
+    kspace[1] = 0
+    with pytest.raises(KSpaceError, match="slice 1 of .* is empty"):
+        prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
+    kspace[1] = np.nan
+    with pytest.raises(KSpaceError, match="slice 1 of .* not finite"):
+        prepare(FastMRIVolume(write_fastmri(tmp_path / "b.h5", kspace)), recipe())
