@@ -26,6 +26,8 @@ def distill(
     weights: Literal["float32", "float16"],
     licence: str,
     ema_decay: float,
+    checkpoint_minutes: float,
+    compile: bool,
     resume_anyway: bool,
     output_root: str,
 ) -> int:
@@ -33,5 +35,16 @@ def distill(
     module = instantiate(distillation)
     checkpoints = weight_files("teacher", teacher) | weight_files("start", distillation.start)
     return train(
-        job, module, "energy", instantiate(data), trainer, logger, weights, licence, resume_anyway, checkpoints
+        job,
+        module,
+        "energy",
+        instantiate(data),
+        trainer,
+        logger,
+        weights,
+        licence,
+        resume_anyway,
+        checkpoint_minutes,
+        module.teacher if compile else None,
+        checkpoints,
     )

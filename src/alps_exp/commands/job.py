@@ -13,14 +13,17 @@ from alps_exp.runs import Provenance, RunFolder
 class Job:
     """What a verb needs of its job beside its own arguments.
 
-    Once `under_way`, a first batch was read and worked on: an error from then on is none of the request.
+    Once `begun`, the folder is this job's. Once `under_way`, a first batch was read and worked on: an error from
+    then on is none of the request.
     """
 
     config: DictConfig
     folder: RunFolder
+    begun: bool = False
     under_way: bool = False
 
     def begin(self, provenance: Provenance, resume_anyway: bool) -> None:
         """Record this start in the folder, and the config; raises ValueError as `RunFolder.begin` does."""
         self.folder.begin(provenance, resume_anyway)
+        self.begun = True
         self.folder.save_config(self.config)

@@ -6,8 +6,10 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import hydra
@@ -54,10 +56,10 @@ def main() -> None:
     try:
         verb = _put_config_name(sys.argv)
         status = _run(verb, wanted)
-    except REQUEST_ERRORS as error:
+    except (*REQUEST_ERRORS, OSError) as error:
         if wanted:
             raise
-        status = _refuse(error)
+        status = _refuse(error, WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) else FAILED)
     sys.exit(status)
 
 
@@ -83,19 +85,36 @@ def _put_config_name(argv: list[str]) -> str:
     return roots[argv[2]]
 
 
+# At import, since a launcher's processes compose a config after no more than that. The schema of the joblib plugin has
+# the name of our file, and fits it.
+register_resolvers()
+warnings.filterwarnings("ignore", "(?s).*is validated against ConfigStore schema with the same name")
+
+
+@dataclass
+class Task:
+    """Runs the jobs of a command, here or where a launcher sends it, and collects their exit statuses."""
+
+    verb: str
+    argv: list[str]
+    show_traceback: str | None
+    statuses: list[int] = field(default_factory=lambda: [OK])
+
+    def __call__(self, config: DictConfig) -> int:
+        sys.argv = self.argv  # Lightning runs it again, and provenance tells it
+        with _environment(SHOW_TRACEBACK, self.show_traceback):
+            status = _job(self.verb, config)
+        self.statuses.append(status)
+        return status
+
+
 def _run(verb: str, wanted: str | None) -> int:
     """Let Hydra compose the config and run each job of the verb; return the worst status."""
-    statuses = [OK]
-
-    def job(config: DictConfig) -> None:
-        with _environment(SHOW_TRACEBACK, wanted):
-            statuses.append(_job(verb, config))
-
-    register_resolvers()
-    application = hydra.main(version_base="1.3", config_path=str(config_folder()))(job)
+    task = Task(verb, sys.argv, wanted)
+    application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     with _environment(SHOW_TRACEBACK, "1"):  # Hydra then raises its errors instead of printing them
         application()
-    return max(statuses)
+    return max(task.statuses)
 
 
 def _job(verb: str, config: DictConfig) -> int:
@@ -105,13 +124,24 @@ def _job(verb: str, config: DictConfig) -> int:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_arguments(function, plain)
         return function(job, **{key: config[key] for key in plain})
-    except REQUEST_ERRORS as error:
+    except Exception as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise
-        if job.under_way and not _is_of_an_image(error):
+        status = _status_of(error, job)
+        if status == FAILED and not isinstance(error, OSError) and not _is_of_an_image(error):
             traceback.print_exc()
-            return FAILED
-        return _refuse(error)
+        if job.begun:
+            with suppress(OSError):  # of the disk that is full, which the error then tells of
+                job.folder.mark_failed(_one_line(error))
+        return _refuse(error, status)
+
+
+def _status_of(error: Exception, job: Job) -> int:
+    """Tell what was wrong: the request, or what happened to the job, as a disk that is full or a file that is gone."""
+    if _is_of_an_image(error):
+        gone = isinstance(error.__cause__, FileNotFoundError) or FileNotFoundError.__name__ in str(error)
+        return FAILED if gone else WRONG_REQUEST
+    return WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) and not job.under_way else FAILED
 
 
 def _is_of_an_image(error: Exception) -> bool:
@@ -120,9 +150,9 @@ def _is_of_an_image(error: Exception) -> bool:
     return isinstance(error, ImageError)
 
 
-def _refuse(error: Exception) -> int:
+def _refuse(error: Exception, status: int) -> int:
     print(f"alps: {_one_line(error)}", file=sys.stderr)
-    return WRONG_REQUEST
+    return status
 
 
 def _one_line(error: BaseException) -> str:

@@ -24,9 +24,23 @@ def teacher(
     weights: Literal["float32", "float16"],
     licence: str,
     ema_decay: float,
+    checkpoint_minutes: float,
+    compile: bool,
     resume_anyway: bool,
     output_root: str,
 ) -> int:
     """Train a teacher and return the exit status."""
     module = instantiate(training)
-    return train(job, module, "teacher", instantiate(data), trainer, logger, weights, licence, resume_anyway)
+    return train(
+        job,
+        module,
+        "teacher",
+        instantiate(data),
+        trainer,
+        logger,
+        weights,
+        licence,
+        resume_anyway,
+        checkpoint_minutes,
+        module.network if compile else None,
+    )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +15,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 
+from alps_exp.commands.checkpoints import WholeCheckpoints
 from alps_exp.commands.job import Job
 from alps_exp.commands.loggers import finish
+
+PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
@@ -30,9 +38,15 @@ def open_trainer(
     ValueError
         In a local sweep on several devices.
     """
+    _end_with_the_first_process()
     succeeded = False
-    folder = str(job.folder.path)
-    loop = instantiate(trainer, logger=instantiate(logger) if logger else False, default_root_dir=folder, max_time=None)
+    loop = instantiate(
+        trainer,
+        logger=instantiate(logger) if logger else False,
+        default_root_dir=str(job.folder.path),
+        max_time=None,
+        plugins=_plugins(),
+    )
     _refuse_nested_sweeps(loop)
     loop.callbacks.extend([*callbacks, _Progress(job)])
     try:
@@ -40,6 +54,18 @@ def open_trainer(
         succeeded = True
     finally:
         finish(loop.loggers, succeeded)
+
+
+def _end_with_the_first_process() -> None:
+    """Let a process that Lightning started end when the one that started it is killed, and with it the run's lock."""
+    if "LOCAL_RANK" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _plugins() -> list[Any]:
+    """Return what Lightning is to use instead of its own; jobs that are to run again are the launcher's to requeue."""
+    in_slurm = SLURMEnvironment.detect()
+    return [WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if in_slurm else [])]
 
 
 def log_config(job: Job, loop: pl.Trainer) -> None:

@@ -11,10 +11,10 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
-from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint, Timer
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
+from alps_exp.commands.checkpoints import Checkpointing
 from alps_exp.commands.job import Job
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.data import ImageDataModule
@@ -22,33 +22,7 @@ from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.priors.checkpoint import save_model, write_card
 from alps_exp.runs import collect_provenance, file_hash
 
-LAST = "last.ckpt"
-
-
-class StopInTime(Timer):
-    """Stops a training that has run for `duration` since its last start, and leaves a checkpoint to go on from.
-
-    It stands behind the other callbacks, whose state after the step is then whole; saved any later, the
-    checkpoint would hold averaged weights as live ones.
-    """
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
-        batch_idx = arguments[-1]
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            super().on_train_batch_end(trainer, *arguments)
-            if trainer.should_stop:
-                self._save(trainer)
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        checkpoint = trainer.checkpoint_callback
-        if isinstance(checkpoint, ModelCheckpoint) and checkpoint.save_last:
-            checkpoint.last_model_path = str(Path(str(checkpoint.dirpath)) / LAST)
-            trainer.save_checkpoint(checkpoint.last_model_path)
-            checkpoint.save_last = False  # it would save again after the averages are in
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: time starts anew with every start."""
-        return {}
+LAST = Path("checkpoints") / "last.ckpt"
 
 
 def index_hash(dataset: Any) -> str:
@@ -66,19 +40,23 @@ def train(
     weights: str,
     licence: str,
     resume_anyway: bool,
+    checkpoint_minutes: float,
+    compiled: nn.Module | None,
     checkpoints: dict[str, Path] | None = None,
 ) -> int:
     """Fit `module` in this job's run folder, going on from its last checkpoint, and write weights and card.
 
-    The weights are the exponential moving average, which Lightning's callback leaves in the module at the end.
+    The weights are the exponential moving average, which Lightning's callback leaves in the module at the end. The
+    network `compiled` is compiled in place, which renames none of its weights.
     """
     folder = job.folder
     if folder.is_done():
         print(f"{folder.path} is done already")
         return 0
     data.setup("fit")
-    timer = {"_target_": f"{__name__}.StopInTime", "duration": trainer.max_time, "_convert_": "all"}
-    with open_trainer(job, trainer, logger, [instantiate(timer)]) as loop:
+    if compiled is not None:
+        compiled.compile()
+    with open_trainer(job, trainer, logger, [_checkpointing(folder.path, checkpoint_minutes, trainer)]) as loop:
         if not loop.is_global_zero:
             loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
             return 0
@@ -103,6 +81,11 @@ def train(
     return 0
 
 
+def _checkpointing(folder: Path, minutes: float, trainer: DictConfig) -> Checkpointing:
+    plain: Any = OmegaConf.to_container(trainer, resolve=True)
+    return Checkpointing(folder / LAST, minutes, plain["max_time"])
+
+
 def _resume_point(folder: Path) -> str:
     path = _last_checkpoint(folder)
     step = torch.load(path, weights_only=True, map_location="cpu")["global_step"] if path else 0
@@ -110,7 +93,7 @@ def _resume_point(folder: Path) -> str:
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    path = folder / "checkpoints" / LAST
+    path = folder / LAST
     return str(path) if path.exists() else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 STAGES = {
     "fit": ("train", "validation"),
@@ -189,8 +189,12 @@ class ImageDataModule(pl.LightningDataModule):
         return self._in_order(self.test)
 
     def predict_dataloader(self) -> DataLoader:
-        """Return the test images in order."""
-        return self._in_order(self.test)
+        """Return the test images in order: this process' share, or all where there are fewer images than processes."""
+        images: Any = self.test
+        if self.trainer is None or len(images) >= self.trainer.world_size:
+            return self._in_order(images)  # which Lightning divides
+        everything: Sampler = DistributedSampler(images, num_replicas=1, rank=0, shuffle=False)
+        return self._in_order(images, everything)
 
-    def _in_order(self, dataset: Any) -> DataLoader:
-        return DataLoader(dataset, batch_size=self.batch_size, num_workers=self.num_workers)
+    def _in_order(self, dataset: Any, sampler: Sampler | None = None) -> DataLoader:
+        return DataLoader(dataset, batch_size=self.batch_size, sampler=sampler, num_workers=self.num_workers)

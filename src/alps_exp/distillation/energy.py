@@ -13,6 +13,7 @@ from alps_exp.distillation.training import VALIDATION_SIGMAS, CosineAdam, Denois
 from alps_exp.priors.base import as_channels
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy, energy_and_gradient
+from alps_exp.priors.preconditioning import Preconditioned
 
 
 class EnergyDistillation(DenoisingTraining):
@@ -50,15 +51,20 @@ class EnergyDistillation(DenoisingTraining):
         # In a tuple the teacher is no sub-module: neither averaged, saved nor counted among the parameters.
         self._teacher = (teacher.network.requires_grad_(False).eval(),)
 
+    @property
+    def teacher(self) -> Preconditioned:
+        """The frozen network that is distilled."""
+        return self._teacher[0]
+
     def on_fit_start(self) -> None:
         parameter = next(self.network.parameters())
-        self._teacher[0].to(parameter.device, parameter.dtype)
+        self.teacher.to(parameter.device, parameter.dtype)
 
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
         sigma_data = self.network.sigma_data
         weight = (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
         with torch.no_grad():
-            target = noisy - self._teacher[0](noisy, sigma)
+            target = noisy - self.teacher(noisy, sigma)
         _, gradient = energy_and_gradient(self.network, noisy, sigma, create_graph=True)
         return weight * (gradient - target).square().mean(dim=(1, 2, 3))
 
@@ -67,7 +73,7 @@ class EnergyDistillation(DenoisingTraining):
         x = as_channels(batch["image"])
         for sigma in VALIDATION_SIGMAS:
             noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
-            d = self._teacher[0](noisy, scales)
+            d = self.teacher(noisy, scales)
             _, gradient = energy_and_gradient(self.network, noisy, scales)
             estimate = noisy - gradient
             squares = {

@@ -43,10 +43,14 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other processes, on any machine that shares the file system, out of the folder.
 
+        The lock is the kernel's and ends with its process or machine; the file that stays behind says nothing.
+
         Raises
         ------
         ValueError
             If another process holds it.
+        OSError
+            If the file system has no locks.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "a+") as file:
@@ -57,6 +61,8 @@ class RunFolder:
                 file.seek(0)
                 owner = file.read() or "another process"
                 raise ValueError(f"{self.path} is in use by {owner}: wait until it is done") from error
+            except OSError as error:
+                raise OSError(error.errno, f"the file system has no locks ({error.strerror})", file.name) from error
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()}")
             file.flush()
@@ -126,14 +132,16 @@ class RunFolder:
         return inputs + changed_code(starts[-1], provenance)
 
     def begin(self, provenance: Provenance, resume_anyway: bool = False) -> None:
-        """Record this start and what differs from the last one, warn about it, and take away `DONE`.
+        """Record this start and what differs from the last one, warn about it, and take away `DONE` and `FAILED`.
 
         Raises as `check_resume`.
         """
         provenance.changes = self.check_resume(provenance, resume_anyway)
         for change in provenance.changes:
             log.warning("%s is resumed with a difference: %s", self.path, change)
-        (self.path / "DONE").unlink(missing_ok=True)
+        for mark in ("DONE", "FAILED"):
+            (self.path / mark).unlink(missing_ok=True)
+        self._remove_leftovers()
         self._write_starts([*self.starts(), provenance])
 
     def _write_starts(self, starts: Sequence[Provenance]) -> None:
@@ -187,9 +195,14 @@ class RunFolder:
         records = [record for image_id in image_ids for record in read_records(self.image_path(image_id))]
         lines = "".join(f"{record.to_json()}\n" for record in records)
         write_atomically(self.path / "records.jsonl", lines.encode())
-        for leftover in (self.path / "images").glob(".*.tmp"):
-            leftover.unlink()
+        self._remove_leftovers()
         return records
+
+    def _remove_leftovers(self) -> None:
+        """Remove what killed processes were writing; none of this run writes before its beginning or after its end."""
+        for folder in (self.path, self.path / "images", self.path / "checkpoints"):
+            for leftover in folder.glob(".*.tmp"):
+                leftover.unlink()
 
     def records(self) -> list[Record]:
         """Read `records.jsonl` or, before it is written, the records of the images that have a whole file.
@@ -218,6 +231,10 @@ class RunFolder:
         starts[-1].end = now()
         self._write_starts(starts)
         write_atomically(self.path / "DONE", b"")
+
+    def mark_failed(self, reason: str) -> None:
+        """Write to `FAILED` why this start ended early; the next one takes it away."""
+        write_atomically(self.path / "FAILED", f"{now()} {reason}\n".encode())
 
     def is_done(self) -> bool:
         """Tell whether `DONE` is there."""

@@ -10,6 +10,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 MACHINE_KEYS = frozenset(
     {
+        "checkpoint_minutes",
+        "compile",
         "hydra",
         "logger",
         "output_root",

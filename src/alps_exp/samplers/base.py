@@ -68,6 +68,8 @@ class Sampler(ABC):
     """What the mean over the samples is."""
     denoiser: PriorKind | None
     """The prior that the sampler asks; None for a reconstruction that asks none."""
+    independent: ClassVar[bool] = True
+    """Whether a sample is the same whichever others are drawn with it."""
 
     def __init__(self, schedule: Schedule, denoiser: PriorKind, micro_batch: int | None) -> None:
         if micro_batch is not None and micro_batch < 1:
@@ -87,11 +89,12 @@ class Sampler(ABC):
         num_samples: int = 1,
         seed: int = 0,
         image_ids: Sequence[str] | None = None,
+        first_sample: int = 0,
     ) -> Estimates:
         """Sample `num_samples` chains for every image of the measurement `y` (B, ...).
 
         The noise of a chain is keyed by (seed, image id, sample index); without `image_ids` the position in the
-        batch is the id.
+        batch is the id. Sample indices start at `first_sample`.
 
         Raises
         ------
@@ -102,7 +105,7 @@ class Sampler(ABC):
         if len(ids) != len(y) or num_samples < 1:
             given = f"{len(ids)} ids and num_samples {num_samples}"
             raise ValueError(f"expected an id for each of {len(y)} images and num_samples >= 1, got {given}")
-        noise = KeyedNoise(seed, ids, num_samples, y.device)
+        noise = KeyedNoise(seed, ids, num_samples, y.device, first_sample)
         counted = InMicroBatches(prior, self.micro_batch)
         samples, diagnostics = self.sample(counted, operator, y, noise)
         forward, vjp = counted.calls.expand(len(y), 2).T / num_samples

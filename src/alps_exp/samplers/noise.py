@@ -33,13 +33,17 @@ class KeyedNoise:
         Samples (chains) of each image, S.
     device
         Where the numbers are drawn.
+    first
+        Index of the first sample.
     """
 
-    def __init__(self, seed: int, image_ids: Sequence[str], num_samples: int, device: torch.device) -> None:
+    def __init__(
+        self, seed: int, image_ids: Sequence[str], num_samples: int, device: torch.device, first: int = 0
+    ) -> None:
         self.num_samples = num_samples
         self._generators = [
             [torch.Generator(device).manual_seed(noise_key(seed, image_id, sample)) for image_id in image_ids]
-            for sample in range(num_samples)
+            for sample in range(first, first + num_samples)
         ]
 
     def like(self, x: Tensor) -> Tensor:

@@ -62,6 +62,8 @@ class SMC(Sampler):
     1992: R-hat.
     """
 
+    independent = False
+
     def __init__(
         self,
         schedule: Schedule = Geometric(steps=100),  # noqa: B008 - immutable

@@ -1,0 +1,144 @@
+"""Launchers of sweeps whose jobs run in other processes: the exit status of every job comes back, whatever happens.
+
+Hydra accepts launchers from the namespace package `hydra_plugins` alone. Both stand on its own plugins, which drop the
+statuses, and of which that for SLURM leaves a sweep at the first job that dies.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+OK, FAILED = 0, 1
+POLL, LOOK = 1.0, 20.0  # seconds between looks for results, and between questions to SLURM
+COMMON = ("name", "nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min")
+"""Parameters that submitit knows by these names; the others are SLURM's own."""
+
+
+class _NotInstalled(Launcher):
+    """Stands for a plugin that is not there."""
+
+    def __init__(self, **_: Any) -> None:
+        raise ValueError("this hydra/launcher needs the extra 'slurm': pip install 'alps_exp[slurm]'")
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None: ...
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]: ...
+
+
+try:
+    from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+except ImportError:
+    JoblibLauncher = _NotInstalled
+try:
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
+except ImportError:
+    SlurmLauncher = _NotInstalled
+
+
+class Joblib(JoblibLauncher):
+    """Runs the jobs of a sweep side by side in processes of this machine."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs, and return what they return."""
+        returns = super().launch(job_overrides, initial_job_idx)
+        self.task_function.statuses.extend(one.return_value for one in returns)
+        return returns
+
+
+class Slurm(SlurmLauncher):
+    """Runs the jobs of a sweep as one array of SLURM, through submitit, and waits for all of them.
+
+    Parameters are those of Hydra's submitit launcher; it is submitit that puts a job that ran out of time in the queue
+    again, at most `max_num_timeout` times.
+
+    Raises
+    ------
+    ValueError
+        If `tasks_per_node` is no number, or there is no SLURM.
+    """
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        if not isinstance(tasks := self.params["tasks_per_node"], int):
+            raise ValueError(f"hydra/launcher=slurm starts a process for each device: give their number, not {tasks!r}")
+
+    def __call__(self, *arguments: Any) -> JobReturn:
+        """Run one job; in a job of several processes one that fails ends the others, which would wait for it."""
+        done = super().__call__(*arguments)
+        if done.return_value != OK and int(os.environ["SLURM_NTASKS"]) > 1:
+            sys.stderr.flush()
+            raise SystemExit(done.return_value)
+        return done
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Submit the jobs, wait until the last one has ended, and return their statuses."""
+        import submitit  # takes a second, which other launchers need not wait for
+
+        params = dict(self.params)
+        folder, retries = params.pop("submitit_folder"), params.pop("max_num_timeout")
+        try:
+            executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=retries)
+        except RuntimeError as error:
+            raise ValueError(f"hydra/launcher=slurm: {error}") from error
+        executor.update_parameters(**{k if k in COMMON else f"slurm_{k}": v for k, v in params.items()})
+        singletons = Singleton.get_state()
+        arguments = [
+            (list(overrides), "hydra.sweep.dir", number, f"job_{number}", singletons)
+            for number, overrides in enumerate(job_overrides, initial_job_idx)
+        ]
+        jobs = executor.map_array(self, *zip(*arguments, strict=True))
+        logs = jobs[0].paths.folder.parent
+        print(f"{len(jobs)} jobs of SLURM, from {jobs[0].job_id} on; their logs: {logs}", flush=True)
+        _wait(jobs)
+        statuses = [_status(job, overrides) for job, overrides in zip(jobs, job_overrides, strict=True)]
+        self.task_function.statuses.extend(statuses)
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value=status) for status in statuses]
+
+
+def _wait(jobs: Sequence[Any]) -> None:
+    """Wait until every job has a result or has left SLURM's queue, which holds those that are to run again."""
+    waiting = list(jobs)
+    looked = time.monotonic()
+    while waiting := [job for job in waiting if not job.paths.result_pickle.exists()]:
+        time.sleep(POLL)
+        if time.monotonic() - looked > LOOK:
+            queued, looked = _queue(), time.monotonic()
+            waiting = [job for job in waiting if queued is None or job.job_id in queued]
+
+
+def _queue() -> set[str] | None:
+    """Return the jobs that SLURM has in its queue or runs; None if it does not say.
+
+    Its accounting, which submitit asks, is not there on every cluster.
+    """
+    command = ["squeue", "--noheader", "--array", "--me", "--states=all", "--format=%i %T"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return None
+    ended = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
+    states = (line.split() for line in done.stdout.splitlines())
+    return {job_id for job_id, state in states if state not in ended}
+
+
+def _status(job: Any, overrides: Sequence[str]) -> int:
+    """Return the worst exit status of the processes of a job; say so if one of them has none."""
+    tasks = [job.task(number) for number in range(job.num_tasks)]
+    pickles = [task.paths.result_pickle for task in tasks]
+    if all(path.exists() for path in pickles):
+        outcomes = [task._get_outcome_and_result() for task in tasks]
+        if all(outcome == "success" for outcome, _ in outcomes):
+            return max(one.return_value for _, one in outcomes)
+    name = " ".join(filter_overrides(overrides))
+    print(f"alps: job {job.job_id} ({name}) was ended before it was done, see {job.paths.stderr}", file=sys.stderr)
+    return FAILED
