@@ -115,7 +115,9 @@ def test_unfinished_runs_are_shown_as_such(tmp_path):
     make_run(tmp_path / "run", [record("a"), record("b").failed("out of memory")], done=False, asked=10)
     assert only_row(tmp_path)["status"] == "1 of 2 failed (out of memory); unfinished: 2 of 10 images"
     make_run(tmp_path / "other", [record("c", seed=1)], config={"sampler": {"name": "alps"}, "seed": 1})
-    assert only_row(tmp_path)["status"] == "1 of 3 failed (out of memory); unfinished: 3 of 11 images"
+    assert only_row(tmp_path)["status"] == (
+        "1 of 3 failed (out of memory); 2 of 2 without some of the seeds; unfinished: 3 of 11 images"
+    )
 
 
 def test_a_run_without_any_record_has_its_row(tmp_path):

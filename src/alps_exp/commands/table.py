@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from alps_exp.commands.job import Job
 from alps_exp.report import (
     build_table,
     find_calibrations,
+    pareto_figure,
     task_figures,
     to_markdown,
     write_calibration_tables,
@@ -16,14 +18,25 @@ from alps_exp.report import (
 )
 
 
-def table(job: Job, /, *, runs: str | Sequence[str], output: str, figures: bool) -> int:
+def table(
+    job: Job,
+    /,
+    *,
+    runs: str | Sequence[str],
+    output: str,
+    figures: bool,
+    seeds: Literal["mean", "each"],
+    paper: str | None,
+    reference: str | None,
+) -> int:
     """Write the tables and a figure for every task, print that of the restorations, and return the exit status."""
     paths = [runs] if isinstance(runs, str) else list(runs)
-    numbers = build_table(paths)
+    numbers = build_table(paths, seeds, paper, reference)
     job.under_way = True
     written = write_tables(numbers, Path(output))
     if figures:
         written += task_figures(paths, Path(output))
+        written += filter(None, [pareto_figure(numbers, Path(output) / "pareto.png")])
     if calibrations := find_calibrations(paths):
         written += write_calibration_tables(calibrations, Path(output))
     job.folder.save_config(job.config)

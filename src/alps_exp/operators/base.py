@@ -80,6 +80,11 @@ class LinearOperator(ABC):
         """The noise in the units of the measurement; of several measurements, that of each."""
         return self.noise_std
 
+    @property
+    def noise_stds(self) -> float | list[float]:
+        """The noise in the units of the measurement; of several measurements, that of each."""
+        return self.noise_std
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Return ``A x``."""

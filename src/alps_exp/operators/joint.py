@@ -49,6 +49,11 @@ class JointOperator(LinearOperator):
         self._shapes = [operator.measurement_shape((1, *self.image_shape))[1:] for operator in operators]
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
 
+    @property
+    def noise_stds(self) -> float | list[float]:
+        """The eta_k."""
+        return [operator.noise_std for operator in self.operators]
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the stack of ``A_k x / eta_k``."""
         return _stack([operator.forward(x) / operator.noise_std for operator in self.operators])

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from alps_exp.report.figures import save_figure
-from alps_exp.report.layout import formatted, latex_table, markdown_table
+from alps_exp.report.layout import formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.report.table import find_runs, variants
 from alps_exp.runs import RunFolder, write_atomically
@@ -58,7 +58,7 @@ def _one_run(report: Report) -> str:
         for title, form, honest, value, low, high in lines
     ]
     head = (
-        f"{report['sampler']} on {report['task']}, noise {report['noise_std']:g}: {report['images']} images"
+        f"{report['sampler']} on {report['task']}, noise {noise_text(report['noise_std'])}: {report['images']} images"
         f" ({report['failed']} failed) x {report['samples']} samples, {report['nfe_forward']:g}+{report['nfe_vjp']:g}"
         f" calls a sample, {report['seconds']:.3g} s an image."
     )
@@ -90,6 +90,7 @@ def _labelled(runs: Sequence[RunFolder]) -> Iterator[Report]:
     folders = {str(run.path): run for run in runs}
     keys = ["task", "noise_std", "sampler"]
     frame = pd.DataFrame([{key: report[key] for key in keys} | {"run": path} for path, report in reports.items()])
+    frame["noise_std"] = frame["noise_std"].map(noise_text)
     groups = dict(iter(frame.groupby(keys)))
     for task, noise_std, sampler in sorted(groups, key=lambda key: (*key[:2], sampler_order(key[2]))):
         for label, part in variants(groups[task, noise_std, sampler], folders):
@@ -119,7 +120,7 @@ def _columns(name: str, ends: Mapping[str, float]) -> dict[str, float]:
 def _texts(table: pd.DataFrame) -> pd.DataFrame:
     texts = {
         "Task": table["task"],
-        "Noise": formatted(table["noise_std"], "g"),
+        "Noise": table["noise_std"].map(noise_text),
         "Sampler": table["sampler"],
         "Images": formatted(table["images"], "d"),
         "Samples": formatted(table["samples"], "d"),
@@ -139,13 +140,13 @@ def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:
 
 def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
     """Draw coverage against level (honest: the diagonal) and the rank histograms, one row for each task and noise."""
-    tasks = list(dict.fromkeys((report["task"], report["noise_std"]) for report in reports))
+    tasks = list(dict.fromkeys((report["task"], noise_text(report["noise_std"])) for report in reports))
     figure = Figure(figsize=(6.6, 3.0 * len(tasks)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(tasks), 2, squeeze=False)
     for row, task in zip(axes, tasks, strict=True):
-        mine = [report for report in reports if (report["task"], report["noise_std"]) == task]
-        _draw_coverage(row[0], mine, f"{task[0]}, noise {task[1]:g}".replace("_", " "))
+        mine = [report for report in reports if (report["task"], noise_text(report["noise_std"])) == task]
+        _draw_coverage(row[0], mine, f"{task[0]}, noise {task[1]}".replace("_", " "))
         _draw_ranks(row[1], mine)
     return save_figure(figure, path)
 

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from alps_exp.report.layout import noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.report.table import find_runs
 from alps_exp.runs import ESTIMATES, ImageResult, Record, RunFolder, write_atomically
@@ -139,14 +140,14 @@ def task_figures(paths: Iterable[str | Path], folder: Path, num_images: int = 1)
     FileNotFoundError, ValueError
         As `alps_exp.report.find_runs`.
     """
-    chosen: dict[tuple[str, float], dict[str, RunFolder]] = {}
+    chosen: dict[tuple[str, str], dict[str, RunFolder]] = {}
     for run in sorted(find_runs(paths), key=lambda run: not run.is_done()):
         if record := next(iter(run.records()), None):
-            chosen.setdefault((record.task, record.noise_std), {}).setdefault(record.sampler, run)
+            chosen.setdefault((record.task, noise_text(record.noise_std)), {}).setdefault(record.sampler, run)
     tasks = [task for task, _ in chosen]
     drawn = []
     for (task, noise_std), runs in sorted(chosen.items()):
-        name = task if tasks.count(task) == 1 else f"{task}_{noise_std:g}"
+        name = task if tasks.count(task) == 1 else f"{task}_{noise_std}"
         ordered = [runs[sampler] for sampler in sorted(runs, key=sampler_order)]
         if _restored(ordered, 1):
             drawn.append(task_figure(name, ordered, folder / f"{quote(name, safe=' ')}.png", num_images))

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pandas as pd
 
 _LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
 )
+
+
+def noise_text(noise_std: Any) -> str:
+    """Return the noise as people read it: a number, or those of several measurements."""
+    return ", ".join(f"{eta:g}" for eta in noise_std) if isinstance(noise_std, list | tuple) else f"{noise_std:g}"
+
+
+def bold(text: str) -> str:
+    """Return a text that both layouts set in bold."""
+    return f"**{text}**"
 
 
 def formatted(column: pd.Series, form: str) -> pd.Series:
@@ -28,8 +41,13 @@ def markdown_table(texts: pd.DataFrame) -> str:
 def latex_table(texts: pd.DataFrame, alignment: str) -> str:
     r"""Return a table of texts as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``."""
     head, *body = [
-        " & ".join(str(text).translate(_LATEX) for text in line) + r" \\"
+        " & ".join(_latex(str(text)) for text in line) + r" \\"
         for line in [texts.columns, *texts.to_numpy().tolist()]
     ]
     lines = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
     return "\n".join([*lines, r"\end{tabular}", ""])
+
+
+def _latex(text: str) -> str:
+    marked = re.fullmatch(r"\*\*(.*)\*\*", text)
+    return rf"\textbf{{{marked[1].translate(_LATEX)}}}" if marked else text.translate(_LATEX)

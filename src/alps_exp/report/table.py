@@ -1,39 +1,50 @@
 """Records of any number of runs to one table: a row per task, noise level, sampler and estimate.
 
 An image counts once: its samples and seeds are averaged first, and the table then gives mean and standard
-deviation over images. Runs that differ in more than their seed get rows of their own. An image that failed,
-or a run that did not end, is never left out in silence: the ``status`` of a row counts them.
+deviation over images. Runs that differ in more than their seed get rows of their own. An image that failed, lacks a
+seed, or was flagged as implausible, or a run that did not end, is never left out in silence: the ``status`` of a row
+counts them.
+
+Bold: the best mean PSNR, SSIM (highest) and NMSE (lowest) of a task and noise level, as far as digits are shown, among
+the samples and among the other estimates. Only rows of the most images, with none failed or missing, compete.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from alps_exp.report.layout import formatted, latex_table, markdown_table
+from alps_exp.report.layout import bold, formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
+from alps_exp.report.paired import paired_difference
+from alps_exp.report.paper import published, read_paper
 from alps_exp.runs import ESTIMATES, RunFolder, request, write_atomically
 
 _IMAGE = ["run", "image_id"]
 _METRICS = {"psnr": ".2f", "ssim": ".3f", "nmse": ".4f"}
+_TITLES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "nmse": "NMSE"}
 _NUMBERS = [*_METRICS, "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
+_PAPER = ["paper_psnr", "paper_psnr_std", "paper_ssim", "paper_ssim_std", "paper_data"]
+_DIFFERENCE = ["difference", "difference_low", "difference_high", "pairs"]
 _COLUMNS = [
     "task",
     "noise_std",
     "sampler",
     "estimate",
     "images",
+    "seeds",
     "samples",
     *(column for name in _METRICS for column in (name, f"{name}_std")),
     "spread_error",
     "nfe_forward",
     "nfe_vjp",
     "seconds",
+    "flagged",
+    "incomplete",
     "status",
 ]
 
@@ -64,51 +75,115 @@ def _restores_images(run: RunFolder) -> bool:
     return (run.path / "records.jsonl").exists() or run.images_asked() is not None
 
 
-def build_table(paths: Iterable[str | Path]) -> pd.DataFrame:
+def build_table(
+    paths: Iterable[str | Path],
+    seeds: Literal["mean", "each"] = "mean",
+    paper: str | Path | None = None,
+    reference: str | None = None,
+) -> pd.DataFrame:
     """Collect the records in and below the given folders into one table of numbers.
 
     Parameters
     ----------
     paths
         Run folders, or folders above them.
+    seeds
+        ``mean``: an image's number is the mean over its seeds; ``each``: every seed has rows of its own.
+    paper
+        A CSV file of published numbers, see `alps_exp.report.paper`, to stand beside ours.
+    reference
+        A sampler (of the column ``sampler``) from which the others' PSNR is subtracted, image by image.
 
     Returns
     -------
     pandas.DataFrame
-        One row per task, noise level, sampler and estimate, with ``images`` (how many the means are over),
+        One row per task, noise level, sampler and estimate, with ``images`` (how many the means are over), ``seeds``,
         ``samples`` (posterior samples an image), ``psnr``, ``ssim``, ``nmse`` and their standard deviations
         over images ``psnr_std`` ... (NaN for one image), ``spread_error`` (root of the summed squares of
         spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a sample), ``seconds`` an
-        image, and ``status``: ``ok``, or how many images failed or are still missing. A run without any
-        record has a row of its own.
+        image, ``flagged`` (samples of implausible misfit or energy), and ``status``: ``ok``, or how many images failed
+        or are still missing. A run without any record has a row of its own. With `paper` there are ``paper_psnr``,
+        ..., with `reference` ``difference``, its interval ``difference_low`` to ``difference_high``, and ``pairs``,
+        on how many images (`alps_exp.report.paired`); samples are compared with samples, other estimates with the
+        reference's other one.
 
     Raises
     ------
     FileNotFoundError
-        If a folder is not there.
+        If a folder or `paper` is not there.
     ValueError
-        If there are no runs, or a line of a `records.jsonl` is not a record.
+        If there are no runs, a line of a `records.jsonl` is not a record, or no run is of the reference.
     """
     runs = find_runs(paths)
     records = {str(run.path): run.records() for run in runs}
-    lines = [asdict(record) | {"run": path} for path, found in records.items() for record in found]
+    lines = [vars(record) | {"run": path} for path, found in records.items() for record in found]
     rows = [{"task": path, "status": "no records"} for path, found in records.items() if not found]
+    published_numbers = read_paper(paper) if paper else None
+    images: list[pd.Series] = []
     if lines:
         frame = pd.DataFrame(lines).astype(dict.fromkeys(_NUMBERS, float))
-        rows = _rows(frame, {str(run.path): run for run in runs}) + rows
-    return pd.DataFrame(rows, columns=_COLUMNS).astype({"images": "Int64", "samples": "Int64"})
+        frame["noise_std"] = frame["noise_std"].map(_plain_noise)
+        of_runs, images = _rows(frame, {str(run.path): run for run in runs}, seeds, published_numbers)
+        rows = of_runs + rows
+    columns = [*_COLUMNS[:-1], *(_PAPER if paper else []), *(_DIFFERENCE if reference else []), "status"]
+    if reference:
+        _subtract(rows, images, reference)
+    table = pd.DataFrame(rows, columns=columns)
+    counts = [name for name in ("images", "seeds", "samples", "flagged", "pairs") if name in table]
+    return table.astype(dict.fromkeys(counts, "Int64"))
 
 
-def _rows(frame: pd.DataFrame, runs: Mapping[str, RunFolder]) -> list[dict[str, Any]]:
+def _plain_noise(noise_std: Any) -> Any:
+    """Return the noise of one measurement as a number, that of several as a text, which groups by value."""
+    return noise_text(noise_std) if isinstance(noise_std, list) else noise_std
+
+
+def _rows(
+    frame: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str, paper: pd.DataFrame | None
+) -> tuple[list[dict[str, Any]], list[pd.Series]]:
+    """Return the rows, and for each the PSNR of its images."""
     groups = dict(iter(frame.groupby(["task", "noise_std", "sampler"])))
-    rows = []
-    for task, noise_std, sampler in sorted(groups, key=lambda key: (*key[:2], sampler_order(key[2]))):
-        for label, group in variants(groups[task, noise_std, sampler], runs):
+    rows, images = [], []
+    for task, noise_std, sampler in sorted(groups, key=_row_order):
+        for label, group in _split(groups[task, noise_std, sampler], runs, seeds):
             key = {"task": task, "noise_std": noise_std, "sampler": sampler + label}
+            if paper is not None:
+                key |= published(paper, task, group["operator"].iloc[0], noise_std, sampler)
             unfinished = _unfinished(group, runs)
-            present = [estimate for estimate in ESTIMATES if (group["estimate"] == estimate).any()]
-            rows += [key | _row(group, estimate, unfinished) for estimate in present]
-    return rows
+            for estimate in ESTIMATES:
+                if (group["estimate"] == estimate).any():
+                    row, psnr = _row(group, estimate, unfinished)
+                    rows.append(key | row)
+                    images.append(psnr)
+    return rows, images
+
+
+def _row_order(key: tuple[str, Any, str]) -> tuple[Any, ...]:
+    task, noise_std, sampler = key
+    return (task, isinstance(noise_std, str), noise_std, sampler_order(sampler))
+
+
+def _split(group: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    for label, part in variants(group, runs):
+        if seeds == "mean" or part["seed"].nunique() == 1:
+            yield label, part
+        else:
+            yield from ((f"{label} (seed={seed})", of_seed) for seed, of_seed in part.groupby("seed"))
+
+
+def _subtract(rows: Sequence[dict[str, Any]], images: Sequence[pd.Series], reference: str) -> None:
+    """Add to the rows their differences from the reference's row of the same task, noise and kind of estimate."""
+    theirs = {_kind(row): psnr for row, psnr in zip(rows, images, strict=False) if row["sampler"] == reference}
+    if not theirs:
+        names = sorted({row["sampler"] for row in rows if "sampler" in row})
+        raise ValueError(f"no run is of the reference {reference!r}, expected one of {', '.join(names)}")
+    for row, psnr in zip(rows, images, strict=False):
+        if row["sampler"] != reference and _kind(row) in theirs:
+            row |= paired_difference(psnr, theirs[_kind(row)])
+
+
+def _kind(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["task"], row["noise_std"], row["estimate"] == "sample"
 
 
 def variants(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -145,7 +220,7 @@ def _unfinished(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> str:
     return f"unfinished: {sum(there.values())} of {asked} images"
 
 
-def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> dict[str, Any]:
+def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[dict[str, Any], pd.Series]:
     mine = group[group["estimate"] == estimate].set_index(_IMAGE)
     asked = pd.MultiIndex.from_frame(group[_IMAGE]).unique()
     bad = mine.index[mine["status"] != "ok"].unique()
@@ -153,13 +228,27 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> dict[str, Any]:
     good = mine.loc[mine.index.isin(restored)]
     images = good.groupby("image_id")[list(_METRICS)].mean()
     row = {"estimate": estimate, "images": len(images), "samples": mine["num_samples"].max()}
+    row["seeds"] = group["seed"].nunique()
     for name in _METRICS:
         row |= {name: images[name].mean(), f"{name}_std": images[name].std()}
     row |= good.groupby(_IMAGE)[["nfe_forward", "nfe_vjp", "seconds"]].first().mean().to_dict()
     honest = good[["spread", "error"]].dropna().pow(2).sum(min_count=1)
     row["spread_error"] = (honest["spread"] / honest["error"]) ** 0.5
-    failed = _failed(group, len(asked) - len(restored), len(asked))
-    return row | {"status": "; ".join(filter(None, [failed, unfinished])) or "ok"}
+    row["flagged"] = int((good["flags"].map(len) > 0).sum())
+    of_seeds = good.groupby("image_id")["seed"].nunique()
+    remarks = [
+        _failed(group, len(asked) - len(restored), len(asked)),
+        _counted(int((of_seeds < row["seeds"]).sum()), len(images), "without some of the seeds"),
+        unfinished,
+    ]
+    row["incomplete"] = any(remarks)
+    reasons = ", ".join(sorted(set(good["flags"].explode().dropna())))
+    flagged = _counted(row["flagged"], len(good), f"samples flagged ({reasons})")
+    return row | {"status": "; ".join(filter(None, [*remarks, flagged])) or "ok"}, images["psnr"]
+
+
+def _counted(count: int, of: int, what: str) -> str:
+    return f"{count} of {of} {what}" if count else ""
 
 
 def _failed(group: pd.DataFrame, failed: int, asked: int) -> str:
@@ -171,27 +260,62 @@ def _failed(group: pd.DataFrame, failed: int, asked: int) -> str:
 
 def _texts(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table as people read it, with the mean, and the deviation where there are several images."""
+    several = table["seeds"].gt(1).any()
     texts = {
         "Task": table["task"],
-        "Noise": formatted(table["noise_std"], "g"),
+        "Noise": table["noise_std"].map(lambda noise: noise if isinstance(noise, str) else _number(noise)).astype(str),
         "Sampler": table["sampler"].fillna("-"),
         "Estimate": table["estimate"].fillna("-"),
         "Images": formatted(table["images"], "d"),
+        **({"Seeds": formatted(table["seeds"], "d")} if several else {}),
         "Samples": formatted(table["samples"], "d"),
-        "PSNR [dB]": _mean_and_deviation(table, "psnr"),
-        "SSIM": _mean_and_deviation(table, "ssim"),
-        "NMSE": _mean_and_deviation(table, "nmse"),
+        **{title: _best_in_bold(table, name) for name, title in _TITLES.items()},
         "Spread/error": formatted(table["spread_error"], ".2f"),
         "Calls": formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f"),
         "Seconds": formatted(table["seconds"], ".3g"),
+        **(_paper_texts(table) if "paper_psnr" in table else {}),
+        **({"Difference [dB]": _difference_text(table)} if "difference" in table else {}),
         "Status": table["status"],
     }
     return pd.DataFrame(texts).replace({"-+-": "-"})
 
 
-def _mean_and_deviation(table: pd.DataFrame, name: str) -> pd.Series:
-    deviation = " ± " + formatted(table[f"{name}_std"], _METRICS[name])
-    return formatted(table[name], _METRICS[name]) + deviation.replace(" ± -", "")
+def _number(noise_std: float) -> str:
+    return "-" if pd.isna(noise_std) else noise_text(noise_std)
+
+
+def _paper_texts(table: pd.DataFrame) -> dict[str, pd.Series]:
+    texts = {f"Paper {name.upper()}": _mean_and_deviation(table, name, "paper_") for name in ("psnr", "ssim")}
+    return texts | {"Paper data": table["paper_data"].fillna("-").astype(str)}
+
+
+def _difference_text(table: pd.DataFrame) -> pd.Series:
+    low, high, pairs = (
+        formatted(table[name], form)
+        for name, form in (("difference_low", "+.2f"), ("difference_high", "+.2f"), ("pairs", "d"))
+    )
+    several = table["difference_low"].notna()
+    interval = (" [" + low + ", " + high + "] on " + pairs).where(several, "")
+    return formatted(table["difference"], "+.2f") + interval
+
+
+def _best_in_bold(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return the texts of a metric, the best of each comparison in bold (see the head of this file)."""
+    texts = _mean_and_deviation(table, name)
+    competing = table[table[name].notna() & ~table["incomplete"].fillna(True).astype(bool)]
+    kinds = [competing["task"], competing["noise_std"].map(str), competing["estimate"] == "sample"]
+    for _, rows in competing.groupby(kinds):
+        rows = rows[rows["images"] == rows["images"].max()]
+        shown = rows[name].map(lambda value: float(format(value, _METRICS[name])))
+        best = shown.min() if name == "nmse" else shown.max()
+        if len(rows) > 1:
+            texts[shown.index[shown == best]] = texts[shown.index[shown == best]].map(bold)
+    return texts
+
+
+def _mean_and_deviation(table: pd.DataFrame, name: str, prefix: str = "") -> pd.Series:
+    deviation = " ± " + formatted(table[f"{prefix}{name}_std"], _METRICS[name])
+    return formatted(table[prefix + name], _METRICS[name]) + deviation.replace(" ± -", "")
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -201,7 +325,9 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def to_latex(table: pd.DataFrame) -> str:
     r"""Return a table of `build_table` as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``."""
-    return latex_table(_texts(table), "lrllrrrrrrrrl")
+    texts = _texts(table)
+    left = ("Task", "Sampler", "Estimate", "Paper data", "Status")
+    return latex_table(texts, "".join("l" if name in left else "r" for name in texts.columns))
 
 
 def write_tables(table: pd.DataFrame, folder: Path) -> list[Path]:

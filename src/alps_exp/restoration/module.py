@@ -119,9 +119,7 @@ class Restoration(pl.LightningModule):
         """
         truth, ids = batch["image"], batch["image_id"]
         operator = operator_of(self.operator, batch)
-        shape = operator.measurement_shape(truth.shape)
-        noise = measurement_noise(self.seed, ids, truth.new_empty(shape))
-        y = operator.measure(truth, noise)
+        y = self._measure(batch, operator)
         start = _clock(truth)
         try:
             draw = partial(self.sampler, self.prior, operator, y, seed=self.seed, image_ids=ids)
@@ -135,6 +133,20 @@ class Restoration(pl.LightningModule):
             return [ImageResult([failed], _array(truth[0]), _array(y[0]), _array(operator.adjoint(y)[0]))]
         seconds = (_clock(truth) - start) / len(ids)
         return self._results(batch, y, operator, estimates, seconds)
+
+    def _measure(self, batch: dict[str, Any], operator: LinearOperator) -> Tensor:
+        """Return what the operator keeps of the data's own measurement, or else measure the images with keyed noise."""
+        if "measurement" in batch:
+            if not operator.noise_std == batch["noise_std"].unique().item():
+                raise ValueError(
+                    "these data bring their own measurement, with their own noise: take operator=measured or "
+                    "measured_4x, or data.test.measured=false to simulate another"
+                )
+            return operator.restrict(batch["measurement"])
+        truth = batch["image"]
+        shape = operator.measurement_shape(truth.shape)
+        noise = measurement_noise(self.seed, batch["image_id"], truth.new_empty(shape))
+        return operator.measure(truth, noise)
 
     def _results(
         self, batch: dict[str, Any], y: Tensor, operator: LinearOperator, estimates: Estimates, seconds: float
@@ -185,7 +197,7 @@ class Restoration(pl.LightningModule):
             image_id=image_id,
             task=self.labels.task,
             operator=self.labels.operator,
-            noise_std=operator.noise_std,
+            noise_std=operator.noise_stds,
             sampler=self.labels.sampler,
             seed=self.seed,
             estimate=estimate,
