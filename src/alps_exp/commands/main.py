@@ -30,6 +30,7 @@ VERBS = {
     "distill": ("distill", "distil a teacher into a multi-scale energy"),
     "restore": ("restore", "measure test images through an operator and restore them with a sampler"),
     "calibrate": ("calibrate", "measure how honest the uncertainty of a sampler is"),
+    "data": ("prepare", "prepare k-space: index, coil maps, images; resumable"),
     "table": ("table", "collect the records of runs into tables and figures"),
     "checkpoint": ("checkpoint", "inspect a checkpoint, or convert it to safetensors"),
 }
