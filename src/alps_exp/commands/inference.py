@@ -11,9 +11,9 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import WandbLogger
 
 from alps_exp.commands.job import Job
+from alps_exp.commands.loggers import log_figure
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.commands.training import index_hash
 from alps_exp.data import ImageDataModule
@@ -94,8 +94,7 @@ def log_result(loop: pl.Trainer, numbers: dict[str, float], name: str, figure: P
     """Give numbers and figure to the logger."""
     if loop.logger is not None:
         loop.logger.log_metrics(numbers)
-    if isinstance(loop.logger, WandbLogger):
-        loop.logger.log_image(name, [str(figure)])
+    log_figure(loop.logger, name, figure)
 
 
 def weight_files(role: str, config: Any) -> dict[str, Path]:

@@ -1,23 +1,34 @@
-"""Weights & Biases as a Lightning logger: online with a key and a server that answers, offline without."""
+"""Weights & Biases as a Lightning logger, online with a key and a server that answers, offline without; TensorBoard."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import logging
 import netrc
 import os
+import shlex
+import sys
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
+import numpy as np
 import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from pytorch_lightning.loggers import Logger, WandbLogger
+from PIL import Image
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 log = logging.getLogger(__name__)
-INIT_TIMEOUT = 6  # seconds
+# Seconds, in all no more than 10 where a server does not answer.
+PROBE_TIMEOUT, INIT_TIMEOUT, FINISH_TIMEOUT = 3, 4, 8
+LONGEST_GROUP = 128  # characters, of the server
 
 
 class ResilientWandbLogger(WandbLogger):
@@ -53,7 +64,7 @@ def wandb_logger(project: str, save_dir: str, name: str, group: str | None = Non
     save_dir
         Folder of the local files and of the run's id, by which a resumed job goes on with its run.
     group
-        Group name; None takes the folder of the sweep, or no group outside of one.
+        Group name; None takes the command of the sweep, or no group outside of one.
     """
     Path(save_dir).mkdir(parents=True, exist_ok=True)
     return ResilientWandbLogger(
@@ -62,16 +73,41 @@ def wandb_logger(project: str, save_dir: str, name: str, group: str | None = Non
         name=name,
         group=group or _sweep(),
         save_dir=save_dir,
-        mode=os.environ.get("WANDB_MODE", "online") if has_key() else "offline",
-        settings=wandb.Settings(init_timeout=INIT_TIMEOUT, silent=True, console="off"),
+        mode=_mode(),
+        settings=wandb.Settings(
+            init_timeout=INIT_TIMEOUT, finish_timeout=FINISH_TIMEOUT, silent=True, console="off"
+        ),
     )
+
+
+def _mode() -> str:
+    wanted = os.environ.get("WANDB_MODE", "online") if has_key() else "offline"
+    if wanted == "online" and not _answers(_server()):
+        log.warning("Weights & Biases does not answer at %s: offline", _server())
+        return "offline"
+    return wanted
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+
+
+def _answers(url: str) -> bool:
+    """Tell whether a server says anything soon, if only that it refuses."""
+    try:
+        with urlopen(url, timeout=PROBE_TIMEOUT):
+            return True
+    except HTTPError:
+        return True
+    except (OSError, HTTPException):
+        return False
 
 
 def has_key() -> bool:
     """Tell whether there is an API key, in the environment or in the netrc file."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    host = urlsplit(_server()).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
@@ -86,6 +122,35 @@ def finish(loggers: Sequence[Logger], succeeded: bool) -> None:
         wandb.finish(exit_code=0 if succeeded else 1)
 
 
+def tensorboard_logger(save_dir: str) -> TensorBoardLogger:
+    """Return a logger that writes TensorBoard's event files to `save_dir`.
+
+    Raises
+    ------
+    ValueError
+        If the package tensorboard is not installed.
+    """
+    if not importlib.util.find_spec("tensorboard"):
+        raise ValueError("logger=tensorboard needs the package tensorboard: pip install 'alps_exp[tensorboard]'")
+    return TensorBoardLogger(save_dir, name="", version="")
+
+
+def log_figure(logger: Logger | None, name: str, figure: Path) -> None:
+    """Give a PNG file to a logger that takes images."""
+    if isinstance(logger, WandbLogger):
+        logger.log_image(name, [str(figure)])
+    elif isinstance(logger, TensorBoardLogger):
+        pixels = np.asarray(Image.open(figure).convert("RGB"))
+        logger.experiment.add_image(name, pixels, dataformats="HWC")
+
+
 def _sweep() -> str | None:
-    hydra = HydraConfig.get()
-    return hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else None
+    """Return a name of the sweep that is the same when it is repeated: its command, shortened by a hash if need be."""
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    words = [word for word in sys.argv[1:] if word not in ("--config-name", "-m", "--multirun")]
+    name = shlex.join(words)
+    if len(name) <= LONGEST_GROUP:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{name[: LONGEST_GROUP - len(digest) - 1]} {digest}"
