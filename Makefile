@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-FACE := experiment=demo_face operator=inpaint_random,inpaint_box,gaussian_blur,motion_blur
+FACE := experiment=demo_face
+SPREAD := inpaint_random,gaussian_blur,motion_blur
+DPS := sampler=dps sampler.schedule.scales=25
 BRAIN := experiment=demo_brain operator=mri_4x,mri_8x
 
 .PHONY: demo test test-all lint clean
@@ -12,10 +14,11 @@ BRAIN := experiment=demo_brain operator=mri_4x,mri_8x
 	touch $@
 
 demo: .venv/demo.installed
-	$(BIN)/alps restore -m $(FACE) sampler=alps,alps_teacher,map,daps
-	$(BIN)/alps restore -m $(FACE) sampler=dps sampler.schedule.scales=25 sampler.step_size=10
+	$(BIN)/alps restore -m $(FACE) operator=$(SPREAD),inpaint_box sampler=alps,alps_teacher,map,daps
+	$(BIN)/alps restore -m $(FACE) operator=$(SPREAD) $(DPS) sampler.step_size=10
+	$(BIN)/alps restore -m $(FACE) operator=inpaint_box $(DPS) sampler.step_size=3
 	$(BIN)/alps restore -m $(BRAIN) sampler=alps,alps_teacher,map,daps
-	$(BIN)/alps restore -m $(BRAIN) sampler=dps sampler.schedule.scales=25 sampler.step_size=3
+	$(BIN)/alps restore -m $(BRAIN) $(DPS) sampler.step_size=3
 	$(BIN)/alps table runs=outputs/demo/restore output=outputs/demo
 
 test: .venv/test.installed
