@@ -54,6 +54,8 @@ def calibrate(
         source.test = PriorSamples(copy.deepcopy(model), count, seed)  # which stays on the CPU
     else:
         source.setup("predict")
+        if not getattr(source.test, "has_truth", True):
+            raise ValueError("some of these data are undersampled, without the truth that samples are compared with")
         source.test = (Blanks if to_draw else First)(source.test, count)
     module = Calibration(
         model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +18,12 @@ from alps_exp.data.sidecar import Sidecar
 
 
 class PreparedSlices(Dataset[dict[str, Any]]):
-    """The slices of volumes that `alps data` prepared, in the order of the volumes' names.
+    """The slices of volumes that `alps data` prepared, in the order of its index.
 
-    An item is ``image_id``, ``image`` (1, H, W) complex64 where k-space is fully sampled and, of measured data,
-    ``measurement`` and ``sensitivity_maps`` (coils, H, W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``.
-    Volumes differ in size and noise: a batch must not mix such.
+    An item is ``image_id``, ``crop`` (2,) int64, the centre in which reconstructions are compared, ``image`` (1, H, W)
+    complex64 where k-space is fully sampled and, of measured data, ``measurement`` and ``sensitivity_maps`` (coils, H,
+    W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``. Volumes differ in size and noise: a batch must not mix
+    such.
 
     Parameters
     ----------
@@ -35,7 +37,8 @@ class PreparedSlices(Dataset[dict[str, Any]]):
     FileNotFoundError
         On first use, where nothing is prepared.
     KSpaceError
-        Where a volume is damaged, has no image to simulate from, or slices of a batch do not fit each other.
+        Where a volume is damaged or not what the index says, has no image to simulate from, or slices of a batch do
+        not fit each other.
     """
 
     channels = 2
@@ -46,12 +49,18 @@ class PreparedSlices(Dataset[dict[str, Any]]):
     @cached_property
     def index(self) -> list[str]:
         """A line for each slice, which changes with its k-space, and one with how they were prepared."""
-        return [*self._lines, *sorted({repr(s.settings) for s in self._sidecars.values()})]
+        lines = [f"{image_id} {digest}" for image_id, digest in zip(self.image_ids, self._hashes.values(), strict=True)]
+        return [*lines, *sorted({repr(s.settings) for s in self._sidecars.values()})]
 
-    @cached_property
+    @property
     def slices(self) -> list[tuple[str, int]]:
         """Volume and slice of each item."""
-        return [(name, i) for name, sidecar in self._sidecars.items() for i in range(len(sidecar.hashes))]
+        return list(self._hashes)
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether every item has an image."""
+        return all(sidecar.has_image for sidecar in self._sidecars.values())
 
     @property
     def image_ids(self) -> list[str]:
@@ -63,7 +72,8 @@ class PreparedSlices(Dataset[dict[str, Any]]):
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         name, index = self.slices[position]
-        sidecar, item = self._sidecars[name], {"image_id": self.image_ids[position]}
+        sidecar = self._sidecars[name]
+        item: dict[str, Any] = {"image_id": self.image_ids[position], "crop": torch.tensor(sidecar.reconstruction)}
         if sidecar.has_image:
             item["image"] = torch.from_numpy(sidecar.read("image", index))
         elif not self.measured:
@@ -84,20 +94,26 @@ class PreparedSlices(Dataset[dict[str, Any]]):
         return items
 
     @cached_property
-    def _sidecars(self) -> dict[str, Sidecar]:
+    def _hashes(self) -> dict[tuple[str, int], str]:
+        """The index: the hash of the k-space of every volume and slice."""
         if not (self.path / INDEX).is_file():
             raise FileNotFoundError(f"no prepared k-space in {self.path}: run `alps data output={self.path}` first")
-        files = sorted((self.path / VOLUMES).glob("[!.]*.h5"))
-        return {file.stem: Sidecar(file) for file in files}
+        lines = map(json.loads, (self.path / INDEX).read_text().splitlines())
+        return {(line["volume"], line["slice"]): line["sha256"] for line in lines}
 
-    @property
-    def _lines(self) -> list[str]:
-        hashes = [digest for sidecar in self._sidecars.values() for digest in sidecar.hashes]
-        return [f"{image_id} {digest}" for image_id, digest in zip(self.image_ids, hashes, strict=True)]
+    @cached_property
+    def _sidecars(self) -> dict[str, Sidecar]:
+        names = dict.fromkeys(name for name, _ in self.slices)
+        sidecars = {name: Sidecar(self.path / VOLUMES / f"{name}.h5") for name in names}
+        found = {(name, i): digest for name, sidecar in sidecars.items() for i, digest in enumerate(sidecar.hashes)}
+        if changed := sorted({name for (name, _), _ in found.items() ^ self._hashes.items()}):
+            raise KSpaceError(f"{changed[0]} in {self.path} is not what the index says: run `alps data` again")
+        return sidecars
 
 
 def _kind(item: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple((name, tuple(x.shape)) for name, x in item.items() if isinstance(x, Tensor))
+    shapes = ((name, tuple(x.shape)) for name, x in item.items() if isinstance(x, Tensor))
+    return (*item["crop"].tolist(), *shapes)
 
 
 class DataMaps:

@@ -177,8 +177,8 @@ def prepare_file(source: Path, sidecar: Path, recipe: Recipe) -> tuple[int, int]
 def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
     """Return the prepared volume.
 
-    The scale is the largest magnitude of the coil-combined images; of undersampled k-space, which has none, that of
-    the low-resolution images of its calibration region.
+    The scale is the largest magnitude of the coil-combined images where reconstructions are compared; of undersampled
+    k-space, which has none, that of the low-resolution images of its calibration region.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
     fully_sampled = is_fully_sampled(measured)
     width = calibration_width(measured, recipe.maps.calibration_width)
     images = combine(to_image(kspace) if fully_sampled else low_resolution_images(kspace, width), maps)
-    scale = float(np.abs(images).max())
+    scale = float(np.abs(centre(images, volume.reconstruction)).max())
     return PreparedVolume(
         kspace=kspace / np.float32(scale),
         sensitivity_maps=maps,
@@ -210,6 +210,12 @@ def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
 def combine(coil_images: Array, maps: Array) -> Array:
     """Return ``sum over coils of conj(S) * image``, (slices, 1, H, W), of (slices, coils, H, W) each."""
     return (maps.conj() * coil_images).sum(1, keepdims=True)
+
+
+def centre(images: Array, size: tuple[int, int]) -> Array:
+    """Return the central (..., rows, columns) of images."""
+    top, left = ((whole - part) // 2 for whole, part in zip(images.shape[-2:], size, strict=True))
+    return images[..., top : top + size[0], left : left + size[1]]
 
 
 def is_fully_sampled(measured: Array) -> bool:

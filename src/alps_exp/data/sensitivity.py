@@ -66,7 +66,8 @@ class EspiritMaps(MapEstimator):
     threshold
         Singular values of the calibration matrix below this share of the largest count as noise.
     crop
-        Maps are 0 where their eigenvalue is below this: outside the object.
+        Maps are 0 where their eigenvalue is below this: outside the object, where a sampler is then free to invent one.
+        At 0 the data say what is there.
     max_iterations
         Iterations of the power method.
     """
@@ -76,7 +77,7 @@ class EspiritMaps(MapEstimator):
         calibration_width: int = 24,
         kernel_width: int = 6,
         threshold: float = 0.02,
-        crop: float = 0.95,
+        crop: float = 0.0,
         max_iterations: int = 100,
     ) -> None:
         super().__init__(calibration_width, 2 * kernel_width)

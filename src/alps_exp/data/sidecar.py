@@ -28,8 +28,8 @@ class PreparedVolume:
     sensitivity_maps : Array
         (slices, coils, H, W) complex64.
     image : Array or None
-        Coil-combined images (slices, 1, H, W) complex64 of the fully sampled k-space, the largest magnitude in the
-        volume 1; None of undersampled k-space.
+        Coil-combined images (slices, 1, H, W) complex64 of the fully sampled k-space, the largest magnitude of the
+        volume in their centre 1; None of undersampled k-space.
     mask : Array
         Where k-space is measured, (H, W) bool.
     scale : float

@@ -81,9 +81,9 @@ class LinearOperator(ABC):
         return self.noise_std
 
     @property
-    def noise_stds(self) -> float | list[float]:
-        """The noise in the units of the measurement; of several measurements, that of each."""
-        return self.noise_std
+    def acceleration(self) -> Tensor | None:
+        """All samples of k-space over the measured ones, of each image; None of other measurements."""
+        return None
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -98,9 +98,7 @@ class LinearOperator(ABC):
 
         Without a closed form this runs conjugate gradients to `tolerance`, in units of the posterior's width.
         """
-        return conjugate_gradients(
-            self.normal, b, shift, self.tolerance * self.noise_std, self.max_iterations
-        )
+        return conjugate_gradients(self.normal, b, shift, self.tolerance * self.noise_std, self.max_iterations)
 
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
         """Return ``eta (A^H A + shift I)^(-1/2) z`` in the precision of `z`."""
@@ -165,9 +163,7 @@ class LinearOperator(ABC):
         dtype = self._solve_dtype(d.dtype, t)
         return self._update(d.to(dtype), y.to(dtype), t).to(d.dtype)
 
-    def posterior_sample(
-        self, d: Tensor, y: Tensor, t: float | Tensor, noise: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def posterior_sample(self, d: Tensor, y: Tensor, t: float | Tensor, noise: tuple[Tensor, Tensor]) -> Tensor:
         """Return an exact sample of the posterior under the prior ``N(d, t^2 I)`` by one perturbed solve.
 
         Parameters

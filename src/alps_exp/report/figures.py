@@ -1,6 +1,7 @@
 """Panels of truth, measurement, estimates, their errors and their standard deviations.
 
-Real images are shown in RGB, clipped to [-1, 1]; complex ones by their magnitude, up to the truth's maximum.
+Real images are shown in RGB, clipped to [-1, 1]; complex ones by their magnitude, up to the truth's maximum (without a
+truth, which measured data may lack: up to an estimate's).
 Errors and standard deviations are root mean squares over the channels, in the units of the image.
 """
 
@@ -70,12 +71,13 @@ def run_figure(run: RunFolder, num_images: int = 4) -> Path:
     main = max(names, key=("sample", "point", "map", "mmse").index)
     maps = [_maps(result, main) for result in results]
     scales = _scales(maps)
-    figure, axes = _grid(len(results), 2 + len(names) + len(scales), results[0])
+    given = _given(results)
+    figure, axes = _grid(len(results), given + len(names) + len(scales), results[0])
     for axis_row, result, of_result in zip(axes, results, maps, strict=True):
-        _draw_row(axis_row, result, names, of_result, scales)
-    for axis, name in zip(axes[0, 2:], names, strict=False):
+        _draw_row(axis_row, given, result, names, of_result, scales)
+    for axis, name in zip(axes[0, given:], names, strict=False):
         axis.set_title(f"{_NAMES[name]}\n{axis.get_title()}", fontsize=_FONT, pad=3)
-    for j, kind in enumerate(scales, 2 + len(names)):
+    for j, kind in enumerate(scales, given + len(names)):
         shown = _NAMES[main] if kind == _ERROR else "samples"
         axes[0, j].set_title(f"{kind}\nof {shown}", fontsize=_FONT, pad=3)
         _colorbar(figure, scales, kind, axes[:, j], "bottom")
@@ -83,14 +85,14 @@ def run_figure(run: RunFolder, num_images: int = 4) -> Path:
 
 
 def _draw_row(
-    axes: np.ndarray, result: ImageResult, names: Sequence[str], maps: Maps, scales: Scales
+    axes: np.ndarray, given: int, result: ImageResult, names: Sequence[str], maps: Maps, scales: Scales
 ) -> None:
     """Draw an image with all its estimates, and the maps of one of them."""
-    peak = _draw_truth_and_measurement(axes, result)
+    peak = _draw_truth_and_measurement(axes[:given], result)
     axes[0].set_ylabel(result.records[0].image_id, fontsize=_FONT - 2)
-    for axis, name in zip(axes[2:], names, strict=False):
+    for axis, name in zip(axes[given:], names, strict=False):
         _draw_image(axis, result.estimates[name], peak, _decibels(result.record(name)))
-    for axis, kind in zip(axes[2 + len(names) :], scales, strict=True):
+    for axis, kind in zip(axes[given + len(names) :], scales, strict=True):
         _draw_map(axis, maps, scales, kind)
 
 
@@ -123,9 +125,10 @@ def task_figure(task: str, runs: Sequence[RunFolder], path: Path, num_images: in
     panels = [_columns(of_image) for of_image in results]
     scales = _scales([column.maps for columns in panels for column in columns])
     height = 1 + len(scales)
-    figure, axes = _grid(height * len(panels), 2 + len(panels[0]), results[0][0])
+    given = _given([of_image[0] for of_image in results])
+    figure, axes = _grid(height * len(panels), given + len(panels[0]), results[0][0])
     for i, columns in enumerate(panels):
-        _draw_panel(figure, axes[i * height : (i + 1) * height], results[i][0], columns, scales)
+        _draw_panel(figure, axes[i * height : (i + 1) * height], given, results[i][0], columns, scales)
     return save_figure(figure, path)
 
 
@@ -184,15 +187,19 @@ def _full_name(record: Record) -> str:
 
 
 def _decibels(record: Record) -> str:
-    return f"{record.psnr:.1f} dB"
+    return "" if record.psnr is None else f"{record.psnr:.1f} dB"
+
+
+def _given(results: Sequence[ImageResult]) -> int:
+    """Return how many panels stand before the estimates: the measurement's, and the truth's where there is one."""
+    return 1 + any(result.truth is not None for result in results)
 
 
 def _maps(result: ImageResult, name: str) -> Maps:
-    assert result.truth is not None
     estimate = result.estimates[name]
     if not np.iscomplexobj(estimate):
         estimate = estimate.clip(-1, 1)
-    maps = {_ERROR: _rms(estimate - result.truth)}
+    maps = {} if result.truth is None else {_ERROR: _rms(estimate - result.truth)}
     if name == "mmse" and result.std is not None:
         maps[_STD] = _rms(result.std)
     return maps
@@ -212,8 +219,7 @@ def _scales(maps: Sequence[Maps]) -> Scales:
 
 
 def _grid(rows: int, columns: int, result: ImageResult) -> tuple[Figure, np.ndarray]:
-    assert result.truth is not None
-    height, width = result.truth.shape[-2:]
+    height, width = next(iter(result.estimates.values())).shape[-2:]
     size = (columns * _CELL + 0.6, rows * (_CELL * height / width + 0.1) + 0.4)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02, compress=True)
     figure = Figure(figsize=size, dpi=_DPI, layout=layout)
@@ -226,25 +232,26 @@ def _grid(rows: int, columns: int, result: ImageResult) -> tuple[Figure, np.ndar
 
 
 def _draw_panel(
-    figure: Figure, axes: np.ndarray, result: ImageResult, columns: Sequence[_Column], scales: Scales
+    figure: Figure, axes: np.ndarray, given: int, result: ImageResult, columns: Sequence[_Column], scales: Scales
 ) -> None:
     """Draw the rows of one image: estimates, and below them one row for each kind of map."""
-    peak = _draw_truth_and_measurement(axes[0], result)
-    for axis, column in zip(axes[0, 2:], columns, strict=True):
+    peak = _draw_truth_and_measurement(axes[0, :given], result)
+    for axis, column in zip(axes[0, given:], columns, strict=True):
         _draw_image(axis, column.image, peak, column.title)
     for axis_row, kind in zip(axes[1:], scales, strict=True):
-        axis_row[1].text(0.95, 0.5, kind.replace(" ", "\n"), ha="right", va="center", fontsize=_FONT)
-        for axis, column in zip(axis_row[2:], columns, strict=True):
+        axis_row[given - 1].text(0.95, 0.5, kind.replace(" ", "\n"), ha="right", va="center", fontsize=_FONT)
+        for axis, column in zip(axis_row[given:], columns, strict=True):
             _draw_map(axis, column.maps, scales, kind)
         _colorbar(figure, scales, kind, axis_row, "right")
 
 
 def _draw_truth_and_measurement(axes: np.ndarray, result: ImageResult) -> float:
-    """Draw both, and return the magnitude that is shown as white in complex images."""
-    assert result.truth is not None
-    peak = float(np.abs(result.truth).max())
-    _draw_image(axes[0], result.truth, peak, "Truth")
-    _draw_image(axes[1], *_visible_measurement(result, peak))
+    """Draw both, if there is a truth, and return the magnitude that is shown as white in complex images."""
+    reference = next(iter(result.estimates.values())) if result.truth is None else result.truth
+    peak = float(np.abs(reference).max())
+    if result.truth is not None:
+        _draw_image(axes[0], result.truth, peak, "Truth")
+    _draw_image(axes[-1], *_visible_measurement(result, peak))
     return peak
 
 
@@ -256,7 +263,8 @@ def _visible_measurement(result: ImageResult, peak: float) -> tuple[np.ndarray, 
     assert result.adjoint is not None
     if in_a_row:
         return result.adjoint * (peak / np.abs(result.adjoint).max()), peak, "Adjoint"
-    return result.adjoint, peak, "Zero-filled"
+    acceleration = result.diagnostics.get("acceleration")
+    return result.adjoint, peak, "Zero-filled" if acceleration is None else f"Zero-filled\n{acceleration:.2f}x"
 
 
 def _draw_image(axis: Axes, image: np.ndarray, peak: float, title: str) -> None:

@@ -114,13 +114,19 @@ class Restoration(pl.LightningModule):
     def restore(self, batch: dict[str, Any]) -> list[ImageResult]:
         """Return the result of every image of a batch (`image` (B, C, H, W), `image_id`, per-image arguments).
 
+        Measured data bring their `measurement`, and may have no `image`: then nothing is compared with the truth. Their
+        `crop` (B, 2) is where the others are.
+
         An image whose restoration fails has a result that says why; what is wrong with the request itself, as a
         mask that does not fit, raises ValueError.
         """
-        truth, ids = batch["image"], batch["image_id"]
-        operator = operator_of(self.operator, batch)
+        ids = batch["image_id"]
+        try:
+            operator = operator_of(self.operator, batch)
+        except KeyError as error:
+            raise ValueError(f"these data have no {error}, which the operator takes from them") from error
         y = self._measure(batch, operator)
-        start = _clock(truth)
+        start = _clock(y)
         try:
             draw = partial(self.sampler, self.prior, operator, y, seed=self.seed, image_ids=ids)
             estimates = draw_shared(draw, self.num_samples, y.device) if self.shares_samples else draw(self.num_samples)
@@ -130,14 +136,15 @@ class Restoration(pl.LightningModule):
             log.warning("image %s failed: %s", ids[0], error)
             reason = f"{type(error).__name__}: {error}"
             failed = self._record(ids[0], operator, self.sampler.estimate).failed(reason)
-            return [ImageResult([failed], _array(truth[0]), _array(y[0]), _array(operator.adjoint(y)[0]))]
-        seconds = (_clock(truth) - start) / len(ids)
+            truth = _array(batch["image"][0]) if "image" in batch else None
+            return [ImageResult([failed], truth, _array(y[0]), _array(operator.adjoint(y)[0]))]
+        seconds = (_clock(y) - start) / len(ids)
         return self._results(batch, y, operator, estimates, seconds)
 
     def _measure(self, batch: dict[str, Any], operator: LinearOperator) -> Tensor:
         """Return what the operator keeps of the data's own measurement, or else measure the images with keyed noise."""
         if "measurement" in batch:
-            if not operator.noise_std == batch["noise_std"].unique().item():
+            if (batch["noise_std"] != operator.noise_std).any():
                 raise ValueError(
                     "these data bring their own measurement, with their own noise: take operator=measured or "
                     "measured_4x, or data.test.measured=false to simulate another"
@@ -151,16 +158,18 @@ class Restoration(pl.LightningModule):
     def _results(
         self, batch: dict[str, Any], y: Tensor, operator: LinearOperator, estimates: Estimates, seconds: float
     ) -> list[ImageResult]:
-        truth, ids = batch["image"], batch["image_id"]
+        truth, ids = batch.get("image"), batch["image_id"]
         mean = estimates.mean
         std = estimates.std if self.num_samples > 1 else None
-        spread, error = spread_and_error(mean, std, self.num_samples, truth)
-        of_mean = self._numbers(mean, truth, y, operator) | {"error": error}
-        if spread is not None:
+        of_mean = self._numbers(mean, batch, y, operator)
+        spread, error = spread_and_error(mean, std, self.num_samples, mean if truth is None else truth)
+        if truth is not None:
+            of_mean["error"] = error
+        if spread is not None:  # which needs no truth
             of_mean["spread"] = spread
-        of_samples = self._numbers(estimates.samples, truth, y, operator)
+        of_samples = self._numbers(estimates.samples, batch, y, operator)
         measured = operator.measured_count(y).tolist()
-        size = truth[0].numel() * (2 if truth.is_complex() else 1)
+        size = mean[0].numel() * (2 if mean.is_complex() else 1)
         calls = {"nfe_forward": estimates.nfe_forward, "nfe_vjp": estimates.nfe_vjp}
         arrays = {"truth": truth, "measurement": y, "adjoint": operator.adjoint(y), "std": std}
         results = []
@@ -171,6 +180,8 @@ class Restoration(pl.LightningModule):
             result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
             result.estimates[kind] = _array(mean[i])
             result.diagnostics = {name: _array(values[:, i]) for name, values in estimates.diagnostics.items()}
+            if operator.acceleration is not None:
+                result.diagnostics["acceleration"] = _array(operator.acceleration.expand(len(ids))[i])
             if kind == "mmse":
                 result.estimates["sample"] = _array(estimates.samples[0, i])
                 for s in range(self.num_samples):
@@ -183,10 +194,12 @@ class Restoration(pl.LightningModule):
             results.append(result)
         return results
 
-    def _numbers(self, x: Tensor, truth: Tensor, y: Tensor, operator: LinearOperator) -> dict[str, Tensor]:
+    def _numbers(self, x: Tensor, batch: dict[str, Any], y: Tensor, operator: LinearOperator) -> dict[str, Tensor]:
         """Return metrics, data misfit and (of an energy prior) energy E / t^2 of every image of x."""
-        numbers = image_metrics(x, truth) | {"data_misfit": operator.misfit(x, y)}
-        numbers |= lpips_numbers(self.lpips, x, truth)
+        numbers = {"data_misfit": operator.misfit(x, y)}
+        if (truth := batch.get("image")) is not None:
+            crop = tuple(batch["crop"][0].tolist()) if "crop" in batch else None
+            numbers |= image_metrics(x, truth, crop=crop) | lpips_numbers(self.lpips, x, truth)
         if isinstance(self.prior, EnergyPrior):
             t = self.sampler.last_scale
             numbers["energy"] = InMicroBatches(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
