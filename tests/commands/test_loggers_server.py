@@ -27,19 +27,29 @@ print(mode, time.monotonic() - start)
 
 @pytest.mark.parametrize("listens", [False, True], ids=["closed", "silent"])
 def test_a_server_that_does_not_answer_holds_no_job_for_more_than_ten_seconds(listens, tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         if listens:
             server.listen(100)
-        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        monkeypatch.delenv("WANDB_MODE", raising=False)
-        command = [sys.executable, "-c", JOB, str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    mode, held = done.stdout.split()
-    assert mode == "offline" and "does not answer" in done.stderr
-    assert float(held) < 10
-    assert list(tmp_path.glob("wandb/offline-run-*"))
+        mode, offline, _ = job(tmp_path / "without a key")
+        assert mode == "offline"
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        mode, held, told = job(tmp_path / "with one")
+    assert mode == "offline" and "does not answer" in told
+    assert held - offline < 10
+    assert list(tmp_path.glob("with one/wandb/offline-run-*"))
+
+
+def job(folder):
+    """Run `JOB` in a process of its own; return its mode, seconds and what it told."""
+    command = [sys.executable, "-c", JOB, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    mode, seconds = done.stdout.split()
+    return mode, float(seconds), done.stderr
 
 
 def test_a_sweep_has_one_group_however_often_it_is_repeated(monkeypatch):
