@@ -1,0 +1,207 @@
+"""Measured k-space from files to records: `alps data` killed and started again, then `alps restore` of what it made."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import h5py
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio
+
+from alps_exp.commands import main as command
+from alps_exp.data import EspiritMaps, FastMRIVolume, PreparedSlices
+from alps_exp.data.preparation import Recipe, prepare_file
+from alps_exp.data.sidecar import Sidecar
+from alps_exp.runs import RunFolder
+
+HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>
+<encodedSpace><matrixSize><x>32</x><y>16</y><z>1</z></matrixSize></encodedSpace>
+<reconSpace><matrixSize><x>16</x><y>14</y><z>1</z></matrixSize></reconSpace></encoding></ismrmrdHeader>"""
+SLICES = {"a_full": 2, "b_undersampled": 2, "y_full": 20, "z_full": 20}  # the last two take a while
+MAPS = {"calibration_width": 8, "kernel_width": 3, "max_iterations": 30}
+PREPARE = [f"maps.{name}={value}" for name, value in MAPS.items()]
+GAUSSIAN = [f"{kind}{rest}" for kind in ("energy", "teacher") for rest in ("=gaussian", ".complex_valued=true")]
+SMALL = ["data=fastmri", *GAUSSIAN, "num_samples=2", "logger=none"]
+
+
+def write_fastmri(path, slices, undersampled=False, header=HEADER):
+    """Smooth coils over a disc that is bright outside the reconstruction crop, with readout oversampling and noise."""
+    rng = np.random.default_rng(len(path.name))
+    rows, columns = np.meshgrid(np.linspace(-2, 2, 32), np.linspace(-1, 1, 16), indexing="ij")
+    inside = (rows**2 + columns**2 < 0.8) + 3.0 * (columns > 0.9)
+    coils = np.stack([np.exp(-((rows - a) ** 2 + (columns - b) ** 2)) for a in (-1, 1) for b in (-1, 1)])
+    images = 100 * inside * coils * np.linspace(1, 0.7, slices)[:, None, None, None]
+    kspace = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, (-2, -1)), norm="ortho"), (-2, -1))
+    kspace += rng.standard_normal((*kspace.shape, 2)) @ np.array([1, 1j])
+    if undersampled:
+        kspace[..., [0, 2, 13, 15]] = 0
+    with h5py.File(path, "w") as file:
+        file["kspace"] = kspace.astype(np.complex64)
+        if header:
+            file["ismrmrd_header"] = header
+
+
+def run(*arguments):
+    """Run the command line in this process: exit status, standard output and standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["alps", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            command.main()
+    return stop.value.code, out.getvalue(), err.getvalue()
+
+
+def kill_at_the_second_sidecar(request, volumes):
+    """Start the command line, kill it, and wait until its worker, which holds the same output, has ended as well."""
+    with open(volumes.parent / "killed.log", "w+") as log:
+        process = subprocess.Popen([sys.executable, "-m", "alps_exp", *request], stdout=subprocess.PIPE, stderr=log)
+        while not (volumes / "b_undersampled.h5").exists():
+            log.seek(0)
+            assert process.poll() is None, log.read()
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Volumes prepared by one worker that was killed, and the rest by two."""
+    root = tmp_path_factory.mktemp("kspace")
+    (root / "files").mkdir()
+    for name, slices in SLICES.items():
+        write_fastmri(root / "files" / f"{name}.h5", slices, undersampled=name == "b_undersampled")
+    write_fastmri(root / "files" / "d_headless.h5", 1, header=None)
+    whole = (root / "files" / "a_full.h5").read_bytes()
+    (root / "files" / "c_truncated.h5").write_bytes(whole[: len(whole) // 2])
+    request = ["data", f"source={root / 'files'}", f"output={root / 'prepared'}", *PREPARE]
+    volumes = root / "prepared" / "volumes"
+    volumes.mkdir(parents=True)
+    kill_at_the_second_sidecar([*request, "num_workers=1"], volumes)
+    before = {path.name: path.stat().st_mtime_ns for path in volumes.glob("[!.]*.h5")}
+    (volumes / ".left.h5.tmp").write_bytes(b"half")
+    return root, request, before, run(*request, "num_workers=2")
+
+
+def test_killed_and_restarted_it_does_what_is_left_and_gives_the_same_bytes(prepared, tmp_path):
+    root, _, before, _ = prepared
+    volumes = root / "prepared" / "volumes"
+    assert sorted(before) == ["a_full.h5", "b_undersampled.h5"]
+    assert {name: (volumes / name).stat().st_mtime_ns for name in before} == before
+    assert sorted(path.name for path in volumes.iterdir()) == [f"{name}.h5" for name in SLICES]
+    settings = Sidecar(volumes / "a_full.h5").settings
+    recipe = Recipe(partial(FastMRIVolume), EspiritMaps(**MAPS), "edge", True, settings)
+    for name in SLICES:
+        prepare_file(root / "files" / f"{name}.h5", tmp_path / "again.h5", recipe)
+        assert (tmp_path / "again.h5").read_bytes() == (volumes / f"{name}.h5").read_bytes(), name
+
+
+def test_what_failed_is_named(prepared):
+    _, request, _, (status, out, err) = prepared
+    assert status == 1
+    assert "2 volumes (40 slices) prepared" in out and "2 done before, 2 failed" in out
+    assert "failed: c_truncated: unreadable k-space file" in err and "failed: d_headless: no ismrmrd_header in" in err
+    status, _, err = run(*request, "invalid=refuse")
+    assert status == 2 and "2 of 6 files cannot be read" in err and "Traceback" not in err
+
+
+def test_slices_are_those_of_the_index(prepared, tmp_path):
+    shutil.copytree(prepared[0] / "prepared", tmp_path / "prepared")
+    index = tmp_path / "prepared" / "index.jsonl"
+    lines = index.read_text().splitlines(keepends=True)
+    index.write_text("".join(line for line in lines if '"b_undersampled"' not in line))
+    slices = PreparedSlices(tmp_path / "prepared")
+    assert len(slices) == 42 and slices.image_ids[:3] == ["a_full_000", "a_full_001", "y_full_000"]
+    index.write_text(lines[0] + lines[1].replace('"sha256": "', '"sha256": "0'))
+    with pytest.raises(ValueError, match="a_full in .* is not what the index says: run `alps data` again"):
+        PreparedSlices(tmp_path / "prepared")[0]
+
+
+def only(prepared, tmp_path, name):
+    """Return the request for the slices of one volume."""
+    folder = tmp_path / "prepared"
+    shutil.copytree(prepared[0] / "prepared", folder, ignore=shutil.ignore_patterns("[!b]_full.h5", ".lock"))
+    lines = (prepared[0] / "prepared" / "index.jsonl").read_text().splitlines(keepends=True)
+    (folder / "index.jsonl").write_text("".join(line for line in lines if json.loads(line)["volume"] == name))
+    shutil.copy(prepared[0] / "prepared" / "volumes" / f"{name}.h5", folder / "volumes")
+    return [*SMALL, f"data.test.path={folder}", f"output_root={tmp_path / 'out'}"], Sidecar(
+        folder / "volumes" / f"{name}.h5"
+    )
+
+
+def restored(tmp_path):
+    (records,) = (tmp_path / "out").rglob("records.jsonl")
+    return RunFolder(records.parent), [json.loads(line) for line in records.read_text().splitlines()]
+
+
+def fft2(x):
+    return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(x, (-2, -1)), norm="ortho"), (-2, -1))
+
+
+def misfit(result, sidecar, estimate, slice_index):
+    residual = fft2(sidecar.read("sensitivity_maps", slice_index) * result.estimates[estimate]) - result.measurement
+    return np.sum(np.abs(residual[result.measurement != 0]) ** 2) / (2 * sidecar.noise_std**2)
+
+
+@pytest.mark.parametrize("sampler", [["sampler=alps", "sampler.schedule.steps=3"], ["sampler=sense"]])
+def test_undersampled_in_retrospect(prepared, tmp_path, sampler):
+    request, sidecar = only(prepared, tmp_path, "a_full")
+    status, out, err = run("restore", *request, "operator=measured_2x", *sampler)
+    assert status == 0, out + err
+    folder, lines = restored(tmp_path)
+    assert (folder.path / "figure.png").exists() and all(line["status"] == "ok" for line in lines)
+    for index in range(2):
+        result = folder.load_result(f"a_full_{index:03d}")
+        mask = (result.measurement != 0).any(0)
+        assert result.diagnostics["acceleration"] == pytest.approx(mask.size / mask.sum()) and mask.mean() < 0.7
+        np.testing.assert_array_equal(result.measurement, sidecar.read("kspace", index) * mask)
+        np.testing.assert_array_equal(result.truth, sidecar.read("image", index))
+        estimate = next(name for name in ("mmse", "point") if name in result.estimates)
+        record = result.record(estimate)
+        assert record.data_misfit == pytest.approx(misfit(result, sidecar, estimate, index), rel=1e-3)
+        inside = (slice(None), slice(None), slice(1, 15))  # 16 x 14 of 16 x 16
+        truth, found = np.abs(result.truth[inside]), np.abs(result.estimates[estimate][inside])
+        assert record.psnr == pytest.approx(peak_signal_noise_ratio(truth, found, data_range=1), abs=1e-3)
+    assert max(np.abs(sidecar.read("image", i)[0, :, 1:15]).max() for i in range(2)) == pytest.approx(1, abs=1e-6)
+    assert np.abs(sidecar.read("image", 0)).max() > 1.1  # what is beyond the crop does not set the scale
+
+
+def test_undersampled_as_it_came(prepared, tmp_path):
+    request, sidecar = only(prepared, tmp_path, "b_undersampled")
+    status, out, err = run("restore", *request, "operator=measured", "sampler.schedule.steps=3")
+    assert status == 0, out + err
+    assert "psnr" not in out and "data_misfit" in out
+    folder, lines = restored(tmp_path)
+    assert [line["estimate"] for line in lines] == ["mmse", "sample", "sample"] * 2
+    for line in lines:
+        assert all(line[name] is None for name in ("psnr", "ssim", "nmse", "error")) and line["status"] == "ok"
+        assert line["data_misfit"] > 0 and line["energy"] > 0
+    result = folder.load_result("b_undersampled_000")
+    assert result.truth is None and result.std.shape == (1, 16, 16) and lines[0]["spread"] > 0
+    assert result.diagnostics["acceleration"] == pytest.approx(16 / 12)
+    np.testing.assert_array_equal(result.measurement, sidecar.read("kspace", 0))  # no noise is added
+    assert lines[0]["data_misfit"] == pytest.approx(misfit(result, sidecar, "mmse", 0), rel=1e-3)
+    assert (folder.path / "figure.png").exists()
+    status, out, err = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}")
+    assert status == 0, out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["calibrate", "operator=measured", "images=data", "count=1"], "without the truth"),
+        (["restore", "operator=mri_4x"], "these data have no 'image', which the operator takes from them"),
+        (["restore", "operator=measured", "data.test.measured=false"], "there is no image to simulate from"),
+    ],
+)
+def test_what_needs_a_truth_is_refused_in_one_line(prepared, tmp_path, arguments, message):
+    request, _ = only(prepared, tmp_path, "b_undersampled")
+    status, _, err = run(arguments[0], *request, *arguments[1:])
+    assert status == 2 and message in err and "Traceback" not in err
