@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from hydra.core.singleton import Singleton
@@ -47,13 +48,30 @@ except ImportError:
 
 
 class Joblib(JoblibLauncher):
-    """Runs the jobs of a sweep side by side in processes of this machine."""
+    """Runs the jobs of a sweep side by side in processes of this machine.
+
+    A process that is killed, as for want of memory, ends the others with it: the jobs then go on one by one, where they
+    stopped, and one that is killed again fails alone.
+    """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs, and return what they return."""
-        returns = super().launch(job_overrides, initial_job_idx)
-        self.task_function.statuses.extend(one.return_value for one in returns)
-        return returns
+        """Run the jobs, and return their statuses."""
+        try:
+            returns = [done.return_value for done in super().launch(job_overrides, initial_job_idx)]
+        except BrokenProcessPool:
+            print("alps: a process of the sweep was killed: its jobs go on one by one", file=sys.stderr)
+            returns = [
+                self._alone(overrides, number) for number, overrides in enumerate(job_overrides, initial_job_idx)
+            ]
+        self.task_function.statuses.extend(returns)
+        return [_returned(status) for status in returns]
+
+    def _alone(self, overrides: Sequence[str], number: int) -> int:
+        try:
+            return super().launch([overrides], number)[0].return_value
+        except BrokenProcessPool:
+            print(f"alps: job {number} ({_name(overrides)}) was killed again", file=sys.stderr)
+            return FAILED
 
 
 class Slurm(SlurmLauncher):
@@ -78,6 +96,7 @@ class Slurm(SlurmLauncher):
         done = super().__call__(*arguments)
         if done.return_value != OK and int(os.environ["SLURM_NTASKS"]) > 1:
             sys.stderr.flush()
+            _leave_result(done)
             raise SystemExit(done.return_value)
         return done
 
@@ -87,34 +106,55 @@ class Slurm(SlurmLauncher):
 
         params = dict(self.params)
         folder, retries = params.pop("submitit_folder"), params.pop("max_num_timeout")
-        try:
-            executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=retries)
-        except RuntimeError as error:
-            raise ValueError(f"hydra/launcher=slurm: {error}") from error
-        executor.update_parameters(**{k if k in COMMON else f"slurm_{k}": v for k, v in params.items()})
         singletons = Singleton.get_state()
         arguments = [
             (list(overrides), "hydra.sweep.dir", number, f"job_{number}", singletons)
             for number, overrides in enumerate(job_overrides, initial_job_idx)
         ]
-        jobs = executor.map_array(self, *zip(*arguments, strict=True))
+        try:
+            executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=retries)
+            executor.update_parameters(**{k if k in COMMON else f"slurm_{k}": v for k, v in params.items()})
+            jobs = executor.map_array(self, *zip(*arguments, strict=True))
+        except RuntimeError as error:
+            raise ValueError(f"hydra/launcher=slurm: {error}") from error
         logs = jobs[0].paths.folder.parent
         print(f"{len(jobs)} jobs of SLURM, from {jobs[0].job_id} on; their logs: {logs}", flush=True)
         _wait(jobs)
         statuses = [_status(job, overrides) for job, overrides in zip(jobs, job_overrides, strict=True)]
         self.task_function.statuses.extend(statuses)
-        return [JobReturn(status=JobStatus.COMPLETED, _return_value=status) for status in statuses]
+        return [_returned(status) for status in statuses]
+
+
+def _returned(status: int) -> JobReturn:
+    return JobReturn(status=JobStatus.COMPLETED, _return_value=status)
+
+
+def _name(overrides: Sequence[str]) -> str:
+    return " ".join(filter_overrides(overrides))
+
+
+def _leave_result(done: JobReturn) -> None:
+    """Write the result of this process as submitit does, for a process that ends before submitit can."""
+    from submitit import JobEnvironment
+    from submitit.core.utils import cloudpickle_dump, temporary_save_path
+
+    with temporary_save_path(JobEnvironment().paths.result_pickle) as path:
+        cloudpickle_dump(("success", done), path)
+
+
+def _processes(job: Any) -> list[Any]:
+    return [job.task(number) for number in range(job.num_tasks)]
 
 
 def _wait(jobs: Sequence[Any]) -> None:
-    """Wait until every job has a result or has left SLURM's queue, which holds those that are to run again."""
-    waiting = list(jobs)
+    """Wait until every process has a result or is out of SLURM's queue, which holds those that are to run again."""
+    waiting = [process for job in jobs for process in _processes(job)]
     looked = time.monotonic()
-    while waiting := [job for job in waiting if not job.paths.result_pickle.exists()]:
+    while waiting := [process for process in waiting if not process.paths.result_pickle.exists()]:
         time.sleep(POLL)
         if time.monotonic() - looked > LOOK:
             queued, looked = _queue(), time.monotonic()
-            waiting = [job for job in waiting if queued is None or job.job_id in queued]
+            waiting = [process for process in waiting if queued is None or process.job_id in queued]
 
 
 def _queue() -> set[str] | None:
@@ -132,13 +172,14 @@ def _queue() -> set[str] | None:
 
 
 def _status(job: Any, overrides: Sequence[str]) -> int:
-    """Return the worst exit status of the processes of a job; say so if one of them has none."""
-    tasks = [job.task(number) for number in range(job.num_tasks)]
-    pickles = [task.paths.result_pickle for task in tasks]
-    if all(path.exists() for path in pickles):
-        outcomes = [task._get_outcome_and_result() for task in tasks]
-        if all(outcome == "success" for outcome, _ in outcomes):
-            return max(one.return_value for _, one in outcomes)
-    name = " ".join(filter_overrides(overrides))
-    print(f"alps: job {job.job_id} ({name}) was ended before it was done, see {job.paths.stderr}", file=sys.stderr)
-    return FAILED
+    """Return the worst exit status of the processes of a job; say so if none tells why another has none."""
+    ended = [process for process in _processes(job) if process.paths.result_pickle.exists()]
+    outcomes = [process._get_outcome_and_result() for process in ended]
+    worst = max((done.return_value for outcome, done in outcomes if outcome == "success"), default=OK)
+    if worst == OK and (len(ended) < job.num_tasks or any(outcome != "success" for outcome, _ in outcomes)):
+        print(
+            f"alps: job {job.job_id} ({_name(overrides)}) was ended before it was done, see {job.paths.stderr}",
+            file=sys.stderr,
+        )
+        return FAILED
+    return worst

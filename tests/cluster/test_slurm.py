@@ -7,6 +7,7 @@ import time
 
 import pytest
 import single_node_slurm
+from hydra.core.plugins import Plugins
 
 from alps_exp.commands import main as command
 
@@ -32,6 +33,7 @@ def records_of(folder):
 
 
 def test_a_launcher_that_is_not_installed_is_named_with_its_extra(monkeypatch, capsys, tmp_path):
+    Plugins.instance()  # imports plugins anew
     from hydra_plugins import alps_exp_launchers
 
     refuse = alps_exp_launchers._NotInstalled.__init__
@@ -70,8 +72,10 @@ def test_a_sweep_with_a_cancelled_job_is_completed_by_its_repetition(slurm, tmp_
 
 
 @pytest.mark.slow
-def test_a_job_that_fails_fails_the_sweep_and_no_other_job(slurm, tmp_path):
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_job_with_a_wrong_request_gives_the_sweep_its_status_and_harms_no_other(slurm, tmp_path, ranks):
     request = alps("restore", "-m", *SLURM, *TINY, "operator.noise_std=0.1,0", f"output_root={tmp_path}")
+    request += [f"trainer.devices={ranks}", *(["trainer.strategy=ddp"] if ranks > 1 else [])]
     done = subprocess.run([*request, "sampler.schedule.steps=2"], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert len(list(tmp_path.rglob("DONE"))) == 1

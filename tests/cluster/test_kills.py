@@ -1,0 +1,121 @@
+"""kill -9 at random moments: what a run leaves in the end is, bit for bit, what an undisturbed one leaves."""
+
+import json
+import random
+import shutil
+import time
+
+import numpy as np
+import processes
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from alps_exp.priors import save_model
+from alps_exp.runs import RunFolder
+
+IMAGES = 12
+
+
+@pytest.fixture
+def request_of(tmp_path, network):
+    """Return the requests of a restoration and a distillation of tiny images by tiny networks."""
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(IMAGES):
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{i:02d}.png")
+    for kind in ("teacher", "energy"):
+        save_model(tmp_path / f"{kind}.safetensors", network(3), kind)
+    common = ["data=folder", "data.test.size=16", "logger=none", "trainer.accelerator=cpu", "teacher=file"]
+    common += [f"teacher.name={tmp_path / 'teacher.safetensors'}", "data.batch_size=2"]
+    restore = ["energy=file", f"energy.name={tmp_path / 'energy.safetensors'}", f"data.test.path={tmp_path / 'images'}"]
+    restore += ["sampler.schedule.steps=6", "num_samples=2", "save=samples"]
+    distill = [f"data.train.path={tmp_path / 'images'}", "data.validation=null", "trainer.max_steps=30"]
+    distill += ["checkpoint_minutes=0", "trainer.enable_progress_bar=false"]
+    return {"restore": ["restore", *common, *restore], "distill": ["distill", *common, *distill]}
+
+
+def finish(folder, request, root):
+    process = processes.start(folder / "log", *request, f"output_root={root}")
+    process.join()
+    assert process.exitcode == 0, (folder / "log").read_text()
+
+
+def killed(folder, request, kills, whole, left_by, seed=0):
+    """Run the request, kill it at random moments of its life, and run it to its end; return where it wrote.
+
+    `whole` is the time in seconds of an undisturbed run, and `left_by` checks what a kill left and returns what of it
+    the next start must not touch.
+    """
+    moments = random.Random(seed)
+    root, kept = folder / "killed", {}
+    while kills:
+        process = processes.start(folder / "log", *request, f"output_root={root}")
+        process.join(moments.uniform(0, whole))
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            kills -= 1
+        else:
+            assert process.exitcode == 0, (folder / "log").read_text()
+            shutil.rmtree(root)  # it ended before it was killed: another one is
+            kept = {}
+            continue
+        left = left_by(root)
+        assert kept.items() <= left.items()
+        kept = left
+    finish(folder, request, root)
+    assert kept.items() <= left_by(root).items()
+    return root
+
+
+def undisturbed(folder, request):
+    """Run the request; return where it wrote, and in how many seconds."""
+    finish(folder, request, folder / "warm")  # starts the process that the others are forked from
+    start = time.monotonic()
+    finish(folder, request, folder / "undisturbed")
+    return folder / "undisturbed", time.monotonic() - start
+
+
+def images_of(root):
+    """Read every image's file; return when it was written."""
+    files = list(root.rglob("images/*.h5"))
+    for file in files:
+        assert RunFolder(file.parents[1]).finished(file.stem)
+    return {file.name: file.stat().st_mtime_ns for file in files}
+
+
+def records_of(root):
+    (path,) = root.rglob("records.jsonl")
+    return [json.loads(line) | {"seconds": None} for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_restore_killed_at_random_moments_leaves_the_same_records_and_samples(request_of, tmp_path, kills):
+    calm, seconds = undisturbed(tmp_path, request_of["restore"])
+    stormy = killed(tmp_path, request_of["restore"], kills, seconds, images_of)
+    records = records_of(stormy)
+    assert records == records_of(calm) and len(records) == 3 * IMAGES
+    for one, other in zip(sorted(calm.rglob("*.h5")), sorted(stormy.rglob("*.h5")), strict=True):
+        results = [RunFolder(file.parents[1]).load_result(file.stem) for file in (one, other)]
+        assert np.array_equal(results[0].samples, results[1].samples)
+    assert not list(stormy.rglob("*.tmp"))
+
+
+def checkpoint_of(root):
+    """Read the checkpoint; nothing of it is to stay, since the next step replaces it."""
+    for file in root.rglob("*.ckpt"):
+        assert torch.load(file, weights_only=True)["global_step"] > 0
+    return {}
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_distillation_killed_at_random_moments_leaves_the_same_weights(request_of, tmp_path, kills):
+    calm, seconds = undisturbed(tmp_path, request_of["distill"])
+    stormy = killed(tmp_path, request_of["distill"], kills, seconds, checkpoint_of)
+    (one,), (other,) = (list(root.rglob("energy.safetensors")) for root in (calm, stormy))
+    weights, expected = load_file(other), load_file(one)
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    assert not list(stormy.rglob("*.tmp"))
