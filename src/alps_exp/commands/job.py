@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
+from alps_exp.commands.recreate import Original
 from alps_exp.runs import Provenance, RunFolder
 
 
@@ -14,16 +15,26 @@ class Job:
     """What a verb needs of its job beside its own arguments.
 
     Once `begun`, the folder is this job's. Once `under_way`, a first batch was read and worked on: an error from
-    then on is none of the request.
+    then on is none of the request. `original` is the run that it runs again, if it does.
     """
 
     config: DictConfig
     folder: RunFolder
     begun: bool = False
     under_way: bool = False
+    original: Original | None = None
 
     def begin(self, provenance: Provenance, resume_anyway: bool) -> None:
         """Record this start in the folder, and the config; raises ValueError as `RunFolder.begin` does."""
+        if self.original is not None:
+            self._compare(self.original, provenance)
         self.folder.begin(provenance, resume_anyway)
         self.begun = True
         self.folder.save_config(self.config)
+
+    def _compare(self, original: Original, provenance: Provenance) -> None:
+        """Say and record what differs from the run that is run again."""
+        provenance.original = str(original.folder.path.resolve())
+        provenance.differences = original.differences(self.config, provenance)
+        for difference in provenance.differences or ["nothing"]:
+            print(f"differs from {original.folder.path}: {difference}")

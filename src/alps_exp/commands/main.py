@@ -22,6 +22,7 @@ from alps_exp import __version__
 from alps_exp.commands.completion import COMPLETION, verb_to_complete
 from alps_exp.commands.configs import config_folder
 from alps_exp.commands.job import Job
+from alps_exp.commands.recreate import Original, original_of
 from alps_exp.commands.validation import check_arguments, nearest
 from alps_exp.runs import RunFolder, register_resolvers
 
@@ -34,6 +35,7 @@ VERBS = {
     "table": ("table", "collect the records of runs into tables and figures"),
     "checkpoint": ("checkpoint", "inspect a checkpoint, or convert it to safetensors"),
 }
+ROOTS = {root: verb for verb, (root, _) in VERBS.items()}
 VERBLESS = (*COMPLETION, "--hydra-help")
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
 REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
@@ -66,7 +68,10 @@ def main() -> None:
 
 def _help() -> str:
     verbs = "\n".join(f"  {verb:10} {purpose}" for verb, (_, purpose) in VERBS.items())
-    return f"alps VERB [hydra overrides]\n\n{verbs}\n\n`alps VERB --help` shows the choices of a verb."
+    return (
+        f"alps VERB [hydra overrides]\n\n{verbs}\n\n`alps VERB --help` shows the choices of a verb."
+        "\n`alps VERB --from RUN` runs again what a run folder holds, and says what differs."
+    )
 
 
 def _put_config_name(argv: list[str]) -> str:
@@ -80,10 +85,9 @@ def _put_config_name(argv: list[str]) -> str:
         argv[2] = f"action={argv[2]}"
     if argv[1] in VERBS:
         argv[1:2] = ["--config-name", VERBS[argv[1]][0]]
-    roots = {root: verb for verb, (root, _) in VERBS.items()}
-    if argv[1] != "--config-name" or len(argv) < 3 or argv[2] not in roots:
+    if argv[1] != "--config-name" or len(argv) < 3 or argv[2] not in ROOTS:
         raise ValueError(f"unknown verb {argv[1]!r}{nearest(argv[1], VERBS)}")
-    return roots[argv[2]]
+    return ROOTS[argv[2]]
 
 
 # At import, since a launcher's processes compose a config after no more than that. The schema of the joblib plugin has
@@ -99,28 +103,32 @@ class Task:
     verb: str
     argv: list[str]
     show_traceback: str | None
+    original: Original | None
     statuses: list[int] = field(default_factory=lambda: [OK])
 
     def __call__(self, config: DictConfig) -> int:
         sys.argv = self.argv  # Lightning runs it again, and provenance tells it
         with _environment(SHOW_TRACEBACK, self.show_traceback):
-            status = _job(self.verb, config)
+            status = _job(self.verb, config, self.original)
         self.statuses.append(status)
         return status
 
 
 def _run(verb: str, wanted: str | None) -> int:
     """Let Hydra compose the config and run each job of the verb; return the worst status."""
-    task = Task(verb, sys.argv, wanted)
+    argv = list(sys.argv)
+    task = Task(verb, argv, wanted, original_of(sys.argv, verb, ROOTS))
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     with _environment(SHOW_TRACEBACK, "1"):  # Hydra then raises its errors instead of printing them
         application()
     return max(task.statuses)
 
 
-def _job(verb: str, config: DictConfig) -> int:
-    job = Job(config, RunFolder(HydraConfig.get().runtime.output_dir))
+def _job(verb: str, config: DictConfig, original: Original | None) -> int:
+    job = Job(config, RunFolder(HydraConfig.get().runtime.output_dir), original=original)
     try:
+        if original is not None:
+            original.check_elsewhere(job.folder)
         function = getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_arguments(function, plain)

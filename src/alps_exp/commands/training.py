@@ -16,6 +16,7 @@ from torch import nn
 
 from alps_exp.commands.checkpoints import Checkpointing
 from alps_exp.commands.job import Job
+from alps_exp.commands.recreate import FLAG
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.data import ImageDataModule
 from alps_exp.distillation.training import DenoisingTraining
@@ -75,7 +76,7 @@ def train(
                 return 1
             path = folder.path / f"{kind}.safetensors"
             save_model(path, module.network, kind, getattr(torch, weights))
-            _write_training_card(path, kind, module, loop, provenance.code, data, licence)
+            _write_training_card(path, kind, module, loop, provenance.code, data, licence, job)
             folder.mark_done()
     print(path)
     return 0
@@ -105,19 +106,22 @@ def _write_training_card(
     code: dict[str, str],
     data: ImageDataModule,
     licence: str,
+    job: Job,
 ) -> None:
     choices = HydraConfig.get().runtime.choices
+    source = f"`data={choices['data']}`, " if "data" in choices else ""  # a run that is run again makes no choices
+    again = [FLAG, str(job.original.folder.path)] if job.original else []
     commit = code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else "")
     arguments = ", ".join(f"{name} {value}" for name, value in module.network.model.arguments.items())
     write_card(
         path.with_suffix(".md"),
-        f"{choices.get('experiment') or choices['data']}: {kind}",
+        f"{choices.get('experiment') or choices.get('data') or job.config.name}: {kind}",
         {
             "architecture": f"EDM preconditioning, sigma_data {module.network.sigma_data}; SongUNet, {arguments}",
             "parameters": f"{sum(p.numel() for p in module.network.parameters()):,}",
-            "training data": f"`data={choices['data']}`, {len(cast(Sized, data.train)):,} images",
+            "training data": f"{source}{len(cast(Sized, data.train)):,} images",
             "steps": f"{loop.global_step:,}",
-            "command": f"`alps {HydraConfig.get().job.name} {shlex.join(HydraConfig.get().overrides.task)}`",
+            "command": f"`alps {HydraConfig.get().job.name} {shlex.join([*again, *HydraConfig.get().overrides.task])}`",
             "commit": commit,
             "sha256": file_hash(path),
             "validation": ", ".join(

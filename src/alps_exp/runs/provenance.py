@@ -34,6 +34,7 @@ class Provenance:
     `code` has ``version`` and, for a checkout, ``commit``, ``diff`` (of tracked files) and ``untracked``;
     `checkpoints` has ``path`` and ``sha256`` by role (``energy``, ``teacher``); `data` is the hash of the
     data index; `num_images` is how many images were asked for; `changes` is what differs from the last start.
+    Where another run is run again, `original` is its folder, and `differences` are those from its last start.
     """
 
     command: list[str]
@@ -49,6 +50,8 @@ class Provenance:
     data: str | None
     num_images: int | None
     changes: list[str] = field(default_factory=list)
+    original: str | None = None
+    differences: list[str] = field(default_factory=list)
 
 
 def collect_provenance(
@@ -156,6 +159,13 @@ def changed_code(before: Provenance, after: Provenance) -> list[str]:
     if before.code == after.code:
         return []
     return [f"code {_code_name(before.code)} before, {_code_name(after.code)} now"]
+
+
+def changed_environment(before: Provenance, after: Provenance) -> list[str]:
+    """Say which packages, which Python and which device differ between two starts, one phrase each."""
+    old, new = ({"python": p.python, **p.packages, "device": p.device} for p in (before, after))
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [f"{name} {old.get(name, 'none')} before, {new.get(name, 'none')} now" for name in names]
 
 
 def _short(digest: str | None) -> str:

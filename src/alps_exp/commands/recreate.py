@@ -1,0 +1,135 @@
+"""`alps VERB --from RUN`: run again what a run folder says was run, in a folder of its own, and tell what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from alps_exp.commands.configs import config_folder
+from alps_exp.runs import Provenance, RunFolder, request
+from alps_exp.runs.provenance import changed_code, changed_environment, changed_inputs
+
+FLAG = "--from"
+OUTPUT_ROOT = "outputs/again"
+
+
+@dataclass
+class Original:
+    """The run that is run again: what it was asked for, and how it was last started."""
+
+    verb: str
+    folder: RunFolder
+    config: dict[str, Any]
+    start: Provenance
+
+    def check_elsewhere(self, folder: RunFolder) -> None:
+        """Raise ValueError if `folder`, that of the run to come, is the original's own."""
+        if folder.path.resolve() == self.folder.path.resolve():
+            raise ValueError(f"{self.folder.path} would be run again in itself: give another output_root")
+
+    def differences(self, config: Any, start: Provenance) -> list[str]:
+        """Say what differs in another start with the resolved `config`: request, inputs, code, packages, device."""
+        before, now = (_flat(request(each, self.verb)) for each in (self.config, config))
+        keys = [key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key]]
+        asked = [_change(key, before.get(key, "not given"), now.get(key, "not given")) for key in keys]
+        found = [tell(self.start, start) for tell in (changed_inputs, changed_code, changed_environment)]
+        return asked + [phrase for phrases in found for phrase in phrases]
+
+
+def original_of(argv: list[str], verb: str, roots: Mapping[str, str]) -> Original | None:
+    """Take ``--from RUN`` out of a command line, and let the line name a config that has RUN's values.
+
+    They are the values of RUN's `config.yaml`, whatever the defaults are by now, save that nothing is logged and that
+    the output root is `OUTPUT_ROOT`; overrides on the line come after them.
+
+    Parameters
+    ----------
+    argv
+        The command line, ``--config-name ROOT`` in it; changed in place.
+    verb
+        The verb that ROOT configures.
+    roots
+        The verb of every root config.
+
+    Returns
+    -------
+    Original or None
+        None where the line has no ``--from``.
+
+    Raises
+    ------
+    ValueError
+        If RUN is no run folder of this verb, or an override chooses from a config group.
+    """
+    path = _take_flag(argv)
+    if path is None:
+        return None
+    original = _read(RunFolder(path), roots)
+    if original.verb != verb:
+        raise ValueError(f"{path} is a run of {original.verb}, not of {verb}: alps {original.verb} {FLAG} {path}")
+    _refuse_choices(argv)
+    place = argv.index("--config-name") + 1
+    _store(f"{argv[place]}_again", argv[place], original.config)
+    argv[place] += "_again"
+    return original
+
+
+def _take_flag(argv: list[str]) -> str | None:
+    for place, word in enumerate(argv):
+        flag, equals, path = word.partition("=")
+        if flag == FLAG:
+            path = path if equals else "".join(argv[place + 1 : place + 2])
+            if not path:
+                raise ValueError(f"{FLAG} is given without the folder of a run")
+            del argv[place : place + (1 if equals else 2)]
+            return path
+    return None
+
+
+def _read(folder: RunFolder, roots: Mapping[str, str]) -> Original:
+    try:
+        config, starts = folder.load_config(), folder.starts()
+    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{folder.path} cannot be run again: {error}") from error
+    for name, content in (("config.yaml", config), ("provenance.json", starts)):
+        if not content:
+            raise ValueError(f"{folder.path} is not the folder of a run: it has no {name}")
+    verbs = [roots[word] for word in starts[-1].command if word in roots]
+    if not verbs:
+        raise ValueError(f"{folder.path} does not say which verb it is a run of")
+    return Original(verbs[0], folder, config, starts[-1])
+
+
+def _refuse_choices(argv: list[str]) -> None:
+    """Refuse a choice from a group, since values that stand for good do not follow it; only the logger is open."""
+    groups = {path.name for path in config_folder().iterdir() if path.is_dir()} - {"logger", "hydra"}
+    for word in argv:
+        key, equals, choice = word.lstrip("+").partition("=")
+        if equals and key in groups:
+            raise ValueError(
+                f"{key}={choice} cannot be chosen with {FLAG}, which takes single values as {key}.KEY=VALUE"
+            )
+
+
+def _store(name: str, root: str, config: Mapping[str, Any]) -> None:
+    values = {key: value for key, value in config.items() if key != "logger"}
+    fresh = {"output_root": OUTPUT_ROOT, "resume_anyway": False}
+    folders = OmegaConf.load(config_folder() / f"{root}.yaml").hydra
+    node = {"defaults": ["_self_", {"logger": "none"}], **values, **fresh, "hydra": folders}
+    ConfigStore.instance().store(name, node)
+
+
+def _change(key: str, before: Any, now: Any) -> str:
+    return f"{key} {before} before, {now} now (what was derived from it stays)"
+
+
+def _flat(node: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict | list) or not node:
+        return {key: node}
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    return {name: value for k, item in items for name, value in _flat(item, f"{key}.{k}".lstrip(".")).items()}

@@ -1,0 +1,135 @@
+"""A run that is run again from its folder: the same records, and what differs is told."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from alps_exp.runs import RunFolder
+
+GAUSSIAN = ["data=prior", "energy=gaussian", "teacher=gaussian", "data.test.count=2"]
+SHORT = ["sampler.schedule.steps=3", "num_samples=2", "logger=none"]
+
+
+@pytest.fixture
+def run(alps, monkeypatch, tmp_path):
+    """Return what runs the command in a folder of its own and checks its exit status."""
+    monkeypatch.chdir(tmp_path)
+
+    def checked(*arguments, status=0):
+        given, out, err = alps(*arguments)
+        assert given == status, out + err
+        return out if status == 0 else err
+
+    return checked
+
+
+def the_run(root):
+    (start,) = root.rglob("provenance.json")
+    return start.parent
+
+
+def timeless(folder):
+    records, times = re.subn(r'"seconds": [^,}]+', "", (folder / "records.jsonl").read_text())
+    assert times == records.count("\n")
+    return records.splitlines()
+
+
+def told(out):
+    """Return the differences, without that of the code, which may be edited at any time."""
+    lines = [line.partition(": ")[2] for line in out.splitlines() if line.startswith("differs from ")]
+    return [line for line in lines if not line.startswith("code ") and line != "nothing"]
+
+
+def test_records_are_the_same_in_a_folder_of_its_own(run, tmp_path):
+    run("restore", *GAUSSIAN, *SHORT, "seed=5", "energy.std=0.3", "output_root=first", "data.batch_size=1")
+    first = the_run(tmp_path / "first")
+    assert told(run("restore", "--from", str(first))) == []
+    again = the_run(tmp_path / "outputs" / "again")
+    assert again.relative_to(tmp_path / "outputs" / "again") == first.relative_to(tmp_path / "first")
+    assert len(timeless(first)) == 6 and timeless(again) == timeless(first)
+    configs = [(folder / "config.yaml").read_text() for folder in (first, again)]
+    assert configs[1] == configs[0].replace("output_root: first", "output_root: outputs/again")
+    (start,) = RunFolder(again).starts()
+    assert start.original == str(first) and start.command[3:] == ["--from", str(first)]
+
+    run("restore", f"--from={again}", "output_root=third", "logger=csv")
+    third = the_run(tmp_path / "third")
+    assert timeless(third) == timeless(first) and (third / "metrics" / "metrics.csv").exists()
+
+
+def test_values_of_the_folder_win_over_defaults_and_those_of_the_line_are_told(run, tmp_path):
+    run("restore", *GAUSSIAN, *SHORT, "output_root=first")
+    first = the_run(tmp_path / "first")
+    config = OmegaConf.load(first / "config.yaml")
+    config.operator.mask.fraction = 0.6  # as if that had been the default
+    OmegaConf.save(config, first / "config.yaml")
+    out = run("restore", "--from", str(first), "seed=3", "data.batch_size=1", "++sampler.micro_batch=2")
+    assert told(out) == ["seed 0 before, 3 now (what was derived from it stays)"]
+    again = the_run(tmp_path / "outputs" / "again")
+    assert RunFolder(again).load_config()["operator"]["mask"]["fraction"] == 0.6
+    assert told(out)[0] in RunFolder(again).starts()[0].differences
+
+
+def test_other_data_other_weights_and_other_packages_are_told(run, models, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(images / "a.png")
+    folder = ["data=folder", f"data.test.path={images}", "data.test.size=16"]
+    run("restore", *folder, *models, *SHORT, "output_root=first")
+    first = the_run(tmp_path / "first")
+    provenance = json.loads((first / "provenance.json").read_text())
+    provenance["runs"][-1]["packages"]["torch"] = "0.1"
+    (first / "provenance.json").write_text(json.dumps(provenance))
+    Image.fromarray(pixels).save(images / "b.png")
+    weights = tmp_path / "small-energy.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    phrases = told(run("restore", "--from", str(first)))
+    assert [phrase.partition(" before, ")[0].rpartition(" ")[0] for phrase in phrases] == [
+        "energy checkpoint",
+        "data",
+        "torch",
+    ]
+    assert phrases[-1].startswith("torch 0.1 before, ")
+
+
+def test_a_sweep_can_start_from_a_folder(run, tmp_path):
+    run("restore", *GAUSSIAN, *SHORT, "output_root=first")
+    first = the_run(tmp_path / "first")
+    out = run("restore", "-m", "--from", str(first), "seed=0,1")
+    assert told(out) == ["seed 0 before, 1 now (what was derived from it stays)"]
+    again = {RunFolder(path.parent).load_config()["seed"]: path.parent for path in tmp_path.glob("outputs/**/DONE")}
+    assert sorted(again) == [0, 1] and timeless(again[0]) == timeless(first) != timeless(again[1])
+
+
+def test_what_cannot_be_run_again_is_refused_in_one_line(run, tmp_path):
+    run("restore", *GAUSSIAN, *SHORT, "output_root=first")
+    first = the_run(tmp_path / "first")
+    broken = {name: shutil.copytree(first, tmp_path / name) for name in ("no-start", "torn", "unknown", "verbless")}
+    (broken["no-start"] / "provenance.json").unlink()
+    (broken["torn"] / "config.yaml").write_text("seed: [")
+    (broken["unknown"] / "config.yaml").write_text((first / "config.yaml").read_text() + "sede: 1\n")
+    starts = (first / "provenance.json").read_text()
+    (broken["verbless"] / "provenance.json").write_text(starts.replace('"restore"', '"restored"'))
+    for arguments, message in [
+        (["restore", "--from"], "--from is given without the folder of a run"),
+        (["restore", "--from", "nowhere"], "nowhere is not the folder of a run: it has no config.yaml"),
+        (["restore", "--from", "no-start"], "no-start is not the folder of a run: it has no provenance.json"),
+        (["restore", "--from", "torn"], "torn cannot be run again: "),
+        (["restore", "--from", "unknown"], "unknown key 'sede': did you mean seed?"),
+        (["restore", "--from", "verbless"], "verbless does not say which verb it is a run of"),
+        (["calibrate", "--from", str(first)], f"is a run of restore, not of calibrate: alps restore --from {first}"),
+        (["restore", "--from", str(first), "output_root=first"], "would be run again in itself: give another output_"),
+        (["restore", "--from", str(first), "sampler=map"], "sampler=map cannot be chosen with --from"),
+        (["restore", "--from", str(first), "sede=1"], "unknown key 'sede': did you mean seed?"),
+    ]:
+        lines = [line for line in run(*arguments, status=2).splitlines() if line.startswith("alps: ")]
+        assert len(lines) == 1 and message in lines[0]
+    assert len(RunFolder(first).starts()) == 1
