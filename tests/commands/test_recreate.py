@@ -6,8 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
+from safetensors.torch import load_file
 
 from alps_exp.runs import RunFolder
 
@@ -98,6 +100,27 @@ def test_other_data_other_weights_and_other_packages_are_told(run, models, tmp_p
         "torch",
     ]
     assert phrases[-1].startswith("torch 0.1 before, ")
+
+
+def test_a_teacher_gets_the_weights_that_one_with_a_break_got(run, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(images / f"{i}.png")
+    folder = [f"data.{part}.path={images}" for part in ("train", "test")]
+    data = ["data=folder", *folder, "data.train.size=8", "data.validation=null", "data.batch_size=2"]
+    sizes = ["img_resolution=8", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]"]
+    network = [f"training.network.model.{size}" for size in (*sizes, "dropout=0.5")]
+    request = [*data, *network, "trainer.max_steps=2", "trainer.accelerator=cpu", "logger=none"]
+    run("teacher", *request, "trainer.max_time={microseconds:1}", status=1)
+    run("teacher", *request)
+    first = the_run(tmp_path / "outputs" / "teacher")
+    assert told(run("teacher", "--from", str(first))) == []
+    again = the_run(tmp_path / "outputs" / "again")
+    weights = [load_file(path / "teacher.safetensors") for path in (first, again)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    assert f"alps teacher --from {first}" in (again / "teacher.md").read_text()
 
 
 def test_a_sweep_can_start_from_a_folder(run, tmp_path):

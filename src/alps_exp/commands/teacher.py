@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -30,6 +31,7 @@ def teacher(
     output_root: str,
 ) -> int:
     """Train a teacher and return the exit status."""
+    torch.manual_seed(seed)  # of the first weights
     module = instantiate(training)
     return train(
         job,

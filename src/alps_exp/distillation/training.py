@@ -83,6 +83,7 @@ class DenoisingTraining(pl.LightningModule):
         accumulate = self.trainer.accumulate_grad_batches
         step = self.global_step * accumulate + batch_idx % accumulate
         generator = step_generator(self.seed, step, self.global_rank, self.device)
+        torch.manual_seed(generator.initial_seed() ^ 1)  # of dropout, which takes no generator
         sigma = self.sigma(len(x), generator)
         losses = self.loss(x, add_noise(x, sigma, generator), sigma)
         mean = losses.mean()
