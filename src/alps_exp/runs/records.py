@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 ESTIMATES = ("sample", "mmse", "map", "point")
@@ -54,10 +54,9 @@ class Record:
         """Turn numbers of NumPy and PyTorch into plain ones."""
         if self.estimate not in ESTIMATES:
             raise ValueError(f"unknown estimate {self.estimate!r}, expected one of {', '.join(ESTIMATES)}")
-        for entry in fields(self):
-            value = getattr(self, entry.name)
+        for name, value in vars(self).items():
             if hasattr(value, "item"):
-                setattr(self, entry.name, value.item())
+                setattr(self, name, value.item())
 
     def failed(self, reason: str) -> Record:
         """Return the record of the same estimate with no results and `reason` (in one line) as its status."""
