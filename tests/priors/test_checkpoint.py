@@ -16,6 +16,13 @@ def test_saved_weights_give_the_same_outputs(network, tmp_path):
     assert torch.equal(loaded.denoise(x, 0.4), Denoiser(original).denoise(x, 0.4))
 
 
+def test_equal_weights_make_equal_files(network, tmp_path):
+    original, files = network(3), [tmp_path / f"{i}.safetensors" for i in range(8)]
+    for path in files:
+        save_model(path, original, "teacher")
+    assert len({path.read_bytes() for path in files}) == 1
+
+
 def test_half_precision_storage_loads_as_float32(network, tmp_path):
     save_model(tmp_path / "model.safetensors", network(3), "energy", torch.float16)
     state = load_energy(tmp_path / "model.safetensors").state_dict()

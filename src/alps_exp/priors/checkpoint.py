@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy
@@ -190,11 +190,23 @@ def _read_torch(path: Path, architecture: str | Path | None) -> Checkpoint:
 
 
 def save_model(path: Path, network: Preconditioned, kind: str, dtype: torch.dtype = torch.float32) -> None:
-    """Write a teacher's or an energy's network to a safetensors file, its weights stored as `dtype`."""
+    """Write a teacher's or an energy's network to a safetensors file, its weights stored as `dtype`.
+
+    Equal weights make equal files.
+    """
     state = {name: value.to(dtype).contiguous() for name, value in network.state_dict().items()}
     temporary = path.with_suffix(".tmp")
-    save_file(state, temporary, metadata={"kind": kind, "architecture": json.dumps(architecture_of(network))})
+    notes = {"kind": kind, "architecture": json.dumps(architecture_of(network))}
+    temporary.write_bytes(_with_sorted_header(save(state, metadata=notes)))
     temporary.replace(path)
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """Return the bytes of a safetensors file with the keys of its header in order; the library's vary."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors start at a multiple of eight bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def describe(network: Preconditioned) -> dict[str, str]:
