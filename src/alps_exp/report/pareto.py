@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from alps_exp.report.figures import save_figure
 
@@ -65,6 +66,9 @@ def _draw(axis: Axes, group: pd.DataFrame, cost: str) -> None:
     best = front(group[~group["incomplete"].astype(bool)], cost)
     axis.plot(best[cost], best["psnr"], color="0.6", linewidth=0.8, zorder=0)
     axis.set(xscale="log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_title(f"{group['task'].iloc[0]}, noise {group['noise_std'].iloc[0]}".replace("_", " "), fontsize=_FONT)
     axis.set_xlabel(_COSTS[cost], fontsize=_FONT)
     axis.set_ylabel("PSNR [dB]", fontsize=_FONT)
