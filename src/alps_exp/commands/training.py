@@ -20,7 +20,7 @@ from alps_exp.commands.recreate import FLAG
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.data import ImageDataModule
 from alps_exp.distillation.training import DenoisingTraining
-from alps_exp.priors.checkpoint import save_model, write_card
+from alps_exp.priors.checkpoint import describe, save_model, write_card
 from alps_exp.runs import collect_provenance, file_hash
 
 LAST = Path("checkpoints") / "last.ckpt"
@@ -112,13 +112,11 @@ def _write_training_card(
     source = f"`data={choices['data']}`, " if "data" in choices else ""  # a run that is run again makes no choices
     again = [FLAG, str(job.original.folder.path)] if job.original else []
     commit = code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else "")
-    arguments = ", ".join(f"{name} {value}" for name, value in module.network.model.arguments.items())
     write_card(
         path.with_suffix(".md"),
         f"{choices.get('experiment') or choices.get('data') or job.config.name}: {kind}",
-        {
-            "architecture": f"EDM preconditioning, sigma_data {module.network.sigma_data}; SongUNet, {arguments}",
-            "parameters": f"{sum(p.numel() for p in module.network.parameters()):,}",
+        describe(module.network)
+        | {
             "training data": f"{source}{len(cast(Sized, data.train)):,} images",
             "steps": f"{loop.global_step:,}",
             "command": f"`alps {HydraConfig.get().job.name} {shlex.join([*again, *HydraConfig.get().overrides.task])}`",
