@@ -79,6 +79,7 @@ class DenoisingTraining(pl.LightningModule):
         """Return the weighted loss (N,) for clean and noisy images (N, C, H, W)."""
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Return the mean loss of a batch, whose sigma and noise are functions of (seed, step, rank)."""
         x = as_channels(batch["image"])
         accumulate = self.trainer.accumulate_grad_batches
         step = self.global_step * accumulate + batch_idx % accumulate

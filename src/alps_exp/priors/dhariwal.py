@@ -125,6 +125,7 @@ class DhariwalUNet(nn.Module):
         class_labels: Tensor | None = None,
         augment_labels: Tensor | None = None,
     ) -> Tensor:
+        """Return the output (N, out_channels, H, W) for scaled images x and labels of noise, class and augmentation."""
         emb = self.map_noise(noise_labels)
         if self.map_augment is not None and augment_labels is not None:
             emb = emb + self.map_augment(augment_labels)

@@ -244,6 +244,7 @@ class SongUNet(nn.Module):
         class_labels: Tensor | None = None,
         augment_labels: Tensor | None = None,
     ) -> Tensor:
+        """Return the output (N, out_channels, H, W) for scaled images x and labels of noise, class and augmentation."""
         emb = self.map_noise(noise_labels)
         if self.map_label is not None:
             assert class_labels is not None
