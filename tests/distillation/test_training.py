@@ -170,3 +170,21 @@ def test_distillation_goes_on_from_an_energy(network):
     distance = energy.denoise(x, sigma) - teacher.denoise(x, sigma)
     expected = weight * distance.square().mean(dim=(1, 2, 3))
     assert torch.allclose(module.loss(x, x, sigma), expected, rtol=1e-4)
+
+
+def test_a_teacher_goes_on_from_another_and_is_pulled_to_an_energy(network, tmp_path):
+    start, energy = Denoiser(network(1, seed=1)), Energy(network(1, seed=2))
+    made = (CosineAdam(3e-3, warmup_steps=5), LogNormalSigma())
+    torch.manual_seed(0)
+    x, sigma = torch.randn(2, 1, 16, 16), torch.tensor([0.5, 1.0])
+    plain = TeacherTraining(network(1, seed=3), *made, start=start)
+    pulled = TeacherTraining(network(1, seed=3), *made, start=copy.deepcopy(start), energy=energy, energy_weight=3.0)
+    weight = (sigma.square() + energy.network.sigma_data**2) / (sigma * energy.network.sigma_data).square()
+    distance = (start.denoise(x, sigma) - energy.denoise(x, sigma)).square().mean(dim=(1, 2, 3))
+    assert torch.allclose(pulled.loss(x, x, sigma), plain.loss(x, x, sigma) + 3 * weight * distance, rtol=1e-4)
+
+    noisy = torch.stack([Waves()[i]["image"] for i in range(32)]) + 0.5 * torch.randn(32, 1, 16, 16)
+    before = gap(energy.network, pulled.network, noisy, 0.5)
+    fit(pulled, 60, tmp_path)
+    assert gap(energy.network, pulled.network, noisy, 0.5) < 0.8 * before
+    assert not any("energy" in name for name in pulled.state_dict())

@@ -8,6 +8,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from alps_exp.commands.inference import weight_files
 from alps_exp.commands.job import Job
 from alps_exp.commands.training import train
 
@@ -45,4 +46,5 @@ def teacher(
         resume_anyway,
         checkpoint_minutes,
         module.network if compile else None,
+        weight_files("start", training.start) | weight_files("energy", training.energy),
     )
