@@ -29,6 +29,7 @@ test-all: .venv/test.installed
 
 lint: .venv/test.installed
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 clean:

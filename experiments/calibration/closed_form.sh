@@ -5,7 +5,8 @@ run() { alps calibrate -m count=64 logger=none trainer.enable_progress_bar=false
 by_operator() {
     run operator=inpaint_random,gaussian_blur,motion_blur "$@"
     run operator=inpaint_box operator.mask.size=8 "$@"
-    run operator=mri_4x,mri_2d energy.complex_valued=true teacher.complex_valued=true "$@"
+    run operator=mri_4x energy.complex_valued=true teacher.complex_valued=true "$@"
+    run operator=mri_2d energy.complex_valued=true teacher.complex_valued=true count=8 "$@"  # conjugate gradients
 }
 
 for prior in gaussian mixture; do

@@ -38,9 +38,7 @@ def test_faces_agree_with_scikit_image_after_clipping(generator):
     metrics = image_metrics(estimates, truths)
     for i, (estimate, truth) in enumerate(zip(estimates.clamp(-1, 1).double(), truths.double(), strict=True)):
         a, b = estimate.numpy(), truth.numpy()
-        assert metrics["psnr"][i].item() == pytest.approx(
-            peak_signal_noise_ratio(b, a, data_range=2), abs=1e-5
-        )
+        assert metrics["psnr"][i].item() == pytest.approx(peak_signal_noise_ratio(b, a, data_range=2), abs=1e-5)
         assert metrics["ssim"][i].item() == pytest.approx(skimage_ssim(a, b, 2), abs=1e-9)
         assert metrics["nmse"][i].item() == pytest.approx(((a - b) ** 2).sum() / (b**2).sum(), rel=1e-9)
 
@@ -51,9 +49,7 @@ def test_complex_images_agree_with_scikit_image_by_magnitude(generator, maximum)
     metrics = image_metrics(estimate, truth, maximum)
     a, b = np.abs(estimate.numpy().astype("c16")), np.abs(truth.numpy().astype("c16"))
     assert a.max() > 1, "the case must tell whether magnitudes are clipped"
-    assert metrics["psnr"].item() == pytest.approx(
-        peak_signal_noise_ratio(b, a, data_range=maximum), abs=1e-5
-    )
+    assert metrics["psnr"].item() == pytest.approx(peak_signal_noise_ratio(b, a, data_range=maximum), abs=1e-5)
     # fastMRI calls structural_similarity with its defaults
     assert metrics["ssim"].item() == pytest.approx(structural_similarity(b[0], a[0], data_range=maximum), abs=1e-9)
     assert metrics["nmse"].item() == pytest.approx(((a - b) ** 2).sum() / (b**2).sum(), rel=1e-9)

@@ -24,9 +24,7 @@ def test_blur_is_circular_convolution(kernel_size: tuple[int, int], image_size: 
 def test_motion_blur_is_convolution_with_its_kernel() -> None:
     operator, x = MotionBlur(5, 30, 0.1), randn(12, 13, seed=2)
     expected = scipy.ndimage.convolve(x.numpy(), operator.kernel.numpy(), mode="wrap")
-    np.testing.assert_allclose(
-        operator.forward(x[None, None])[0, 0].numpy(), expected, rtol=1e-12, atol=1e-12
-    )
+    np.testing.assert_allclose(operator.forward(x[None, None])[0, 0].numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.5, 6.0])
@@ -61,9 +59,7 @@ def test_line_kernel_has_the_moments_of_a_line(length: float, angle: float) -> N
     assert kernel.sum() == pytest.approx(1)
     np.testing.assert_allclose(first, 0, atol=1e-12)
     # A line has second moment length^2 / 12; sampling on pixels adds up to about 1/4 to a direction's own.
-    np.testing.assert_allclose(
-        second, length**2 / 12 * np.outer(direction, direction), atol=0.06 * length + 0.12
-    )
+    np.testing.assert_allclose(second, length**2 / 12 * np.outer(direction, direction), atol=0.06 * length + 0.12)
 
 
 def test_horizontal_line_covers_its_pixels_evenly() -> None:
@@ -75,9 +71,7 @@ def test_horizontal_line_covers_its_pixels_evenly() -> None:
 
 def test_kernels_equal_the_published_code(reference: dict[str, np.ndarray]) -> None:
     gaussian = GaussianBlur(1.5, 0.05).transfer_function(12, 12)
-    np.testing.assert_allclose(
-        gaussian.numpy(), reference["gaussian_blur/frequency_response"][0, 0], atol=1e-7
-    )
+    np.testing.assert_allclose(gaussian.numpy(), reference["gaussian_blur/frequency_response"][0, 0], atol=1e-7)
     kernel = np.fft.fftshift(np.fft.ifft2(reference["motion_blur/frequency_response"][0, 0]).real)
     np.testing.assert_allclose(line_kernel(5, 30, 12, 12).numpy(), kernel, atol=1e-7)
 

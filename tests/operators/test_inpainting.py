@@ -21,9 +21,7 @@ def test_forward_selects_measured_pixels_for_any_mask_dtype() -> None:
 
 def test_posterior_mean_weighs_data_and_prior_by_their_variances() -> None:
     mask = torch.tensor([[[[1.0, 0.0]]]])
-    mean = Inpainting(mask, 0.5).posterior_mean(
-        torch.tensor([[[[2.0, 3.0]]]]), torch.tensor([[[[1.0, 0.0]]]]), 1.0
-    )
+    mean = Inpainting(mask, 0.5).posterior_mean(torch.tensor([[[[2.0, 3.0]]]]), torch.tensor([[[[1.0, 0.0]]]]), 1.0)
     torch.testing.assert_close(mean, torch.tensor([[[[(1.0 / 0.25 + 2.0) / (1 / 0.25 + 1), 3.0]]]]))
 
 

@@ -60,9 +60,7 @@ def test_acceleration_is_exact() -> None:
 
 
 def test_forward_and_adjoint_equal_the_published_code(reference: dict[str, np.ndarray]) -> None:
-    arrays = {
-        name: torch.from_numpy(reference[f"mri/{name}"]) for name in ("truth", "kspace", "forward", "adjoint")
-    }
+    arrays = {name: torch.from_numpy(reference[f"mri/{name}"]) for name in ("truth", "kspace", "forward", "adjoint")}
     mask, maps = (torch.from_numpy(reference[f"mri/{name}"]) for name in ("mask", "sensitivity_maps"))
     operator = MultiCoilMRI(mask.real, maps, 0.05)
     torch.testing.assert_close(operator.forward(arrays["truth"]), arrays["forward"], rtol=0, atol=1e-12)

@@ -19,9 +19,7 @@ def test_adjoint_and_normal(case: Case) -> None:
     left, right = (ax * as_rows(y)).sum(-1), (as_rows(x) * ahy).sum(-1)
     assert ax.shape == as_rows(y).shape
     assert (left - right).abs().max() < 1e-10 * (ax.norm(dim=-1) * as_rows(y).norm(dim=-1)).max()
-    torch.testing.assert_close(
-        operator.normal(x), operator.adjoint(operator.forward(x)), rtol=1e-12, atol=1e-12
-    )
+    torch.testing.assert_close(operator.normal(x), operator.adjoint(operator.forward(x)), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("t", SCALES)
@@ -78,21 +76,15 @@ def test_covariance_of_the_sample_is_exact(case: Case, t: float) -> None:
     )
     factor = as_rows(columns, 4).T
     expected = DensePosterior.of(case, image).covariance(t)
-    torch.testing.assert_close(
-        factor @ factor.T, expected, rtol=0, atol=1e-6 * float(expected.diagonal().max())
-    )
+    torch.testing.assert_close(factor @ factor.T, expected, rtol=0, atol=1e-6 * float(expected.diagonal().max()))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.has_exact_noise], ids=lambda case: case.name)
 @pytest.mark.parametrize("t", [0.05, 1.0, 20.0])
 def test_covariance_of_the_published_noise(case: Case, t: float) -> None:
     operator = case.operator(slice(2, 3))
-    columns = as_rows(
-        operator.posterior_noise(unit_images((1, *case.image_shape), case.dtype(double=True)), t), 4
-    )
-    torch.testing.assert_close(
-        columns.T @ columns, DensePosterior.of(case, 2).covariance(t), rtol=1e-9, atol=1e-9
-    )
+    columns = as_rows(operator.posterior_noise(unit_images((1, *case.image_shape), case.dtype(double=True)), t), 4)
+    torch.testing.assert_close(columns.T @ columns, DensePosterior.of(case, 2).covariance(t), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("t", [0.1, 1.0, 10.0, 100.0])
@@ -129,9 +121,7 @@ def test_one_scale_per_image_or_chain(case: Case) -> None:
         expected = operator.posterior_sample(d, y, t, (e1, e2))[chain]
         torch.testing.assert_close(samples[chain], expected, rtol=1e-8, atol=1e-8)
     for image, t in enumerate(per_image.tolist()):
-        torch.testing.assert_close(
-            means[image], operator.posterior_mean(d, y, t)[image], rtol=1e-8, atol=1e-8
-        )
+        torch.testing.assert_close(means[image], operator.posterior_mean(d, y, t)[image], rtol=1e-8, atol=1e-8)
         if noise is not None:
             expected = operator.posterior_noise(d, t)[image]
             torch.testing.assert_close(noise[image], expected, rtol=1e-8, atol=1e-8)

@@ -6,9 +6,7 @@ from alps_exp.report import figures, run_figure, task_figure, task_figures
 from alps_exp.runs import ImageResult, Record, RunFolder, collect_provenance
 
 
-def make_run(
-    path, sampler, ids=("a", "b"), task="blur", complex_valued=False, failed=(), noise_std=0.05, error=0.1
-):
+def make_run(path, sampler, ids=("a", "b"), task="blur", complex_valued=False, failed=(), noise_std=0.05, error=0.1):
     """Write a run whose estimates are off by `error` everywhere."""
     run = RunFolder(path)
     run.begin(collect_provenance(seeds={}, device="cpu", num_images=len(ids)))

@@ -103,9 +103,7 @@ def test_an_image_with_a_failed_sample_or_without_the_estimate_has_failed(tmp_pa
 
 
 def test_all_failed(tmp_path):
-    make_run(
-        tmp_path / "run", [record("a", seconds=None, nfe_forward=None, nfe_vjp=None).failed("out of memory")]
-    )
+    make_run(tmp_path / "run", [record("a", seconds=None, nfe_forward=None, nfe_vjp=None).failed("out of memory")])
     row = only_row(tmp_path)
     assert row["images"] == 0 and math.isnan(row["psnr"]) and row["status"] == "1 of 1 failed (out of memory)"
     assert "| 0 " in to_markdown(build_table([tmp_path]))
@@ -196,9 +194,7 @@ def test_latex_reads_back_as_what_markdown_says(table):
     markdown = [line.replace(r"\|", "!") for line in to_markdown(table).splitlines()]
     expected = [[cell.strip().replace("!", "|") for cell in line.split("|")[1:-1]] for line in markdown]
     assert cells == [expected[0], *expected[2:]]
-    assert cells[1] == (
-        "blur,0.05,alps,mmse,2,4,22.00 ± 2.83,0.500 ± 0.000,0.1000 ± 0.0000,0.33,50+50,2,ok".split(",")
-    )
+    assert cells[1] == ("blur,0.05,alps,mmse,2,4,22.00 ± 2.83,0.500 ± 0.000,0.1000 ± 0.0000,0.33,50+50,2,ok".split(","))
     assert cells[2][:4] == ["x|y_z", "0.05", "map", "map"] and cells[2][9] == "-"
 
 

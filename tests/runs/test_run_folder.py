@@ -56,9 +56,7 @@ def run(tmp_path):
 def test_results_read_back(tmp_path):
     image = np.arange(9, dtype=complex).reshape(1, 3, 3) * (1 + 2j)
     numbers = {"of_chains": np.array([[1.0, 2.0], [3.0, 4.0]]), "of_image": np.array(0.5), "none": np.zeros((2, 0))}
-    written = result(
-        "a", std=np.ones((1, 3, 3)), samples=np.stack([image, image]), adjoint=image, diagnostics=numbers
-    )
+    written = result("a", std=np.ones((1, 3, 3)), samples=np.stack([image, image]), adjoint=image, diagnostics=numbers)
     write_result(tmp_path / "a.h5", written)
     read = read_result(tmp_path / "a.h5")
     assert read.records == written.records

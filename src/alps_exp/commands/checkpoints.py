@@ -17,6 +17,8 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 from alps_exp.runs import write_atomically
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+AGREE_EVERY = 10
+"""Steps between the ranks' agreements on a checkpoint, each of which waits for the device."""
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -69,11 +71,17 @@ class Checkpointing(Timer):
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         super().on_train_batch_end(trainer, *arguments)
-        due = time.monotonic() - self._written >= self.seconds
-        if trainer.strategy.reduce_boolean_decision(due or trainer.should_stop or bool(self._received), all=False):
+        if trainer.should_stop or self._is_asked_for(trainer):
             trainer.save_checkpoint(self.path)
             self._written = time.monotonic()
             self._hand_on()
+
+    def _is_asked_for(self, trainer: pl.Trainer) -> bool:
+        """Tell whether time or a signal asks any rank for a checkpoint."""
+        if trainer.world_size > 1 and trainer.global_step % AGREE_EVERY:
+            return False
+        due = time.monotonic() - self._written >= self.seconds
+        return trainer.strategy.reduce_boolean_decision(due or bool(self._received), all=False)
 
     def _note(self, number: int, frame: Any) -> None:
         self._received.append(number)

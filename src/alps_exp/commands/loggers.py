@@ -74,9 +74,7 @@ def wandb_logger(project: str, save_dir: str, name: str, group: str | None = Non
         group=group or _sweep(),
         save_dir=save_dir,
         mode=_mode(),
-        settings=wandb.Settings(
-            init_timeout=INIT_TIMEOUT, finish_timeout=FINISH_TIMEOUT, silent=True, console="off"
-        ),
+        settings=wandb.Settings(init_timeout=INIT_TIMEOUT, finish_timeout=FINISH_TIMEOUT, silent=True, console="off"),
     )
 
 

@@ -181,9 +181,7 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(f"{self.path} is not an .npz archive with images and axial: {error}") from error
         if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1] != images.shape[2]:
-            raise ValueError(
-                f"images in {self.path} must be (N, n, n) uint8, got {images.shape} {images.dtype}"
-            )
+            raise ValueError(f"images in {self.path} must be (N, n, n) uint8, got {images.shape} {images.dtype}")
         images = images[axial] if self.axial else images
         if not len(images):
             raise ValueError(f"no slice to use in {self.path}")

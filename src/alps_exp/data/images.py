@@ -168,9 +168,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
         try:
             with Image.open(io.BytesIO(self._read(name))) as image:
                 if image.mode not in READ_MODES:
-                    raise ImageError(
-                        f"image {name} in {self.path} has mode {image.mode}, expected 8 bits a channel"
-                    )
+                    raise ImageError(f"image {name} in {self.path} has mode {image.mode}, expected 8 bits a channel")
                 rgb = image.convert("RGB")
         except READ_ERRORS as error:
             raise ImageError(f"unreadable image {name} in {self.path}") from error
@@ -187,9 +185,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
             return centre_square(width, height)
         left, upper, right, lower = self.crop
         if not (0 <= left < right <= width and 0 <= upper < lower <= height):
-            raise ImageError(
-                f"crop {self.crop} does not fit image {name} of {width} x {height} in {self.path}"
-            )
+            raise ImageError(f"crop {self.crop} does not fit image {name} of {width} x {height} in {self.path}")
         return left, upper, right, lower
 
 

@@ -49,9 +49,7 @@ class CartesianMask1D(_CartesianMask):
         Where a parameter is out of range, or the centre alone exceeds what the acceleration keeps.
     """
 
-    def __init__(
-        self, acceleration: float, center_fraction: float = 0.08, kind: str = "random", seed: int = 0
-    ) -> None:
+    def __init__(self, acceleration: float, center_fraction: float = 0.08, kind: str = "random", seed: int = 0) -> None:
         super().__init__(acceleration, center_fraction, seed)
         if kind not in ("random", "equispaced"):
             raise ValueError(f"kind of mask must be random or equispaced, got {kind!r}")

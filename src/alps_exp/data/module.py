@@ -60,9 +60,7 @@ class StepKeyedBatchSampler(Sampler[list[tuple[int, int]]]):
         world_size: int = 1,
     ) -> None:
         if num_images < 1 or batch_size < 1:
-            raise ValueError(
-                f"need at least one image and batch_size >= 1, got {num_images} and {batch_size}"
-            )
+            raise ValueError(f"need at least one image and batch_size >= 1, got {num_images} and {batch_size}")
         self.num_images = num_images
         self.batch_size = batch_size
         self.start_step = start_step

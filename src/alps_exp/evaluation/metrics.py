@@ -118,9 +118,7 @@ def centre_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
     return image[..., top : top + size[0], left : left + size[1]]
 
 
-def spread_and_error(
-    mean: Tensor, std: Tensor | None, num_samples: int, truth: Tensor
-) -> tuple[Tensor | None, Tensor]:
+def spread_and_error(mean: Tensor, std: Tensor | None, num_samples: int, truth: Tensor) -> tuple[Tensor | None, Tensor]:
     """Compute how far the samples say the mean may be off, and how far it is off.
 
     Spread is ``sqrt((1 + 1/S) * mean over pixels of the unbiased variance of S samples)``, error is the RMSE

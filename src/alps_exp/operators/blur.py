@@ -78,9 +78,7 @@ class Blur(CircularBlur):
     def __init__(self, kernel: Tensor, noise_std: float) -> None:
         super().__init__(noise_std)
         if kernel.ndim != 2 or kernel.is_complex() or not kernel.isfinite().all():
-            raise ValueError(
-                f"kernel must be a real finite (kh, kw) matrix, got {kernel.dtype} {tuple(kernel.shape)}"
-            )
+            raise ValueError(f"kernel must be a real finite (kh, kw) matrix, got {kernel.dtype} {tuple(kernel.shape)}")
         self.kernel = kernel
 
     def transfer_function(self, height: int, width: int) -> Tensor:
@@ -93,9 +91,7 @@ class Blur(CircularBlur):
         """
         kh, kw = self.kernel.shape
         if kh > height or kw > width:
-            raise ValueError(
-                f"blur kernel of {kh} x {kw} pixels is larger than the image of {height} x {width}"
-            )
+            raise ValueError(f"blur kernel of {kh} x {kw} pixels is larger than the image of {height} x {width}")
         padded = torch.zeros(height, width, dtype=torch.float64)
         padded[:kh, :kw] = self.kernel
         return torch.fft.fft2(padded.roll((-(kh // 2), -(kw // 2)), dims=(0, 1)))

@@ -41,8 +41,7 @@ def markdown_table(texts: pd.DataFrame) -> str:
 def latex_table(texts: pd.DataFrame, alignment: str) -> str:
     r"""Return a table of texts as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``."""
     head, *body = [
-        " & ".join(_latex(str(text)) for text in line) + r" \\"
-        for line in [texts.columns, *texts.to_numpy().tolist()]
+        " & ".join(_latex(str(text)) for text in line) + r" \\" for line in [texts.columns, *texts.to_numpy().tolist()]
     ]
     lines = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
     return "\n".join([*lines, r"\end{tabular}", ""])

@@ -109,9 +109,7 @@ class ALPS(Sampler):
             return operator.posterior_mean(d, y, last)
         return operator.posterior_sample(d, y, last, (noise.like(y), noise.like(image)))
 
-    def _published(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> Tensor:
+    def _published(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
         image = operator.adjoint(y)
         steps = with_next(self.schedule())
         first = steps[0][0]

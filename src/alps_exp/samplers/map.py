@@ -136,9 +136,7 @@ def _gradient_norm(point: Point) -> Tensor:
     return (point.square / point.x.shape[-3:].numel()).sqrt()
 
 
-def _inverse_hessian(
-    potential: Potential, gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, Tensor]]
-) -> Tensor:
+def _inverse_hessian(potential: Potential, gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
     """Return the L-BFGS approximation of U''^(-1) applied to the gradient (two-loop recursion from P)."""
     weights = []
     v = gradient
