@@ -29,7 +29,7 @@ test-all: .venv/test.installed
 
 lint: .venv/test.installed
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
