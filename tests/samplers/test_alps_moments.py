@@ -3,6 +3,7 @@
 import pytest
 import torch
 from gaussian_posterior import (
+    PIXELS,
     compare,
     exact_posterior,
     measurement,
@@ -12,6 +13,7 @@ from gaussian_posterior import (
 )
 
 from alps_exp.samplers import ALPS, Geometric, Listed, Polynomial
+from alps_exp.samplers.alps import calibrated_amplitudes
 
 OPERATORS = ["inpainting", "blur", "mri_1d"]
 CALLS = Geometric(5.0, 0.02, 250)
@@ -30,6 +32,22 @@ def test_calibrated_noise_gives_the_posterior(name, annealing):
     ratios, error = compare(*moments_and_exact(name, ALPS(CALLS, "calibrated", annealing)))
     assert 0.95 <= ratios.min() and ratios.max() <= 1.05
     assert error <= 0.1
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_moment_matching_gives_it_in_fifteen_steps(name):
+    matched = ALPS(Geometric(5.0, 0.01, 15), matching=PIXELS)
+    ratios, error = compare(*moments_and_exact(name, matched))
+    assert 0.95 <= ratios.min() and ratios.max() <= 1.05
+    assert error <= 0.02
+
+
+def test_amplitudes_keep_the_spread_while_the_scale_falls():
+    scales = Geometric(5.0, 0.01, 15)()
+    amplitudes = calibrated_amplitudes(scales)
+    assert amplitudes[-1] == scales[-1]
+    for t, sigma, below in zip(scales, amplitudes, amplitudes[1:], strict=False):
+        assert sigma**2 + sigma * below == pytest.approx(2 * t**2)
 
 
 @pytest.mark.parametrize("name", OPERATORS)

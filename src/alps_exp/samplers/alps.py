@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from alps_exp.operators import LinearOperator
 from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
+from alps_exp.samplers.moments import matched_mean
 from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.schedules import Geometric, Schedule, with_next
 
@@ -33,19 +35,24 @@ class ALPS(Sampler):
         noise t everywhere.
     final_noise
         Whether the last step draws a sample; without, it returns its mean, a denoised image.
+    matching
+        Of noised annealing: conjugate-gradient iterations in a step with Tweedie's covariance t^2 J of x_0 given x_t,
+        one vector-Jacobian product each; 0 takes t^2 I in its place, which costs none.
     denoiser, micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        For an unknown noise or annealing, or reference noise with noised annealing.
+        For an unknown noise or annealing, reference noise with noised annealing, or matching without it.
 
     References
     ----------
     Chand & Jacob, "Annealed Langevin Posterior Sampling", arXiv 2601.02594 (2026): the static step.
     Leimkuhler & Matthews, "Rational construction of stochastic numerical methods for molecular sampling", AMRX
     2013: the correlated noise, here carried from scale to scale.
+
+    Rozet et al., NeurIPS 2024 (arXiv 2405.13712): moment matching.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class ALPS(Sampler):
         noise: Noise = "calibrated",
         annealing: Annealing = "noised",
         final_noise: bool = True,
+        matching: int = 0,
         denoiser: PriorKind = "energy",
         micro_batch: int | None = None,
     ) -> None:
@@ -64,7 +72,9 @@ class ALPS(Sampler):
             raise ValueError(f"annealing is {annealing!r}, expected static or noised")
         if noise == "reference" and annealing == "noised":
             raise ValueError("noise=reference is the published scheme, which anneals the static posterior")
-        self.noise, self.annealing = noise, annealing
+        if matching < 0 or (matching and annealing == "static"):
+            raise ValueError(f"matching is {matching} with annealing={annealing}, expected 0, or more with noised")
+        self.noise, self.annealing, self.matching = noise, annealing, matching
         self.final_noise = final_noise and noise != "none"
 
     def sample(
@@ -99,15 +109,21 @@ class ALPS(Sampler):
     def _noised(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
         image = operator.adjoint(y)
         added = self._steps_of(noise, image)
-        steps = with_next(self.schedule())
-        x = steps[0][0] * added.next()
-        for t, s in self.progress(steps[:-1]):
-            x = operator.posterior_mean(prior.denoise(x, t), y, t) + s * added.next()
-        last = steps[-1][0]
+        scales = self.schedule()
+        amplitudes = calibrated_amplitudes(scales) if self.noise == "calibrated" else scales
+        x = amplitudes[0] * added.next()
+        for t, amplitude in self.progress(list(zip(scales[:-1], amplitudes[1:], strict=True))):
+            x = self._mean(prior, operator, y, x, t) + amplitude * added.next()
+        last = scales[-1]
         d = prior.denoise(x, last)
         if not self.final_noise:
             return operator.posterior_mean(d, y, last)
         return operator.posterior_sample(d, y, last, (noise.like(y), noise.like(image)))
+
+    def _mean(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, x: Tensor, t: float) -> Tensor:
+        if self.matching:
+            return matched_mean(prior, operator, y, x, t, self.matching)
+        return operator.posterior_mean(prior.denoise(x, t), y, t)
 
     def _published(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
         image = operator.adjoint(y)
@@ -140,3 +156,18 @@ class _StepNoise:
             return draw
         last, self.last = self.last, draw
         return (last + draw) / math.sqrt(2)
+
+
+def calibrated_amplitudes(scales: Sequence[float]) -> list[float]:
+    """Return by how much noise sigma_k, correlated by one half, noised annealing works at the scales t_k.
+
+    With noise t_k the spread falls behind while t falls. For a Gaussian of variance c, nothing of it measured, a step
+    turns the variance c + sigma_k^2 into a^2 (c + sigma_k^2) + a sigma_k sigma_{k+1} + sigma_{k+1}^2, where
+    a = c / (c + t_k^2). That is c + sigma_{k+1}^2, but for terms in t_k^2 / c, if
+    sigma_k^2 + sigma_k sigma_{k+1} = 2 t_k^2, which is solved from the last scale, sigma_n = t_n, upwards.
+    """
+    amplitudes = [scales[-1]]
+    for t in reversed(scales[:-1]):
+        below = amplitudes[-1]
+        amplitudes.append((math.sqrt(below**2 + 8 * t**2) - below) / 2)
+    return amplitudes[::-1]

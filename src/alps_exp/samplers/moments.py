@@ -1,0 +1,69 @@
+"""Moment matching: the posterior mean of x_0 under Tweedie's covariance."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from alps_exp.operators import LinearOperator
+from alps_exp.operators.cg import inner
+from alps_exp.priors.base import PullBack
+from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.potential import wide
+
+
+def matched_mean(
+    prior: InMicroBatches, operator: LinearOperator, y: Tensor, x: Tensor, t: float, iterations: int
+) -> Tensor:
+    """Return the mean of x_0 given x_t = x and y, where x_0 given x_t is N(D, t^2 J), J the Jacobian of D(x_t, t).
+
+    Tweedie's formula makes t^2 J the true covariance, so that for a Gaussian prior the mean D + t^2 J^T A^H v, with
+    (eta^2 I + t^2 A J^T A^H) v = y - A D, is exact. A fixed number of conjugate-gradient iterations solves for v, each
+    by one vector-Jacobian product: the products with the search directions also make up J^T A^H v.
+
+    The Jacobian of a network is neither quite symmetric nor positive. An image whose search direction p has
+    p^H A J^T A^H p <= 0 keeps the v that it has; a covariance could not move it along p.
+
+    Parameters
+    ----------
+    prior
+        The denoiser D.
+    operator, y
+        A, eta and the measurement.
+    x
+        Images (S, B, C, H, W).
+    t
+        Their noise scale.
+    iterations
+        Conjugate-gradient iterations.
+
+    References
+    ----------
+    Rozet, Andry, Lanusse, Louppe, "Learning diffusion priors from observations by expectation maximization", NeurIPS
+    2024 (arXiv 2405.13712).
+    """
+    d, moved = prior.denoise_with_pull_back(x, t, partial(_correction, operator, y, t, iterations))
+    return d + moved
+
+
+def _correction(
+    operator: LinearOperator, y: Tensor, t: float, iterations: int, d: Tensor, pull_back: PullBack
+) -> Tensor:
+    """Return t^2 J^T A^H v after some iterations for v, from v = 0."""
+    moved = torch.zeros_like(d)
+    residual = direction = y - operator.forward(d)
+    square = inner(residual, residual)
+    going = torch.ones_like(square, dtype=torch.bool)
+    for _ in range(iterations):
+        along = t**2 * pull_back(operator.adjoint(direction))
+        measured = operator.forward(along)
+        spread = inner(direction, measured)
+        going = going & (spread > 0)
+        step = torch.where(going, square / (spread + operator.noise_std**2 * inner(direction, direction)), 0)
+        moved = moved + wide(step) * along
+        residual = residual - wide(step) * (measured + operator.noise_std**2 * direction)
+        square, before = inner(residual, residual), square
+        direction = residual + wide(torch.where(going, square / before, 0)) * direction
+    return moved
