@@ -122,7 +122,7 @@ class ALPS(Sampler):
 
     def _mean(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, x: Tensor, t: float) -> Tensor:
         if self.matching:
-            return matched_mean(prior, operator, y, x, t, self.matching)
+            return matched_mean(prior, operator, y, x, t, self.matching, preconditioned=True)
         return operator.posterior_mean(prior.denoise(x, t), y, t)
 
     def _published(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:

@@ -15,7 +15,13 @@ from alps_exp.samplers.potential import wide
 
 
 def matched_mean(
-    prior: InMicroBatches, operator: LinearOperator, y: Tensor, x: Tensor, t: float, iterations: int
+    prior: InMicroBatches,
+    operator: LinearOperator,
+    y: Tensor,
+    x: Tensor,
+    t: float,
+    iterations: int,
+    preconditioned: bool = False,
 ) -> Tensor:
     """Return the mean of x_0 given x_t = x and y, where x_0 given x_t is N(D, t^2 J), J the Jacobian of D(x_t, t).
 
@@ -38,23 +44,37 @@ def matched_mean(
         Their noise scale.
     iterations
         Conjugate-gradient iterations.
+    preconditioned
+        Whether each is preconditioned by the solution for J = I, one solve of the operator; then a single one already
+        follows the spectrum of A, as a step of ALPS does.
 
     References
     ----------
     Rozet, Andry, Lanusse, Louppe, "Learning diffusion priors from observations by expectation maximization", NeurIPS
     2024 (arXiv 2405.13712).
     """
-    d, moved = prior.denoise_with_pull_back(x, t, partial(_correction, operator, y, t, iterations))
+    d, moved = prior.denoise_with_pull_back(x, t, partial(_correction, operator, y, t, iterations, preconditioned))
     return d + moved
 
 
 def _correction(
-    operator: LinearOperator, y: Tensor, t: float, iterations: int, d: Tensor, pull_back: PullBack
+    operator: LinearOperator,
+    y: Tensor,
+    t: float,
+    iterations: int,
+    preconditioned: bool,
+    d: Tensor,
+    pull_back: PullBack,
 ) -> Tensor:
     """Return t^2 J^T A^H v after some iterations for v, from v = 0."""
+
+    def precondition(r: Tensor) -> Tensor:  # by (I + t^2 / eta^2 A A^H)^(-1)
+        return r - operator.forward(operator.solve(operator.adjoint(r), t)) if preconditioned else r
+
     moved = torch.zeros_like(d)
-    residual = direction = y - operator.forward(d)
-    square = inner(residual, residual)
+    residual = y - operator.forward(d)
+    direction = precondition(residual)
+    square = inner(residual, direction)
     going = torch.ones_like(square, dtype=torch.bool)
     for _ in range(iterations):
         along = t**2 * pull_back(operator.adjoint(direction))
@@ -64,6 +84,7 @@ def _correction(
         step = torch.where(going, square / (spread + operator.noise_std**2 * inner(direction, direction)), 0)
         moved = moved + wide(step) * along
         residual = residual - wide(step) * (measured + operator.noise_std**2 * direction)
-        square, before = inner(residual, residual), square
-        direction = residual + wide(torch.where(going, square / before, 0)) * direction
+        better = precondition(residual)
+        square, before = inner(residual, better), square
+        direction = better + wide(torch.where(going, square / before, 0)) * direction
     return moved
