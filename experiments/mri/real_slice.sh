@@ -13,7 +13,8 @@ run $lines sampler=alps,alps_teacher,map,daps num_samples=4
 run $lines sampler=dps sampler.schedule.scales=25 num_samples=4
 run operator=measured_2d $classical
 run operator=measured_2d sampler=map
-run operator=measured_2d sampler=alps,alps_teacher sampler.schedule.steps=25 num_samples=2
+run operator=measured_2d sampler=alps_teacher num_samples=2
+run operator=measured_2d sampler=alps sampler.schedule.steps=25 num_samples=2
 run operator=measured_2d sampler=daps sampler.schedule.scales=25 num_samples=2
 run operator=measured_2d sampler=dps sampler.schedule.scales=25 num_samples=2
 
