@@ -20,6 +20,7 @@ from alps_exp.operators import Inpainting
 from alps_exp.priors import GaussianPrior
 from alps_exp.samplers import ALPS, CSGM, DAPS, DDNM, DPS, MMPS, DiffPIR, Geometric, Listed, PiGDM, Polynomial, REDDiff
 from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.moments import correction
 
 OPERATORS = ["inpainting", "blur", "mri_1d", "mri_2d"]
 FINE = Geometric(5.0, 0.005, 250)
@@ -63,12 +64,14 @@ def pixel_ratios(sampler, prior, operator, y):
 # Moment matching.
 
 
+@pytest.mark.parametrize("preconditioned", [False, True])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_mmps_moves_to_the_mean_given_both_the_noisy_image_and_the_data(name):
+def test_moment_matching_moves_to_the_mean_given_both_the_noisy_image_and_the_data(name, preconditioned):
     prior, operator, y = problem(name)
     t, x = 0.4, prior.mean[None, None] + torch.randn(3, 1, 1, SIDE, SIDE, dtype=prior.mean.dtype)
     d, pull_back = prior.denoise_with_pull_back(x, t)
-    moved = MMPS(iterations=2 * PIXELS)._correction(operator, y, t, d, pull_back)
+    operator.tolerance = 1e-9  # of the preconditioner, where conjugate gradients apply it
+    moved = correction(operator, y, t, 2 * PIXELS, preconditioned, d, pull_back)
     shrinkage = prior.values * t**2 / (prior.values + t**2)
     for chain in range(3):
         given_x = GaussianPrior(d[chain, 0], prior.vectors * shrinkage @ prior.vectors.mH)
@@ -90,15 +93,16 @@ def test_one_iteration_of_mmps_misses_directions_that_differ_in_variance():
     assert 0.97 <= ratios.min() and ratios.max() <= 1.0 and error < 0.03
 
 
-def test_mmps_keeps_what_it_has_where_the_jacobian_is_no_covariance():
+@pytest.mark.parametrize("preconditioned", [False, True])
+def test_moment_matching_keeps_what_it_has_where_the_jacobian_is_no_covariance(preconditioned):
     prior, operator, y = problem("inpainting")
     d = prior.mean[None, None].clone()
-    sampler = MMPS(iterations=3)
-    assert not sampler._correction(operator, y, 0.5, d, lambda v: -v).any()
-    assert not sampler._correction(operator, operator.forward(d), 0.5, d, lambda v: v).any()
+    settings = (0.5, 3, preconditioned)
+    assert not correction(operator, y, *settings, d, lambda v: -v).any()
+    assert not correction(operator, operator.forward(d), *settings, d, lambda v: v).any()
     both, images = torch.cat([d, d], 1), torch.tensor([1.0, -1.0])[:, None, None, None]
-    moved = sampler._correction(operator, y, 0.5, both, lambda v: images * v)
-    assert torch.equal(moved[:, :1], sampler._correction(operator, y, 0.5, d, lambda v: v))
+    moved = correction(operator, y, *settings, both, lambda v: images * v)
+    assert torch.equal(moved[:, :1], correction(operator, y, *settings, d, lambda v: v))
     assert not moved[:, 1].any()
 
 

@@ -53,11 +53,11 @@ def matched_mean(
     Rozet, Andry, Lanusse, Louppe, "Learning diffusion priors from observations by expectation maximization", NeurIPS
     2024 (arXiv 2405.13712).
     """
-    d, moved = prior.denoise_with_pull_back(x, t, partial(_correction, operator, y, t, iterations, preconditioned))
+    d, moved = prior.denoise_with_pull_back(x, t, partial(correction, operator, y, t, iterations, preconditioned))
     return d + moved
 
 
-def _correction(
+def correction(
     operator: LinearOperator,
     y: Tensor,
     t: float,
@@ -66,7 +66,7 @@ def _correction(
     d: Tensor,
     pull_back: PullBack,
 ) -> Tensor:
-    """Return t^2 J^T A^H v after some iterations for v, from v = 0."""
+    """Return t^2 J^T A^H v after some iterations for v, from v = 0: what `matched_mean` adds to d = D(x, t)."""
 
     def precondition(r: Tensor) -> Tensor:  # by (I + t^2 / eta^2 A A^H)^(-1)
         return r - operator.forward(operator.solve(operator.adjoint(r), t)) if preconditioned else r
