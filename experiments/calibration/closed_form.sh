@@ -6,14 +6,14 @@ by_operator() {
     run operator=inpaint_random,gaussian_blur,motion_blur "$@"
     run operator=inpaint_box operator.mask.size=8 "$@"
     run operator=mri_4x energy.complex_valued=true teacher.complex_valued=true "$@"
-    run operator=mri_2d energy.complex_valued=true teacher.complex_valued=true count=8 "$@"  # conjugate gradients
+    run operator=mri_2d energy.complex_valued=true teacher.complex_valued=true count=4 "$@"  # conjugate gradients
 }
 
 for prior in gaussian mixture; do
     prior="energy=$prior teacher=$prior output_root=outputs/closed_form"
     by_operator $prior sampler=alps sampler.annealing=noised,static
     by_operator $prior sampler=alps sampler.noise=independent
-    by_operator $prior sampler=alps_paper,smc,daps,diffpir,pigdm,mmps,csgm
+    by_operator $prior sampler=alps_teacher,alps_paper,smc,daps,diffpir,pigdm,mmps,csgm
     by_operator $prior sampler=dps sampler.step_size=1
     run $prior operator=inpaint_random,gaussian_blur,motion_blur sampler=ddnm
     run $prior operator=inpaint_box operator.mask.size=8 sampler=ddnm
@@ -21,7 +21,8 @@ for prior in gaussian mixture; do
 done
 
 budgets="energy=gaussian teacher=gaussian operator=inpaint_random,gaussian_blur output_root=outputs/budgets"
-run $budgets sampler=alps_teacher sampler.annealing=noised,static sampler.schedule.steps=25,50,100,250
+run $budgets sampler=alps_teacher sampler.schedule.steps=8,17,33,83
+run $budgets sampler=alps_teacher sampler.matching=0 sampler.annealing=noised,static sampler.schedule.steps=25,50,100,250
 run $budgets sampler=diffpir,ddnm,csgm sampler.schedule.steps=25,50,100,250
 run $budgets sampler=daps sampler.schedule.scales=25,50,100,250
 run $budgets sampler=pigdm,mmps sampler.schedule.steps=12,25,50,125
