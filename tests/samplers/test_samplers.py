@@ -127,6 +127,7 @@ def test_complex_noise_has_unit_variance_in_each_part():
         (lambda: ALPS(noise="loud"), "noise is 'loud', expected calibrated"),
         (lambda: ALPS(annealing="simulated"), "annealing is 'simulated', expected static or noised"),
         (lambda: ALPS(noise="reference", annealing="noised"), "anneals the static posterior"),
+        (lambda: ALPS(annealing="static", matching=2), "matching is 2 with annealing=static"),
         (lambda: Geometric(0.1, 1.0, 5), "0 < sigma_min < sigma_max, got 1.0 and 0.1"),
         (lambda: Geometric(1.0, 0.1, 1), "at least 2 scales, got 1"),
         (lambda: DAPS(ode_steps=0), "ode_steps must be at least 1, got 0"),
