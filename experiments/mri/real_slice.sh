@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every sampler and the classical reconstructions on the real 8-coil slice at 2x, 4x, 8x (lines) and 6x (points).
-# Resumes where it stopped. Conjugate gradients make the points slow: half the samples and fewer steps there.
+# Resumes where it stopped. Conjugate gradients make the points slow: half the samples and fewer steps there, and no DAPS.
 set -e
 data="data=kspace data.test.path=outputs/kspace teacher=brain64 energy=brain64"
 run() { alps restore -m $data logger=none trainer.enable_progress_bar=false output_root=outputs/real_slice "$@"; }
@@ -15,7 +15,6 @@ run operator=measured_2d $classical
 run operator=measured_2d sampler=map
 run operator=measured_2d sampler=alps_teacher num_samples=2
 run operator=measured_2d sampler=alps sampler.schedule.steps=25 num_samples=2
-run operator=measured_2d sampler=daps sampler.schedule.scales=25 num_samples=2
 run operator=measured_2d sampler=dps sampler.schedule.scales=25 num_samples=2
 
 alps table runs=outputs/real_slice/restore output=outputs/real_slice
