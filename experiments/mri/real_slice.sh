@@ -5,7 +5,7 @@ set -e
 data="data=kspace data.test.path=outputs/kspace teacher=brain64 energy=brain64"
 run() { alps restore -m $data logger=none trainer.enable_progress_bar=false output_root=outputs/real_slice "$@"; }
 
-alps data reader=arrays source="$ALPS_DATA/kspace" output=outputs/kspace
+alps data reader=arrays source="${ALPS_DATA:-data}/kspace" output=outputs/kspace
 lines=operator=measured_2x,measured_4x,measured_8x
 classical=sampler=zero_filled,sense,l1_wavelet,total_variation
 run $lines $classical

@@ -178,7 +178,7 @@ def test_a_teacher_goes_on_from_another_and_is_pulled_to_an_energy(network, tmp_
     torch.manual_seed(0)
     x, sigma = torch.randn(2, 1, 16, 16), torch.tensor([0.5, 1.0])
     plain = TeacherTraining(network(1, seed=3), *made, start=start)
-    pulled = TeacherTraining(network(1, seed=3), *made, start=copy.deepcopy(start), energy=energy, energy_weight=3.0)
+    pulled = TeacherTraining(network(1, seed=3), *made, start=start, energy=energy, energy_weight=3.0)
     weight = (sigma.square() + energy.network.sigma_data**2) / (sigma * energy.network.sigma_data).square()
     distance = (start.denoise(x, sigma) - energy.denoise(x, sigma)).square().mean(dim=(1, 2, 3))
     assert torch.allclose(pulled.loss(x, x, sigma), plain.loss(x, x, sigma) + 3 * weight * distance, rtol=1e-4)

@@ -79,6 +79,15 @@ def test_moment_matching_moves_to_the_mean_given_both_the_noisy_image_and_the_da
         assert torch.allclose((d + moved)[chain].flatten(), mean, atol=1e-8)
 
 
+def test_the_preconditioner_keeps_its_accuracy_in_float32():
+    mask, eta, t = (torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float(), 1e-3, 2.5
+    d, y = torch.randn(1, 1, 1, 8, 8), torch.randn(1, 1, 8, 8) * mask
+    operator = Inpainting(mask, eta)
+    moved = correction(operator, y, t, 1, True, d, lambda v: v)
+    expected = operator.posterior_mean(d, y, t)
+    assert ((d + moved - expected).abs().max() / eta) < 1e-2
+
+
 @pytest.mark.parametrize("name", ["inpainting", "blur", "mri_1d"])
 def test_mmps_gives_the_posterior(name):
     ratios, error = against_exact(MMPS(Geometric(5.0, 0.005, 100), iterations=PIXELS), *problem(name))

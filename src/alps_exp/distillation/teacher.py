@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import Tensor
@@ -53,7 +54,7 @@ class TeacherTraining(DenoisingTraining):
         energy: Energy | None = None,
         energy_weight: float = 1.0,
     ) -> None:
-        trained = start.network.requires_grad_(True).train() if start else network
+        trained = copy.deepcopy(start.network).requires_grad_(True).train() if start else network
         super().__init__(trained, optimizer, sigma, seed, band_interval)
         # In a tuple the energy is no sub-module: neither averaged, saved nor counted among the parameters.
         self._energy = (energy.network.requires_grad_(False).eval(),) if energy else ()

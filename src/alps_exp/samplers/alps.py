@@ -20,7 +20,7 @@ Annealing = Literal["static", "noised"]
 
 
 class ALPS(Sampler):
-    """Anneals the preconditioned Langevin step of ALPS; one denoiser call and one posterior solve a step.
+    """Anneals the preconditioned Langevin step of ALPS: a denoiser call and a posterior solve; more with `matching`.
 
     Parameters
     ----------
@@ -31,13 +31,13 @@ class ALPS(Sampler):
         ``independent``: new at every step; ``reference``: as published; ``none``: deterministic.
     annealing
         ``static``: the chain follows p_t(x | y) itself, whose measured part carries noise eta at every t (the
-        paper's); ``noised``: it follows x_t = x_0 + t z with x_0 from the posterior, so that the prior always sees
-        noise t everywhere.
+        paper's); ``noised``: it follows x_0 with noise everywhere, x_0 from the posterior, as priors are trained; the
+        noise is t, or a little more where it is calibrated (see `calibrated_amplitudes`).
     final_noise
         Whether the last step draws a sample; without, it returns its mean, a denoised image.
     matching
-        Of noised annealing: conjugate-gradient iterations in a step with Tweedie's covariance t^2 J of x_0 given x_t,
-        one vector-Jacobian product each; 0 takes t^2 I in its place, which costs none.
+        Of noised annealing: conjugate-gradient iterations in each step but the last with Tweedie's covariance t^2 J of
+        x_0 given x_t; 0 takes t^2 I. One costs a vector-Jacobian product by the teacher, two by the energy.
     denoiser, micro_batch
         As in `Sampler`.
 

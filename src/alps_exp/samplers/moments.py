@@ -46,7 +46,8 @@ def matched_mean(
         Conjugate-gradient iterations.
     preconditioned
         Whether each is preconditioned by the solution for J = I, one solve of the operator; then a single one already
-        follows the spectrum of A, as a step of ALPS does.
+        follows the spectrum of A, as a step of ALPS does. Where the operator is solved by conjugate gradients to a
+        tolerance, the preconditioner is rough at large t.
 
     References
     ----------
@@ -67,24 +68,28 @@ def correction(
     pull_back: PullBack,
 ) -> Tensor:
     """Return t^2 J^T A^H v after some iterations for v, from v = 0: what `matched_mean` adds to d = D(x, t)."""
-
-    def precondition(r: Tensor) -> Tensor:  # by (I + t^2 / eta^2 A A^H)^(-1)
-        return r - operator.forward(operator.solve(operator.adjoint(r), t)) if preconditioned else r
-
-    moved = torch.zeros_like(d)
-    residual = y - operator.forward(d)
-    direction = precondition(residual)
-    square = inner(residual, direction)
-    going = torch.ones_like(square, dtype=torch.bool)
+    moved = direction = torch.zeros_like(d)
+    residual = previous = y - operator.forward(d)
+    before = torch.ones_like(inner(residual, residual))
+    going = torch.ones_like(before, dtype=torch.bool)
     for _ in range(iterations):
+        better = _precondition(operator, residual, t) if preconditioned else residual
+        square = inner(residual, better)
+        # By Polak and Ribiere: the preconditioner of an operator that conjugate gradients solve is not quite linear.
+        share = torch.where(going, inner(better, residual - previous) / before, 0)
+        direction = better + wide(share) * direction
         along = t**2 * pull_back(operator.adjoint(direction))
         measured = operator.forward(along)
         spread = inner(direction, measured)
-        going = going & (spread > 0)
+        going = going & (spread > 0) & (square > 0)
         step = torch.where(going, square / (spread + operator.noise_std**2 * inner(direction, direction)), 0)
         moved = moved + wide(step) * along
+        previous, before = residual, square
         residual = residual - wide(step) * (measured + operator.noise_std**2 * direction)
-        better = precondition(residual)
-        square, before = inner(residual, better), square
-        direction = better + wide(torch.where(going, square / before, 0)) * direction
     return moved
+
+
+def _precondition(operator: LinearOperator, residual: Tensor, t: float) -> Tensor:
+    """Return (I + t^2 / eta^2 A A^H)^(-1) of a residual, in float64, since what is measured cancels to eta^2 / t^2."""
+    r = residual.to(torch.promote_types(residual.dtype, torch.float64))
+    return (r - operator.forward(operator.solve(operator.adjoint(r), t))).to(residual.dtype)
