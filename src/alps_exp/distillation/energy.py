@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from alps_exp.distillation.noise import LogNormalSigma
-from alps_exp.distillation.training import VALIDATION_SIGMAS, CosineAdam, DenoisingTraining
-from alps_exp.priors.base import as_channels
+from alps_exp.distillation.training import CosineAdam, DenoisingTraining
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy, energy_and_gradient
 from alps_exp.priors.preconditioning import Preconditioned
@@ -47,41 +45,22 @@ class EnergyDistillation(DenoisingTraining):
             raise ValueError(f"distillation needs a network as the teacher, got a {type(teacher).__name__}")
         # The target is a function of the input, so nothing may be dropped out: eval mode throughout.
         student = copy.deepcopy((start or teacher).network).requires_grad_(True).eval()
-        super().__init__(student, optimizer, sigma, seed, band_interval)
-        # In a tuple the teacher is no sub-module: neither averaged, saved nor counted among the parameters.
-        self._teacher = (teacher.network.requires_grad_(False).eval(),)
+        super().__init__(student, optimizer, sigma, seed, band_interval, frozen=teacher.network)
 
     @property
     def teacher(self) -> Preconditioned:
         """The frozen network that is distilled."""
-        return self._teacher[0]
-
-    def on_fit_start(self) -> None:
-        parameter = next(self.network.parameters())
-        self.teacher.to(parameter.device, parameter.dtype)
+        return self._frozen[0]
 
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
-        sigma_data = self.network.sigma_data
-        weight = (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
         with torch.no_grad():
             target = noisy - self.teacher(noisy, sigma)
         _, gradient = energy_and_gradient(self.network, noisy, sigma, create_graph=True)
-        return weight * (gradient - target).square().mean(dim=(1, 2, 3))
+        return self.weight(sigma) * (gradient - target).square().mean(dim=(1, 2, 3))
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Log gap, reference and the two denoising errors (mean squares) at each of `VALIDATION_SIGMAS`."""
-        x = as_channels(batch["image"])
-        for sigma in VALIDATION_SIGMAS:
-            noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
-            d = self.teacher(noisy, scales)
-            _, gradient = energy_and_gradient(self.network, noisy, scales)
-            estimate = noisy - gradient
-            squares = {
-                "gap": estimate - d,
-                "reference": noisy - d,
-                "teacher": d - x,
-                "energy": estimate - x,
-            }
-            for name, value in squares.items():
-                error = value.square().mean()
-                self.log(f"validation/{name}_sigma_{sigma:g}", error, batch_size=len(x), sync_dist=True)
+    def errors(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> dict[str, Tensor]:
+        """Return the gap, its reference and the errors of the two denoisers."""
+        d = self.teacher(noisy, sigma)
+        _, gradient = energy_and_gradient(self.network, noisy, sigma)
+        estimate = noisy - gradient
+        return {"gap": estimate - d, "reference": noisy - d, "teacher": d - x, "energy": estimate - x}

@@ -57,6 +57,8 @@ class DenoisingTraining(pl.LightningModule):
     band_interval
         Steps between records of loss and gradient norm by noise scale: the trainer's `log_every_n_steps`, or a
         multiple of it.
+    frozen
+        Another network that the loss asks, which is not trained.
     """
 
     kind: ClassVar[str]
@@ -69,14 +71,31 @@ class DenoisingTraining(pl.LightningModule):
         sigma: LogNormalSigma,
         seed: int = 0,
         band_interval: int = 50,
+        frozen: Preconditioned | None = None,
     ) -> None:
         super().__init__()
         self.network, self.optimizer, self.sigma = network, optimizer, sigma
         self.seed, self.band_interval = seed, band_interval
+        # In a tuple it is no sub-module: neither averaged, saved nor counted among the parameters.
+        self._frozen: tuple[Preconditioned, ...] = (frozen.requires_grad_(False).eval(),) if frozen else ()
+
+    def on_fit_start(self) -> None:
+        parameter = next(self.network.parameters())
+        for network in self._frozen:
+            network.to(parameter.device, parameter.dtype)
 
     @abstractmethod
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
         """Return the weighted loss (N,) for clean and noisy images (N, C, H, W)."""
+
+    @abstractmethod
+    def errors(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> dict[str, Tensor]:
+        """Return what validation takes the mean square of, by name, for clean and noisy images (N, C, H, W)."""
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """Return EDM's weight of the squared error, (sigma^2 + sigma_data^2) / (sigma sigma_data)^2."""
+        sigma_data = self.network.sigma_data
+        return (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Return the mean loss of a batch, whose sigma and noise are functions of (seed, step, rank)."""
@@ -97,6 +116,15 @@ class DenoisingTraining(pl.LightningModule):
         for name, loss in band_losses(losses, sigma).items():
             self.log(f"loss/{name}", loss.detach())
             self.log(f"gradient_norm/{name}", gradient_norm(loss, self.network.parameters()))
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Log the mean square of each of the `errors` at each of `VALIDATION_SIGMAS`."""
+        x = as_channels(batch["image"])
+        for sigma in VALIDATION_SIGMAS:
+            noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
+            for name, value in self.errors(x, noisy, scales).items():
+                error = value.square().mean()
+                self.log(f"validation/{name}_sigma_{sigma:g}", error, batch_size=len(x), sync_dist=True)
 
     def validation_noise(self, x: Tensor, sigma: float, image_ids: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Return x with noise that is the same for an image at every validation, and sigma for each image."""
