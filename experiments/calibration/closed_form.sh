@@ -21,8 +21,8 @@ for prior in gaussian mixture; do
 done
 
 budgets="energy=gaussian teacher=gaussian operator=inpaint_random,gaussian_blur output_root=outputs/budgets"
-run $budgets sampler=alps_teacher sampler.schedule.steps=8,17,33,83
-run $budgets sampler=alps_teacher sampler.matching=0 sampler.annealing=noised,static sampler.schedule.steps=25,50,100,250
+run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.schedule.steps=8,17,33,83
+run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.matching=0 sampler.annealing=noised,static sampler.schedule.steps=25,50,100,250
 run $budgets sampler=diffpir,ddnm,csgm sampler.schedule.steps=25,50,100,250
 run $budgets sampler=daps sampler.schedule.scales=25,50,100,250
 run $budgets sampler=pigdm,mmps sampler.schedule.steps=12,25,50,125
