@@ -23,6 +23,6 @@ def small_network(channels: int, seed: int = 0, size: int = 16) -> EDMPrecond:
     return EDMPrecond(model)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def network():
     return small_network

@@ -62,6 +62,20 @@ def test_energy_and_gradient_are_the_recorded_ones_of_the_published_code():
     assert torch.allclose(gradient, recorded["energy/grad"], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("precision, bound", [(torch.bfloat16, 0.02), (torch.float16, 0.01)])
+def test_mixed_precision_neither_over_nor_underflows_at_any_scale(network, precision, bound):
+    psi = network(3)
+    torch.manual_seed(1)
+    images, noise = torch.randn(2, 2, 3, 16, 16)
+    for t in (0.002, 0.03, 0.7, 20.0, 80.0):
+        x, scales = images / 2 + t * noise, torch.full((2,), t)
+        energy, gradient = energy_and_gradient(psi, x, scales)
+        with torch.autocast("cpu", precision):
+            rough_energy, rough = energy_and_gradient(psi, x, scales)
+        assert rough.dtype == torch.float32 and torch.allclose(rough_energy, energy, rtol=2e-3)
+        assert (rough - gradient).norm() <= bound * gradient.norm()
+
+
 def test_an_image_has_the_same_energy_alone_and_in_a_batch(network):
     torch.manual_seed(2)
     x = torch.randn(8, 3, 16, 16, dtype=torch.float64)

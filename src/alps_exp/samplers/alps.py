@@ -51,7 +51,6 @@ class ALPS(Sampler):
     Chand & Jacob, "Annealed Langevin Posterior Sampling", arXiv 2601.02594 (2026): the static step.
     Leimkuhler & Matthews, "Rational construction of stochastic numerical methods for molecular sampling", AMRX
     2013: the correlated noise, here carried from scale to scale.
-
     Rozet et al., NeurIPS 2024 (arXiv 2405.13712): moment matching.
     """
 
