@@ -6,7 +6,8 @@ by_operator() {
     run operator=inpaint_random,gaussian_blur,motion_blur "$@"
     run operator=inpaint_box operator.mask.size=8 "$@"
     run operator=mri_4x energy.complex_valued=true teacher.complex_valued=true "$@"
-    run operator=mri_2d energy.complex_valued=true teacher.complex_valued=true count=4 "$@"  # conjugate gradients
+    # Conjugate gradients: smaller and fewer images.
+    run operator=mri_2d energy.complex_valued=true teacher.complex_valued=true count=8 energy.size=8 teacher.size=8 "$@"
 }
 
 for prior in gaussian mixture; do

@@ -165,13 +165,15 @@ def test_an_image_is_not_drawn_with_the_noise_that_restores_it(tmp_path):
     assert np.abs(correlations).max() < 0.7
 
 
-def test_parts_and_places_of_a_dataset():
+def test_parts_and_places_of_a_dataset(monkeypatch):
     whole = PriorSamples(smooth_gaussian(size=4, complex_valued=True), count=5)
     first = First(whole, 2)
     assert (len(first), first.image_ids, first.index) == (2, whole.image_ids[:2], whole.index[:2])
     assert torch.equal(first[1]["image"], whole[1]["image"])
     with pytest.raises(IndexError):
         first[2]
+    monkeypatch.setattr(PriorSamples, "index", [*whole.index, "the settings of all"])
+    assert First(whole, 2).index == [*whole.index[:2], "the settings of all"]
     blanks = Blanks(whole, 7)
     assert len(blanks) == 7 == len(set(blanks.image_ids)) and blanks.channels == 2
     assert torch.equal(blanks[6]["image"], torch.zeros(1, 4, 4, dtype=torch.complex64))

@@ -57,7 +57,7 @@ def test_convert_writes_weights_and_card_that_load(alps, files, monkeypatch, sou
         (["convert", "path=nowhere.pkl"], "no file nowhere.pkl: expected a checkpoint in path=PATH"),
         (["convert", "path=energy.pth"], "energy.pth holds weights alone: name a teacher"),
         (["convert", "path=energy.pth", "architecture=teacher.safetensors"], "expected kind=teacher or kind=energy"),
-        (["convert", "path=energy.pth", "architecture=brain64", "kind=energy"], "do not fit the architecture"),
+        (["convert", "path=energy.pth", "architecture=brain64", "kind=energy"], "do not fit their architecture"),
         (["convert", "path=last.ckpt", "kind=teacher"], "kind is teacher, the weights in last.ckpt are those of a"),
         (["convert", "path=torn.ckpt"], "torn.ckpt is refused, as truncated, damaged or unsafe"),
         (["inspect", "path=text.pkl"], "text.pkl is not a safetensors file, a torch file or a pickle"),

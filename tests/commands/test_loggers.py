@@ -28,6 +28,14 @@ def test_a_key_is_found_in_the_environment_or_for_the_host_in_netrc(no_key, tmp_
     assert loggers.has_key()
 
 
+def test_the_environment_can_ask_for_nothing_at_all(no_key, tmp_path):
+    no_key.setenv("WANDB_MODE", "disabled")
+    logger = loggers.wandb_logger("project", str(tmp_path / "run"), "name")
+    assert logger.experiment.disabled
+    loggers.finish([logger], succeeded=True)
+    assert not list(tmp_path.rglob("offline-run-*"))
+
+
 def test_without_a_server_a_run_is_offline_soon_and_is_gone_on_with(no_key, tmp_path, caplog):
     no_key.setenv("WANDB_API_KEY", "0" * 40)
     no_key.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")

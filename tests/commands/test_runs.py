@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alps_exp.priors import load_teacher, save_model
 from alps_exp.runs import RunFolder
 
 SHORT = ["sampler.schedule.steps=3", "num_samples=2"]
@@ -80,10 +81,15 @@ def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, mo
     assert first["spread"] > 0 and first["error"] > 0 and first["psnr"] > 5
     assert abs(first["data_misfit"]) < 1e6 and first["energy"] > 0
 
-    before = (folder / "records.jsonl").read_bytes()
+    before = {path: path.stat().st_mtime_ns for path in [folder / "records.jsonl", *folder.rglob("*.h5")]}
+    out, _ = run("restore", *request)
+    assert "is done already" in out and len(list(folder.glob("wandb/offline-run-*"))) == 1
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    (folder / "images" / "face1.h5").unlink()
     run("restore", *request, "logger=csv")
-    assert (folder / "records.jsonl").read_bytes() == before
-    assert "mmse/psnr" in (folder / "metrics" / "metrics.csv").read_text()
+    assert timeless(folder) == records
+    (metrics,) = folder.rglob("metrics.csv")
+    assert "mmse/psnr" in metrics.read_text()
 
 
 def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path, run):
@@ -139,12 +145,18 @@ def test_teacher_then_distill_then_restore(faces, tmp_path, run):
 
     short = ["trainer.max_steps=2", "trainer.val_check_interval=2", "trainer.log_every_n_steps=2"]
     validation = f"data.validation.path={tmp_path / 'images'}"
-    run("distill", *images, validation, *short, "teacher=file", f"teacher.name={teacher}")
+    distil = ["distill", *images, validation, *short, "teacher=file", f"teacher.name={teacher}"]
+    run(*distil)
+    assert "is done already" in run(*distil)[0]
     (energy,) = (tmp_path / "out").rglob("energy.safetensors")
-    metrics = (energy.parent / "metrics" / "metrics.csv").read_text()
-    assert "loss/sigma" in metrics and "validation/gap_sigma_1" in metrics
+    (metrics,) = energy.parent.rglob("metrics.csv")
+    assert "loss/sigma" in metrics.read_text() and "validation/gap_sigma_1" in metrics.read_text()
     run("restore", *faces, *SHORT, "logger=none", "energy=file", f"energy.name={energy}")
     assert all(r["status"] == "ok" for r in timeless(the_run(tmp_path / "out")))
+    network = load_teacher(teacher).network
+    network.model.map_layer0.weight.data += 1
+    save_model(teacher, network, "teacher")
+    assert "was started with other inputs" in run(*distil, status=2)[1]
 
 
 @pytest.mark.slow

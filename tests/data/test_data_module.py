@@ -1,5 +1,7 @@
 """The order of training data is a function of the global step; the other loaders show every image once."""
 
+import os
+import signal
 from itertools import islice
 
 import numpy as np
@@ -109,6 +111,24 @@ def test_accumulated_gradients_go_through_the_batches_in_order(tmp_path):
     run.save_checkpoint(tmp_path / "last.ckpt")
     rest, _ = fit(tmp_path, 4, ckpt_path=tmp_path / "last.ckpt", accumulate_grad_batches=2)
     assert first + rest == undisturbed
+
+
+class Signalling(Keyed):
+    """Sends its process what asks for a checkpoint."""
+
+    def __getitem__(self, item):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        return super().__getitem__(item)
+
+
+def test_workers_leave_signals_to_the_process_that_started_them(tmp_path):
+    received = tmp_path / "received"
+    before = signal.signal(signal.SIGUSR2, lambda *_: received.touch())
+    try:
+        batches = list(ImageDataModule(test=Signalling(), batch_size=3, num_workers=1).test_dataloader())
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert len(batches) == 3 and not received.exists()
 
 
 @pytest.mark.filterwarnings("ignore")

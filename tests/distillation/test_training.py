@@ -11,7 +11,7 @@ from alps_exp.data import ImageDataModule
 from alps_exp.distillation import CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.noise import step_generator
-from alps_exp.priors import Denoiser, Energy, load_teacher, save_model
+from alps_exp.priors import Denoiser, EDMPrecond, Energy, SongUNet, load_teacher, save_model
 from alps_exp.priors.energy import energy_and_gradient
 
 
@@ -158,6 +158,22 @@ def test_bands_split_the_loss_by_noise_scale():
     }
     weights = [torch.nn.Parameter(torch.tensor([3.0])), torch.nn.Parameter(torch.tensor([2.0]))]
     assert float(gradient_norm(weights[0].sum() * 3 + weights[1].sum() * 4, weights)) == 5.0
+
+
+def test_a_published_network_is_trained_without_the_augmentation_labels_of_its_own_training(tmp_path):
+    torch.manual_seed(0)
+    model = SongUNet(img_resolution=16, in_channels=1, out_channels=1, model_channels=16, augment_dim=9)
+    labels = model.map_augment.weight.clone()
+    teacher = Denoiser(EDMPrecond(model))
+    module = fit(EnergyDistillation(teacher, CosineAdam(1e-3, 1), LogNormalSigma(), band_interval=1), 2, tmp_path)
+    trained, before = module.network.model, teacher.network.model
+    assert torch.allclose(trained.map_augment.weight, labels, rtol=1e-6)
+    assert not torch.allclose(trained.map_layer0.weight, before.map_layer0.weight, rtol=1e-3)
+
+
+def test_a_training_needs_a_last_step(network, tmp_path):
+    with pytest.raises(ValueError, match="trainer.max_steps must be at least 1, got -1"):
+        fit(teacher_training(network), -1, tmp_path)
 
 
 def test_distillation_goes_on_from_an_energy(network):

@@ -5,7 +5,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from alps_exp.priors import Denoiser, load_energy, load_teacher, save_model
+from alps_exp.priors import Denoiser, EDMPrecond, SongUNet, load_energy, load_teacher, save_model
 
 
 def test_saved_weights_give_the_same_outputs(network, tmp_path):
@@ -27,6 +27,16 @@ def test_half_precision_storage_loads_as_float32(network, tmp_path):
     save_model(tmp_path / "model.safetensors", network(3), "energy", torch.float16)
     state = load_energy(tmp_path / "model.safetensors").state_dict()
     assert {value.dtype for value in state.values()} == {torch.float32}
+
+
+def test_half_precision_is_for_weights_not_for_the_frequencies_of_an_embedding(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"img_resolution": 16, "in_channels": 1, "out_channels": 1, "model_channels": 16}
+    original = EDMPrecond(SongUNet(**sizes, embedding_type="fourier"))
+    save_model(tmp_path / "model.safetensors", original, "teacher", torch.float16)
+    loaded = load_teacher(tmp_path / "model.safetensors").network
+    assert torch.equal(loaded.model.map_noise.freqs, original.model.map_noise.freqs)
+    assert not torch.equal(loaded.model.map_layer0.weight, original.model.map_layer0.weight)
 
 
 def test_files_that_do_not_fit_are_refused(network, tmp_path):

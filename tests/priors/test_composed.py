@@ -6,6 +6,7 @@ import torch
 from alps_exp.evaluation import exact_posterior
 from alps_exp.operators import Inpainting
 from alps_exp.priors import ComposedEnergy, GaussianPrior
+from alps_exp.samplers import CSGM, Geometric
 from alps_exp.samplers.base import InMicroBatches
 
 A, B, T = 1.5, 0.8, 0.6
@@ -43,6 +44,16 @@ def test_two_gaussians_make_a_gaussian(pair):
     assert torch.allclose((energy - offset) / T**2, quadratic)
     assert torch.allclose(energy, composed.energy(x, T))
     assert torch.allclose(gradient.flatten(1) / T**2, difference @ precision.mT)
+
+
+def test_samplers_that_do_not_know_its_curvature_refuse_it(pair):
+    _, composed = pair
+    operator = Inpainting(torch.ones(1, *SHAPE), noise_std=0.1)
+    y = operator.forward(torch.zeros(1, *SHAPE, dtype=pair[0][0][1].mean.dtype))
+    with pytest.raises(ValueError, match="CSGM does not sample a composed energy"):
+        CSGM(Geometric(steps=2))(composed, operator, y)
+    thirds = ComposedEnergy([part for _, part in [*pair[0], pair[0][0]]], [0.7, 0.2, 0.1])  # of sum 1, but for rounding
+    assert CSGM(Geometric(steps=2))(thirds, operator, y).samples.isfinite().all()
 
 
 def test_gradient_and_jacobian_by_finite_differences(pair):

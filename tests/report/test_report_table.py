@@ -59,6 +59,14 @@ def test_means_are_over_images_after_their_samples(tmp_path):
     assert math.isnan(row["spread_error"])
 
 
+def test_perceptual_distances_have_a_column_where_they_were_measured_and_the_lowest_is_best(tmp_path):
+    make_run(tmp_path / "alps", [record("a", lpips=0.2)])
+    assert "LPIPS" not in to_markdown(build_table([tmp_path / "alps"]).assign(lpips=float("nan")))
+    make_run(tmp_path / "daps", [record("a", sampler="daps", lpips=0.3)])
+    text = to_markdown(build_table([tmp_path]))
+    assert "LPIPS" in text and "**0.200**" in text and "**0.300**" not in text
+
+
 def test_seeds_are_averaged_first_so_that_an_image_counts_once(tmp_path):
     """Two seeds of image a (10, 14), one of b (20): 16, where a plain mean of the three says 14.67."""
     make_run(tmp_path / "0", [record("a", psnr=10.0), record("b", psnr=20.0)], config={"seed": 0})

@@ -69,17 +69,19 @@ def predict(
     """Restore the test images in this job's run folder, report, and return the exit status: 1 if some failed."""
     test: Any = images.test
     _check_images(test, module.prior, prior.title)
+    provenance = collect_provenance(
+        seeds={"seed": module.seed},
+        checkpoints=prior.checkpoints,
+        data_hash=index_hash(test),
+        num_images=len(test),
+    )
+    if job.is_done(provenance, resume_anyway, test.image_ids):
+        return 0
     with open_trainer(job, trainer, logger) as loop:
+        provenance.device = str(loop.strategy.root_device)
         if not loop.is_global_zero:
             loop.predict(module, images, return_predictions=False)
             return 0
-        provenance = collect_provenance(
-            seeds={"seed": module.seed},
-            device=str(loop.strategy.root_device),
-            checkpoints=prior.checkpoints,
-            data_hash=index_hash(test),
-            num_images=len(test),
-        )
         with job.folder.lock():
             job.begin(provenance, resume_anyway)
             log_config(job, loop)

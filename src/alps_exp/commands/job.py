@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
@@ -23,6 +24,14 @@ class Job:
     begun: bool = False
     under_way: bool = False
     original: Original | None = None
+
+    def is_done(self, provenance: Provenance, resume_anyway: bool, image_ids: Sequence[str] = ()) -> bool:
+        """Tell, and say, whether an earlier start did it all; raises ValueError as `RunFolder.check_resume` does."""
+        if not self.folder.is_done() or self.folder.unfinished(image_ids):
+            return False
+        self.folder.check_resume(provenance, resume_anyway)
+        print(f"{self.folder.path} is done already")
+        return True
 
     def begin(self, provenance: Provenance, resume_anyway: bool) -> None:
         """Record this start in the folder, and the config; raises ValueError as `RunFolder.begin` does."""

@@ -79,7 +79,9 @@ def wandb_logger(project: str, save_dir: str, name: str, group: str | None = Non
 
 
 def _mode() -> str:
-    wanted = os.environ.get("WANDB_MODE", "online") if has_key() else "offline"
+    wanted = os.environ.get("WANDB_MODE", "online")
+    if wanted == "online" and not has_key():
+        return "offline"
     if wanted == "online" and not _answers(_server()):
         log.warning("Weights & Biases does not answer at %s: offline", _server())
         return "offline"

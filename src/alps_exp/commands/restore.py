@@ -68,7 +68,7 @@ def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> None:
     if frame.empty:
         return
     figure = run_figure(folder)
-    numbers = frame[["psnr", "ssim", "nmse", "data_misfit"]].astype(float).dropna(axis=1, how="all")
+    numbers = frame[["psnr", "ssim", "nmse", "lpips", "data_misfit"]].astype(float).dropna(axis=1, how="all")
     means = numbers.groupby(frame.estimate).mean()
     print(f"{folder.path}\n{means.round(4).to_string()}")
     log_result(loop, {f"{i}/{k}": float(v) for (i, k), v in means.stack().items()}, "figure", figure)

@@ -51,23 +51,22 @@ def train(
     network `compiled` is compiled in place, which renames none of its weights.
     """
     folder = job.folder
-    if folder.is_done():
-        print(f"{folder.path} is done already")
-        return 0
     data.setup("fit")
     if compiled is not None:
         compiled.compile()
+    provenance = collect_provenance(
+        seeds={"seed": module.seed},
+        checkpoints=checkpoints,
+        data_hash=index_hash(data.train),
+    )
+    if job.is_done(provenance, resume_anyway):
+        return 0
     with open_trainer(job, trainer, logger, [_checkpointing(folder.path, checkpoint_minutes, trainer)]) as loop:
+        provenance.device = str(loop.strategy.root_device)
         if not loop.is_global_zero:
             loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
             return 0
         with folder.lock():
-            provenance = collect_provenance(
-                seeds={"seed": module.seed},
-                device=str(loop.strategy.root_device),
-                checkpoints=checkpoints,
-                data_hash=index_hash(data.train),
-            )
             job.begin(provenance, resume_anyway)
             log_config(job, loop)
             loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))

@@ -57,7 +57,9 @@ class Astronaut(Dataset[dict[str, Any]]):
     Raises
     ------
     ValueError
-        Where scikit-image is missing or the index is not 0.
+        Where scikit-image is missing.
+    IndexError
+        Where the index is not 0.
     """
 
     channels = 3

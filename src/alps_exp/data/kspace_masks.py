@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import sigpy.mri
 
+from alps_exp.data.kspace import central
 from alps_exp.data.masks import Array, Mask
 
 
@@ -60,7 +61,7 @@ class CartesianMask1D(_CartesianMask):
         num_center, num_kept = round(self.center_fraction * width), round(width / self.acceleration)
         self._check(num_center, num_kept)
         columns = np.zeros(width)
-        columns[_centre(width, num_center)] = 1
+        columns[central(width, num_center)] = 1
         outside, wanted = np.flatnonzero(columns == 0), num_kept - num_center
         if self.kind == "random":
             chosen = rng.permutation(len(outside))[:wanted]
@@ -93,7 +94,7 @@ class CartesianMask2D(_CartesianMask):
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
         """Draw one mask (height, width)."""
-        rows, columns = (_centre(n, round(self.center_fraction * n)) for n in (height, width))
+        rows, columns = (central(n, round(self.center_fraction * n)) for n in (height, width))
         mask = np.zeros((height, width))
         mask[rows, columns] = 1
         num_center, num_kept = int(mask.sum()), round(height * width / self.acceleration)
@@ -107,7 +108,7 @@ class PoissonMask(_CartesianMask):
     """Keeps points of k-space no two of which are near: a variable-density Poisson disc around a full centre.
 
     The density falls with the distance from the centre; the corners are left out. The number of points is near
-    H W / acceleration, within a tenth of the acceleration (`MultiCoilMRI.acceleration` is the exact one).
+    H W / acceleration, to 0.1 in the acceleration (`MultiCoilMRI.acceleration` is the exact one).
 
     Parameters
     ----------
@@ -139,9 +140,3 @@ class PoissonMask(_CartesianMask):
         self._check(centre[0] * centre[1], round(height * width / self.acceleration))
         seed = int(rng.integers(2**31))
         return sigpy.mri.poisson((height, width), self.acceleration, centre, dtype=np.float64, seed=seed)
-
-
-def _centre(length: int, count: int) -> slice:
-    """Return the `count` samples around zero frequency, which sits at length // 2."""
-    start = length // 2 - count // 2
-    return slice(start, start + count)

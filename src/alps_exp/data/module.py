@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,7 +114,10 @@ class _TrainingLoader:
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
-        return iter(DataLoader(data.train, batch_sampler=sampler, num_workers=data.num_workers))
+        loader = DataLoader(
+            data.train, batch_sampler=sampler, num_workers=data.num_workers, worker_init_fn=_leave_signals_to_parent
+        )
+        return iter(loader)
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -195,4 +199,16 @@ class ImageDataModule(pl.LightningDataModule):
         return self._in_order(images, everything)
 
     def _in_order(self, dataset: Any, sampler: Sampler | None = None) -> DataLoader:
-        return DataLoader(dataset, batch_size=self.batch_size, sampler=sampler, num_workers=self.num_workers)
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            worker_init_fn=_leave_signals_to_parent,
+        )
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ignore what asks for a checkpoint, or, in a job of SLURM, for another place in the queue: it goes to all."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)

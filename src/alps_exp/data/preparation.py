@@ -194,6 +194,8 @@ def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
     fully_sampled = is_fully_sampled(measured)
     images = combine(to_image(kspace), maps)
     scale = float(np.abs(centre(images, volume.reconstruction)).max())
+    if not scale > 0:
+        raise KSpaceError("the maps leave no image: they are zero where the object is")
     return PreparedVolume(
         kspace=kspace / np.float32(scale),
         sensitivity_maps=maps,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 
-class First(Dataset[dict[str, Any]]):
-    """The first `count` images of a dataset.
+class First(Subset[dict[str, Any]]):
+    """The first `count` images of a dataset, and what its index says of all of them.
 
     Raises
     ------
@@ -20,16 +20,9 @@ class First(Dataset[dict[str, Any]]):
     def __init__(self, dataset: Any, count: int) -> None:
         if not 1 <= count <= len(dataset):
             raise ValueError(f"count must be from 1 to {len(dataset)}, the images of this data choice, got {count}")
-        self.dataset, self.count, self.channels = dataset, count, dataset.channels
-        self.image_ids, self.index = dataset.image_ids[:count], dataset.index[:count]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < self.count:
-            raise IndexError(f"there are {self.count} images, got index {index}")
-        return self.dataset[index]
+        super().__init__(dataset, range(count))
+        self.channels, self.image_ids = dataset.channels, dataset.image_ids[:count]
+        self.index = [*dataset.index[:count], *dataset.index[len(dataset) :]]
 
 
 class Blanks(Dataset[dict[str, Any]]):

@@ -18,6 +18,7 @@ def band_losses(loss: Tensor, sigma: Tensor) -> dict[str, Tensor]:
 
 
 def gradient_norm(loss: Tensor, parameters: Iterable[nn.Parameter]) -> Tensor:
-    """Return the norm of the gradient of `loss` in all parameters, keeping the graph."""
-    gradients = torch.autograd.grad(loss, list(parameters), retain_graph=True)
+    """Return the norm of the gradient of `loss` in the parameters that are trained, keeping the graph."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    gradients = torch.autograd.grad(loss, trained, retain_graph=True)
     return torch.stack([g.norm() for g in gradients]).norm()

@@ -56,7 +56,7 @@ class DenoisingTraining(pl.LightningModule):
         Key of the noise: sigma and noise are functions of (seed, step, rank).
     band_interval
         Steps between records of loss and gradient norm by noise scale: the trainer's `log_every_n_steps`, or a
-        multiple of it.
+        multiple of it; 0: none.
     frozen
         Another network that the loss asks, which is not trained.
     """
@@ -76,6 +76,8 @@ class DenoisingTraining(pl.LightningModule):
         super().__init__()
         self.network, self.optimizer, self.sigma = network, optimizer, sigma
         self.seed, self.band_interval = seed, band_interval
+        if network.model.map_augment is not None:  # of EDM's own training; nothing here gives augmentation labels
+            network.model.map_augment.requires_grad_(False)
         # In a tuple it is no sub-module: neither averaged, saved nor counted among the parameters.
         self._frozen: tuple[Preconditioned, ...] = (frozen.requires_grad_(False).eval(),) if frozen else ()
 
@@ -108,7 +110,9 @@ class DenoisingTraining(pl.LightningModule):
         losses = self.loss(x, add_noise(x, sigma, generator), sigma)
         mean = losses.mean()
         self.log("loss", mean, prog_bar=True)
-        if (self.global_step + 1) % self.band_interval == 0:  # as Lightning counts the steps that it logs
+        if (
+            self.band_interval and (self.global_step + 1) % self.band_interval == 0
+        ):  # as Lightning counts the steps that it logs
             self._log_bands(losses, sigma)
         return mean
 
@@ -137,6 +141,9 @@ class DenoisingTraining(pl.LightningModule):
         checkpoint[RECORD] = {"kind": self.kind, "architecture": architecture_of(self.network)}
 
     def configure_optimizers(self) -> Any:
+        """Return optimiser and schedule; raises ValueError if there is no last step, at which the rate is zero."""
+        if self.trainer.max_steps < 1:
+            raise ValueError(f"trainer.max_steps must be at least 1, got {self.trainer.max_steps}")
         return self.optimizer(self.network.parameters(), self.trainer.max_steps)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 log = logging.getLogger(__name__)
 
@@ -66,21 +65,20 @@ class LPIPS(nn.Module):
 
     def forward(self, estimate: Tensor, truth: Tensor) -> Tensor:
         """Return the distances of images (..., 3, H, W) in [-1, 1], clipped to it; `truth` broadcasts."""
-        truth = truth.expand_as(estimate).flatten(0, -4) if estimate.ndim > 3 else truth[None]
-        shape, estimate = estimate.shape[:-3], estimate.reshape(-1, *estimate.shape[-3:])
         layers = zip(self._features(estimate), self._features(truth), self.heads, strict=True)
-        distances = [conv2d((a - b).square(), head).mean((1, 2, 3)) for a, b, head in layers]
-        return torch.stack(distances).sum(0).reshape(shape)
+        return torch.stack([((a - b).square() * head[0]).sum(-3).mean((-2, -1)) for a, b, head in layers]).sum(0)
 
-    def _features(self, x: Tensor) -> list[Tensor]:
-        """Return the five activations, each pixel's features of norm 1."""
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """Return the five activations (..., channels, H, W), each pixel's features of norm 1."""
+        leading, x = images.shape[:-3], images.reshape(-1, *images.shape[-3:])
         x = (x.to(self.shift.dtype).clamp(-1, 1) - self.shift) / self.scale
         found = []
         for index, layer in self.layers.items():
             if int(index) - 1 in POOLINGS:
                 x = nn.functional.max_pool2d(x, 3, 2)
             x = layer(x).relu()
-            found.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+            unit = x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
+            found.append(unit.reshape(*leading, *unit.shape[1:]))
         return found
 
 

@@ -45,7 +45,8 @@ class JointOperator(LinearOperator):
         if not operators:
             raise ValueError("a joint measurement needs at least one operator, got none")
         self.operators, self.image_shape = list(operators), tuple(image_shape)
-        self.tolerance, self.max_iterations = positive("tolerance", tolerance), max_iterations
+        self.tolerance = positive("tolerance", tolerance)
+        self.max_iterations = int(positive("max_iterations", max_iterations))
         self._shapes = [operator.measurement_shape((1, *self.image_shape))[1:] for operator in operators]
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
 

@@ -77,7 +77,7 @@ class MultiCoilMRI(LinearOperator):
             )
         self.mask = _full_size(binary_mask(mask), sensitivity_maps)
         self.tolerance = positive("tolerance", tolerance)
-        self.max_iterations = max_iterations
+        self.max_iterations = int(positive("max_iterations", max_iterations))
         self.solver = solver
         if sensitivity_maps.ndim == 4:
             sensitivity_maps = sensitivity_maps.unsqueeze(1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,36 +166,43 @@ def _read_safetensors(path: Path) -> Checkpoint:
         raise ValueError(f"{path} is not a safetensors file ({error})") from error
     if "kind" not in header:
         raise ValueError(f"{path} holds the weights of this kind: model of unknown kind; expected: teacher or energy")
-    try:
+    with _fitting(path):
         network = build(json.loads(header["architecture"]))
         network.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
     return Checkpoint(network, header["kind"], "safetensors")
 
 
 def _read_torch(path: Path, architecture: str | Path | None) -> Checkpoint:
     weights = read_weights(path)
-    if architecture is not None:
-        network = read_checkpoint(model_path(architecture, "teacher")).network
-    elif "architecture" in weights.record:
-        network = build(weights.record["architecture"])
-    else:
+    if architecture is None and "architecture" not in weights.record:
         raise NoArchitecture(path, weights)
-    try:
+    given = read_checkpoint(model_path(architecture, "teacher")).network if architecture is not None else None
+    with _fitting(path):
+        network = given or build(weights.record["architecture"])
         load_into(network, weights.tensors)
-    except ValueError as error:
-        raise ValueError(f"the weights in {path} do not fit the architecture: {error}") from error
     return Checkpoint(network, weights.record.get("kind"), weights.format, weights.notes)
 
 
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """Turn what weights and architecture raise that do not fit each other into one ValueError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
+
+
 def save_model(path: Path, network: Preconditioned, kind: str, dtype: torch.dtype = torch.float32) -> None:
-    """Write a teacher's or an energy's network to a safetensors file, its weights stored as `dtype`.
+    """Write a teacher's or an energy's network to a safetensors file, its weights as `dtype`, its buffers as they are.
 
     Equal weights make equal files.
     """
-    state = {name: value.to(dtype).contiguous() for name, value in network.state_dict().items()}
+    weights = dict(network.named_parameters())
+    state = {
+        name: (value.to(dtype) if name in weights else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
     temporary = path.with_suffix(".tmp")
     notes = {"kind": kind, "architecture": json.dumps(architecture_of(network))}
     temporary.write_bytes(_with_sorted_header(save(state, metadata=notes)))

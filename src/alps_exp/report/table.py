@@ -5,8 +5,8 @@ deviation over images. Runs that differ in more than their seed get rows of thei
 seed, or was flagged as implausible, or a run that did not end, is never left out in silence: the ``status`` of a row
 counts them.
 
-Bold: the best mean PSNR, SSIM (highest) and NMSE (lowest) of a task and noise level, as far as digits are shown, among
-the samples and among the other estimates. Only rows of the most images, with none failed or missing, compete.
+Bold: the best mean PSNR, SSIM (highest), NMSE and LPIPS (lowest) of a task and noise level, as far as digits are shown,
+among the samples and among the other estimates. Only rows of the most images, with none failed or missing, compete.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from alps_exp.report.paper import published, read_paper
 from alps_exp.runs import ESTIMATES, RunFolder, request, write_atomically
 
 _IMAGE = ["run", "image_id"]
-_METRICS = {"psnr": ".2f", "ssim": ".3f", "nmse": ".4f"}
-_TITLES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "nmse": "NMSE"}
+_METRICS = {"psnr": ".2f", "ssim": ".3f", "nmse": ".4f", "lpips": ".3f"}
+_TITLES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "nmse": "NMSE", "lpips": "LPIPS"}
+_LOWEST = ("nmse", "lpips")
 _NUMBERS = [*_METRICS, "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
 _PAPER = ["paper_psnr", "paper_psnr_std", "paper_ssim", "paper_ssim_std", "paper_data"]
 _DIFFERENCE = ["difference", "difference_low", "difference_high", "pairs"]
@@ -98,7 +99,7 @@ def build_table(
     -------
     pandas.DataFrame
         One row per task, noise level, sampler and estimate, with ``images`` (how many the means are over), ``seeds``,
-        ``samples`` (posterior samples an image), ``psnr``, ``ssim``, ``nmse`` and their standard deviations
+        ``samples`` (posterior samples an image), ``psnr``, ``ssim``, ``nmse``, ``lpips`` and their standard deviations
         over images ``psnr_std`` ... (NaN for one image), ``spread_error`` (root of the summed squares of
         spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a sample), ``seconds`` an
         image, ``flagged`` (samples of implausible misfit or energy), and ``status``: ``ok``, or how many images failed
@@ -269,7 +270,7 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
         "Images": formatted(table["images"], "d"),
         **({"Seeds": formatted(table["seeds"], "d")} if several else {}),
         "Samples": formatted(table["samples"], "d"),
-        **{title: _best_in_bold(table, name) for name, title in _TITLES.items()},
+        **{title: _best_in_bold(table, name) for name, title in _TITLES.items() if _is_shown(table, name)},
         "Spread/error": formatted(table["spread_error"], ".2f"),
         "Calls": formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f"),
         "Seconds": formatted(table["seconds"], ".3g"),
@@ -278,6 +279,11 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
         "Status": table["status"],
     }
     return pd.DataFrame(texts).replace({"-+-": "-"})
+
+
+def _is_shown(table: pd.DataFrame, name: str) -> bool:
+    """Tell whether a metric has a column: LPIPS where it was measured."""
+    return name != "lpips" or table[name].notna().any()
 
 
 def _number(noise_std: float) -> str:
@@ -307,7 +313,7 @@ def _best_in_bold(table: pd.DataFrame, name: str) -> pd.Series:
     for _, rows in competing.groupby(kinds):
         rows = rows[rows["images"] == rows["images"].max()]
         shown = rows[name].map(lambda value: float(format(value, _METRICS[name])))
-        best = shown.min() if name == "nmse" else shown.max()
+        best = shown.min() if name in _LOWEST else shown.max()
         if len(rows) > 1:
             texts[shown.index[shown == best]] = texts[shown.index[shown == best]].map(bold)
     return texts

@@ -98,7 +98,8 @@ class Restoration(pl.LightningModule):
             unfinished = self.trainer.strategy.broadcast(self.folder.unfinished(batch["image_id"]))
             self._restore_and_write(batch, unfinished, write=self.global_rank == 0)
         elif self.few_images:
-            for one in one_by_one(batch)[self.global_rank :: self.trainer.world_size]:
+            first = (self.global_rank - batch_idx) % self.trainer.world_size
+            for one in one_by_one(batch)[first :: self.trainer.world_size]:
                 self._restore_and_write(one, self.folder.unfinished(one["image_id"]))
         else:
             self._restore_and_write(batch, self.folder.unfinished(batch["image_id"]))

@@ -57,7 +57,7 @@ class Provenance:
 def collect_provenance(
     *,
     seeds: Mapping[str, int],
-    device: str,
+    device: str = "",
     checkpoints: Mapping[str, Path] | None = None,
     data_hash: str | None = None,
     num_images: int | None = None,

@@ -17,8 +17,6 @@ MACHINE_KEYS = frozenset(
         "output_root",
         "resume_anyway",
         "data.num_workers",
-        "data.persistent_workers",
-        "data.pin_memory",
         "generator.micro_batch",
         "sampler.micro_batch",
         "trainer.accelerator",

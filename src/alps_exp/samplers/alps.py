@@ -54,6 +54,8 @@ class ALPS(Sampler):
     Rozet et al., NeurIPS 2024 (arXiv 2405.13712): moment matching.
     """
 
+    composable = True
+
     def __init__(
         self,
         schedule: Schedule = Geometric(),  # noqa: B008 - immutable
@@ -86,7 +88,7 @@ class ALPS(Sampler):
         ValueError
             For a composed energy, unless the annealing is static and the noise not the reference's.
         """
-        if prior.curvature != 1 and (self.annealing == "noised" or self.noise == "reference"):
+        if not math.isclose(prior.curvature, 1) and (self.annealing == "noised" or self.noise == "reference"):
             raise ValueError("a composed energy is sampled by annealing=static, with any noise but reference")
         if self.noise == "reference":
             return self._published(prior, operator, y, noise), {}
@@ -100,10 +102,14 @@ class ALPS(Sampler):
         start = torch.zeros_like(image).expand(noise.num_samples, *image.shape)
         narrower = prior.curvature**-0.5
         x = operator.posterior_sample(start, y, steps[0][0] * narrower, (measured.next(), unmeasured.next()))
-        for t, s in self.progress(steps):
+        for t, s in self.progress(steps[:-1]):
             d = prior.denoise(x, t)
             x = operator.posterior_sample(d, y, s * narrower, (measured.next(), unmeasured.next()))
-        return x if self.final_noise else operator.posterior_mean(d, y, s * narrower)
+        last = steps[-1][0]
+        d = prior.denoise(x, last)
+        if not self.final_noise:
+            return operator.posterior_mean(d, y, last * narrower)
+        return operator.posterior_sample(d, y, last * narrower, (measured.next(), unmeasured.next()))
 
     def _noised(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
         image = operator.adjoint(y)

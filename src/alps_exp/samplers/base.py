@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -68,6 +69,8 @@ class Sampler(ABC):
     """What the mean over the samples is."""
     denoiser: PriorKind | None
     """The prior that the sampler asks; None for a reconstruction that asks none."""
+    composable: ClassVar[bool] = False
+    """Whether it samples a composed energy, whose curvature is not 1."""
     independent: ClassVar[bool] = True
     """Whether a sample is the same whichever others are drawn with it."""
 
@@ -105,6 +108,8 @@ class Sampler(ABC):
         if len(ids) != len(y) or num_samples < 1:
             given = f"{len(ids)} ids and num_samples {num_samples}"
             raise ValueError(f"expected an id for each of {len(y)} images and num_samples >= 1, got {given}")
+        if not (self.composable or math.isclose(prior.curvature, 1)):
+            raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS, MAP and SMC do")
         noise = KeyedNoise(seed, ids, num_samples, y.device, first_sample)
         counted = InMicroBatches(prior, self.micro_batch)
         samples, diagnostics = self.sample(counted, operator, y, noise)

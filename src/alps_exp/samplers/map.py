@@ -62,6 +62,7 @@ class MAP(Sampler):
     """
 
     estimate = "map"
+    composable = True
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class SMC(Sampler):
     """
 
     independent = False
+    composable = True
 
     def __init__(
         self,
