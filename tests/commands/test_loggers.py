@@ -1,5 +1,6 @@
 """Weights & Biases with and without a key."""
 
+import socket
 import time
 
 import pytest
@@ -34,6 +35,14 @@ def test_the_environment_can_ask_for_nothing_at_all(no_key, tmp_path):
     assert logger.experiment.disabled
     loggers.finish([logger], succeeded=True)
     assert not list(tmp_path.rglob("offline-run-*"))
+
+
+def test_a_name_that_is_looked_up_in_vain_holds_no_job(no_key, tmp_path):
+    no_key.setenv("WANDB_API_KEY", "0" * 40)
+    no_key.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(20))
+    start = time.monotonic()
+    assert loggers.wandb_logger("project", str(tmp_path / "run"), "name")._wandb_init["mode"] == "offline"
+    assert time.monotonic() - start < 2 * loggers.PROBE_TIMEOUT
 
 
 def test_without_a_server_a_run_is_offline_soon_and_is_gone_on_with(no_key, tmp_path, caplog):

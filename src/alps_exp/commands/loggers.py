@@ -9,7 +9,9 @@ import netrc
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -94,13 +96,20 @@ def _server() -> str:
 
 def _answers(url: str) -> bool:
     """Tell whether a server says anything soon, if only that it refuses."""
-    try:
-        with urlopen(url, timeout=PROBE_TIMEOUT):
-            return True
-    except HTTPError:
-        return True
-    except (OSError, HTTPException):
-        return False
+    answered = threading.Event()
+
+    def ask() -> None:
+        with suppress(OSError, HTTPException):
+            try:
+                urlopen(url, timeout=PROBE_TIMEOUT).close()
+            except HTTPError:
+                pass
+            answered.set()
+
+    asking = threading.Thread(target=ask, daemon=True)  # a name that is looked up in vain knows no timeout
+    asking.start()
+    asking.join(PROBE_TIMEOUT)
+    return answered.is_set()
 
 
 def has_key() -> bool:
