@@ -47,6 +47,7 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         (["teacher", "weights=bfloat16"], "weights is 'bfloat16', expected one of float32, float16"),
         (["restore", "num_samples=0"], "num_samples must be at least 1, got 0"),
         (["restore", "seed="], "seed"),
+        (["restore", "hydra/launcher=joblib"], "hydra/launcher=joblib launches sweeps: add -m"),
         (["table", "runs=/nowhere"], "no folder /nowhere"),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -127,6 +128,7 @@ def _run(verb: str, wanted: str | None) -> int:
 def _job(verb: str, config: DictConfig, original: Original | None) -> int:
     job = Job(config, RunFolder(HydraConfig.get().runtime.output_dir), original=original)
     try:
+        _check_launcher()
         if original is not None:
             original.check_elsewhere(job.folder)
         function = getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
@@ -143,6 +145,14 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
             with suppress(OSError):  # of the disk that is full, which the error then tells of
                 job.folder.mark_failed(_one_line(error))
         return _refuse(error, status)
+
+
+def _check_launcher() -> None:
+    """Raise ValueError if a launcher is chosen that Hydra would not use, since there is no sweep."""
+    chosen = HydraConfig.get()
+    launcher = chosen.runtime.choices.get("hydra/launcher", "basic")
+    if chosen.mode == RunMode.RUN and launcher != "basic":
+        raise ValueError(f"hydra/launcher={launcher} launches sweeps: add -m, also for a single job")
 
 
 def _status_of(error: Exception, job: Job) -> int:
