@@ -141,13 +141,15 @@ def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:
 def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
     """Draw coverage against level (honest: the diagonal) and the rank histograms, one row for each task and noise."""
     tasks = list(dict.fromkeys((report["task"], noise_text(report["noise_std"])) for report in reports))
-    figure = Figure(figsize=(6.6, 3.0 * len(tasks)), dpi=200, layout="constrained")
+    figure = Figure(figsize=(8.4, 3.0 * len(tasks)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(tasks), 2, squeeze=False)
     for row, task in zip(axes, tasks, strict=True):
         mine = [report for report in reports if (report["task"], noise_text(report["noise_std"])) == task]
         _draw_coverage(row[0], mine, f"{task[0]}, noise {task[1]}".replace("_", " "))
         _draw_ranks(row[1], mine)
+        names = row[0].get_legend_handles_labels()
+        row[1].legend(*names, fontsize=_FONT - 2, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return save_figure(figure, path)
 
 
@@ -161,7 +163,6 @@ def _draw_coverage(axis: Axes, reports: Sequence[Report], title: str) -> None:
         )
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     _label(axis, title, "Level of the interval", "Coverage")
-    axis.legend(fontsize=_FONT - 2, frameon=False)
 
 
 def _draw_ranks(axis: Axes, reports: Sequence[Report]) -> None:
