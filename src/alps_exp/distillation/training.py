@@ -110,9 +110,8 @@ class DenoisingTraining(pl.LightningModule):
         losses = self.loss(x, add_noise(x, sigma, generator), sigma)
         mean = losses.mean()
         self.log("loss", mean, prog_bar=True)
-        if (
-            self.band_interval and (self.global_step + 1) % self.band_interval == 0
-        ):  # as Lightning counts the steps that it logs
+        done = self.global_step + 1  # as Lightning counts the steps that it logs
+        if self.band_interval and done % self.band_interval == 0:
             self._log_bands(losses, sigma)
         return mean
 
