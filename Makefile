@@ -5,7 +5,7 @@ SPREAD := inpaint_random,gaussian_blur,motion_blur
 DPS := sampler=dps sampler.schedule.scales=25
 BRAIN := experiment=demo_brain operator=mri_4x,mri_8x
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo demo-faces demo-brains test test-all lint clean
 
 # The first command makes .venv; touch of a mark says which extras it has.
 .venv/demo.installed .venv/test.installed: .venv/%.installed: pyproject.toml constraints.txt
@@ -13,13 +13,19 @@ BRAIN := experiment=demo_brain operator=mri_4x,mri_8x
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	touch $@
 
+# Faces and brains side by side, each on one thread: small images leave a second one idle.
 demo: .venv/demo.installed
+	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 demo-faces demo-brains
+	$(BIN)/alps table runs=outputs/demo/restore output=outputs/demo
+
+demo-faces:
 	$(BIN)/alps restore -m $(FACE) operator=$(SPREAD),inpaint_box sampler=alps,alps_teacher,map,daps
 	$(BIN)/alps restore -m $(FACE) operator=$(SPREAD) $(DPS) sampler.step_size=10
 	$(BIN)/alps restore -m $(FACE) operator=inpaint_box $(DPS) sampler.step_size=3
+
+demo-brains:
 	$(BIN)/alps restore -m $(BRAIN) sampler=alps,alps_teacher,map,daps
 	$(BIN)/alps restore -m $(BRAIN) $(DPS) sampler.step_size=3
-	$(BIN)/alps table runs=outputs/demo/restore output=outputs/demo
 
 test: .venv/test.installed
 	$(BIN)/python -m pytest -m 'not slow'
