@@ -19,7 +19,7 @@ from alps_exp.commands.training import index_hash
 from alps_exp.data import ImageDataModule, ImageError
 from alps_exp.priors import NoPrior, Prior, model_path
 from alps_exp.restoration import Restoration
-from alps_exp.runs import ImageResult, Record, RunFolder, collect_provenance
+from alps_exp.runs import ImageResult, Provenance, Record, RunFolder, collect_provenance
 from alps_exp.samplers import Sampler
 
 
@@ -69,21 +69,24 @@ def predict(
     """Restore the test images in this job's run folder, report, and return the exit status: 1 if some failed."""
     test: Any = images.test
     _check_images(test, module.prior, prior.title)
-    provenance = collect_provenance(
-        seeds={"seed": module.seed},
-        checkpoints=prior.checkpoints,
-        data_hash=index_hash(test),
-        num_images=len(test),
-    )
+
+    def provenance(device: str = "") -> Provenance:
+        return collect_provenance(
+            seeds={"seed": module.seed},
+            device=device,
+            checkpoints=prior.checkpoints,
+            data_hash=index_hash(test),
+            num_images=len(test),
+        )
+
     if job.is_done(provenance, resume_anyway, test.image_ids):
         return 0
     with open_trainer(job, trainer, logger) as loop:
-        provenance.device = str(loop.strategy.root_device)
         if not loop.is_global_zero:
             loop.predict(module, images, return_predictions=False)
             return 0
         with job.folder.lock():
-            job.begin(provenance, resume_anyway)
+            job.begin(provenance(str(loop.strategy.root_device)), resume_anyway)
             log_config(job, loop)
             try:
                 loop.predict(module, images, return_predictions=False)

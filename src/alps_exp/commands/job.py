@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
@@ -25,11 +25,14 @@ class Job:
     under_way: bool = False
     original: Original | None = None
 
-    def is_done(self, provenance: Provenance, resume_anyway: bool, image_ids: Sequence[str] = ()) -> bool:
-        """Tell, and say, whether an earlier start did it all; raises ValueError as `RunFolder.check_resume` does."""
+    def is_done(self, provenance: Callable[[], Provenance], resume_anyway: bool, image_ids: Sequence[str] = ()) -> bool:
+        """Tell, and say, whether an earlier start did it all; raises ValueError as `RunFolder.check_resume` does.
+
+        Only then is the `provenance` of this start collected, which reads data and weights.
+        """
         if not self.folder.is_done() or self.folder.unfinished(image_ids):
             return False
-        self.folder.check_resume(provenance, resume_anyway)
+        self.folder.check_resume(provenance(), resume_anyway)
         print(f"{self.folder.path} is done already")
         return True
 

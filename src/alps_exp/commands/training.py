@@ -21,7 +21,7 @@ from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.data import ImageDataModule
 from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.priors.checkpoint import describe, save_model, write_card
-from alps_exp.runs import collect_provenance, file_hash
+from alps_exp.runs import Provenance, collect_provenance, file_hash
 
 LAST = Path("checkpoints") / "last.ckpt"
 
@@ -54,20 +54,24 @@ def train(
     data.setup("fit")
     if compiled is not None:
         compiled.compile()
-    provenance = collect_provenance(
-        seeds={"seed": module.seed},
-        checkpoints=checkpoints,
-        data_hash=index_hash(data.train),
-    )
+
+    def provenance(device: str = "") -> Provenance:
+        return collect_provenance(
+            seeds={"seed": module.seed},
+            device=device,
+            checkpoints=checkpoints,
+            data_hash=index_hash(data.train),
+        )
+
     if job.is_done(provenance, resume_anyway):
         return 0
     with open_trainer(job, trainer, logger, [_checkpointing(folder.path, checkpoint_minutes, trainer)]) as loop:
-        provenance.device = str(loop.strategy.root_device)
         if not loop.is_global_zero:
             loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
             return 0
         with folder.lock():
-            job.begin(provenance, resume_anyway)
+            start = provenance(str(loop.strategy.root_device))
+            job.begin(start, resume_anyway)
             log_config(job, loop)
             loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
             if loop.interrupted or loop.global_step < loop.max_steps:
@@ -75,7 +79,7 @@ def train(
                 return 1
             path = folder.path / f"{kind}.safetensors"
             save_model(path, module.network, kind, getattr(torch, weights))
-            _write_training_card(path, kind, module, loop, provenance.code, data, licence, job)
+            _write_training_card(path, kind, module, loop, start.code, data, licence, job)
             folder.mark_done()
     print(path)
     return 0

@@ -114,10 +114,7 @@ class _TrainingLoader:
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
-        loader = DataLoader(
-            data.train, batch_sampler=sampler, num_workers=data.num_workers, worker_init_fn=_leave_signals_to_parent
-        )
-        return iter(loader)
+        return iter(data.loader(data.train, batch_sampler=sampler))
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -199,13 +196,12 @@ class ImageDataModule(pl.LightningDataModule):
         return self._in_order(images, everything)
 
     def _in_order(self, dataset: Any, sampler: Sampler | None = None) -> DataLoader:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            worker_init_fn=_leave_signals_to_parent,
-        )
+        return self.loader(dataset, batch_size=self.batch_size, sampler=sampler)
+
+    def loader(self, dataset: Any, **arguments: Any) -> DataLoader:
+        """Return torch's loader of a dataset, whose workers leave signals to this process."""
+        workers = {"num_workers": self.num_workers, "worker_init_fn": _leave_signals_to_parent}
+        return DataLoader(dataset, **workers, **arguments)  # type: ignore[arg-type]
 
 
 def _leave_signals_to_parent(worker: int) -> None:
