@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_OWN = ("alps", "alps_teacher", "map")
+_OWN = ("alps", "alps_teacher", "alps_paper", "map")
 
 
 def sampler_order(sampler: str) -> tuple[int, str]:
