@@ -19,9 +19,9 @@ def record(image_id, sampler, psnr, estimate="mmse", task="blur", seed=0, **chan
     return Record(image_id, task, sampler=sampler, psnr=psnr, seed=seed, estimate=estimate, **values)
 
 
-def make_run(path, records, seed=0, done=True):
+def make_run(path, records, seed=0, done=True, **config):
     run = RunFolder(path)
-    run.save_config({"seed": seed})
+    run.save_config({"seed": seed, **config})
     run.begin(collect_provenance(seeds={}, device="cpu", num_images=len({r.image_id for r in records})))
     write_atomically(run.path / "records.jsonl", "".join(f"{r.to_json()}\n" for r in records).encode())
     if done:
@@ -70,17 +70,25 @@ def test_flagged_samples_are_counted(tmp_path):
 
 
 def test_published_numbers_stand_beside_ours(tmp_path):
-    head = "task,eta,method,psnr_mean,psnr_std,ssim_mean,ssim_std,data\n"
-    lines = "gaussian_blur,0.05,alps,27.06,1.6,0.88,0.02,ffhq64\nmri,,map,1,1,1,1,x\n"
+    head = "task,settings,eta,method,psnr_mean,psnr_std,ssim_mean,ssim_std,data\n"
+    lines = "gaussian_blur,sigma=2,0.05,alps,27.06,1.6,0.88,0.02,ffhq64\nmri,,,map,1,1,1,1,x\n"
     (tmp_path / "paper.csv").write_text(head + lines)
-    make_run(tmp_path / "runs" / "a", [record("a", "alps_paper", 20.0)])
-    make_run(tmp_path / "runs" / "b", [record("a", "alps_paper", 20.0, noise_std=0.1)])
+    for sigma in (2.0, 1.0):
+        made = [record("a", "alps_paper", 20.0)]
+        make_run(tmp_path / "runs" / str(sigma), made, operator={"sigma": sigma})
+    make_run(tmp_path / "runs" / "b", [record("a", "alps_paper", 20.0, noise_std=0.1)], operator={"sigma": 2})
     make_run(tmp_path / "runs" / "c", [record("a", "map", 20.0, "map", task="mri")])
     table = build_table([tmp_path / "runs"], paper=tmp_path / "paper.csv")
-    assert list(table["paper_psnr"].fillna(0)) == [27.06, 0, 1]
+    expected = {
+        "alps_paper (operator.sigma=1.0)": 0,
+        "alps_paper (operator.sigma=2.0)": 27.06,
+        "alps_paper": 0,
+        "map": 1,
+    }
+    assert dict(zip(table["sampler"], table["paper_psnr"].fillna(0), strict=True)) == expected
     assert "| 27.06 ± 1.60 | 0.880 ± 0.020 | ffhq64 " in to_markdown(table)
     (tmp_path / "bad.csv").write_text("task,eta\n")
-    with pytest.raises(ValueError, match="no column method, psnr_mean"):
+    with pytest.raises(ValueError, match="no column settings, method, psnr_mean"):
         build_table([tmp_path / "runs"], paper=tmp_path / "bad.csv")
 
 

@@ -149,7 +149,8 @@ def _rows(
         for label, group in _split(groups[task, noise_std, sampler], runs, seeds):
             key = {"task": task, "noise_std": noise_std, "sampler": sampler + label}
             if paper is not None:
-                key |= published(paper, task, group["operator"].iloc[0], noise_std, sampler)
+                settings = runs[group["run"].iloc[0]].load_config().get("operator", {})
+                key |= published(paper, task, group["operator"].iloc[0], settings, noise_std, sampler)
             unfinished = _unfinished(group, runs)
             for estimate in ESTIMATES:
                 if (group["estimate"] == estimate).any():
