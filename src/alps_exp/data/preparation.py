@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from alps_exp.data.kspace import Array, KSpaceError, KSpaceVolume, crop_readout, to_image
-from alps_exp.data.sensitivity import MapEstimator
+from alps_exp.data.sensitivity import MapEstimator, calibration_region, calibration_width
 from alps_exp.data.sidecar import PreparedVolume, Sidecar, write_sidecar
 from alps_exp.data.whitening import edge_samples, noise_covariance, whitening_matrix
 from alps_exp.runs.files import write_atomically
@@ -178,7 +178,8 @@ def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
     """Return the prepared volume.
 
     The scale is the largest magnitude of the coil-combined images where reconstructions are compared. Of undersampled
-    k-space it is that of the zero-filled images, which are blurred and so less bright: on a brain at 4x, 25 %.
+    k-space it is that of the calibration region's images, the same at every acceleration; these are blurred, on a brain
+    with 24 x 24 samples to 0.69 of the true scale.
 
     Raises
     ------
@@ -192,7 +193,8 @@ def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
     kspace = np.einsum("ij,sjhw->sihw", whitening.astype(np.complex64), kspace)
     maps = np.stack([recipe.maps(one, measured) for one in kspace])
     fully_sampled = is_fully_sampled(measured)
-    images = combine(to_image(kspace), maps)
+    width = calibration_width(measured, recipe.maps.calibration_width)
+    images = combine(to_image(kspace if fully_sampled else calibration_region(kspace, width)), maps)
     scale = float(np.abs(centre(images, volume.reconstruction)).max())
     if not scale > 0:
         raise KSpaceError("the maps leave no image: they are zero where the object is")

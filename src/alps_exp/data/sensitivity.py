@@ -125,11 +125,19 @@ def calibration_width(measured: Array, largest: int) -> int:
     return 0
 
 
-def low_resolution_images(kspace: Array, width: int) -> Array:
-    """Return the coil images (..., coils, H, W) of the central `width` x `width` samples under a Hann window."""
+def calibration_region(kspace: Array, width: int) -> Array:
+    """Return k-space (..., H, W) with zeros outside its central `width` x `width` samples."""
     rows, columns = kspace.shape[-2:]
     where = (..., central(rows, width), central(columns, width))
+    region = np.zeros_like(kspace)
+    region[where] = kspace[where]
+    return region
+
+
+def low_resolution_images(kspace: Array, width: int) -> Array:
+    """Return the coil images (..., coils, H, W) of the central `width` x `width` samples under a Hann window."""
     window = np.cos(np.pi * (np.arange(width) - width // 2) / (width + 1)) ** 2
-    centre = np.zeros_like(kspace)
-    centre[where] = kspace[where] * np.outer(window, window).astype(np.float32)
-    return to_image(centre)
+    region = calibration_region(kspace, width)
+    rows, columns = kspace.shape[-2:]
+    region[..., central(rows, width), central(columns, width)] *= np.outer(window, window).astype(np.float32)
+    return to_image(region)
