@@ -1,5 +1,11 @@
-"""Small random networks that stand for trained ones."""
+"""Small random networks that stand for trained ones, and pickles of them as NVlabs' code writes them."""
 
+import collections
+import pickle
+import sys
+import types
+
+import numpy as np
 import pytest
 import torch
 
@@ -26,3 +32,64 @@ def small_network(channels: int, seed: int = 0, size: int = 16) -> EDMPrecond:
 @pytest.fixture(scope="session")
 def network():
     return small_network
+
+
+def reconstruct(description):
+    raise AssertionError("only ever named")
+
+
+reconstruct.__module__, reconstruct.__qualname__ = "torch_utils.persistence", "_reconstruct_persistent_obj"
+
+
+class Persistent:
+    """Pickles an object as NVlabs' classes do: its source, class name and state."""
+
+    def __init__(self, class_name, state, source):
+        self.description = {
+            "type": "class",
+            "version": 6,
+            "module_src": source,
+            "class_name": class_name,
+            "state": state,
+        }
+
+    def __reduce__(self):
+        return reconstruct, (self.description,)
+
+
+def persistent(module, source, **state):
+    """Return a module of ours, and all below, in NVlabs' form; containers are torch's there too."""
+    children = {name: persistent(child, source) for name, child in module.named_children()}
+    if isinstance(module, torch.nn.ModuleDict):
+        container = torch.nn.ModuleDict()
+        container._modules = children
+        return container
+    state |= {
+        "training": False,
+        "_parameters": dict(module._parameters),
+        "_buffers": collections.OrderedDict(module._buffers),
+        "_non_persistent_buffers_set": set(),
+        "_modules": children,
+        "skip_scale": np.sqrt(0.5),
+    }
+    return Persistent(type(module).__name__, state, source)
+
+
+@pytest.fixture
+def nvlabs_pickle(tmp_path, monkeypatch):
+    """Return what writes a network of ours as NVlabs would, with source that would leave a file behind."""
+    monkeypatch.setitem(sys.modules, "torch_utils.persistence", types.ModuleType("torch_utils.persistence"))
+    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
+    sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj = reconstruct
+    source = f"open({str(tmp_path / 'ran')!r}, 'w').close()"
+
+    def write(network, kwargs, positional=(), **content):
+        state = {"_init_args": positional, "_init_kwargs": kwargs, "sigma_min": 0.002, "sigma_max": 80.0}
+        path = tmp_path / "network.pkl"
+        loss = Persistent("EDMLoss", {"_init_args": (), "_init_kwargs": {}, "P_mean": -1.2}, source)
+        content = {"ema": persistent(network, source, **state), "loss_fn": loss, "augment_pipe": None, **content}
+        path.write_bytes(pickle.dumps(content, protocol=4))
+        return path
+
+    yield write
+    assert not (tmp_path / "ran").exists()

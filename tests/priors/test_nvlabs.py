@@ -3,10 +3,7 @@
 import collections
 import os
 import pickle
-import sys
-import types
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,61 +11,6 @@ from alps_exp.priors import DhariwalUNet, SongUNet, VPPrecond, iDDPMPrecond, loa
 from alps_exp.priors.nvlabs import read_nvlabs
 
 ARGUMENTS = {"img_resolution": 16, "img_channels": 3, "model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1}
-
-
-def reconstruct(description):
-    raise AssertionError("only ever named")
-
-
-reconstruct.__module__, reconstruct.__qualname__ = "torch_utils.persistence", "_reconstruct_persistent_obj"
-
-
-class Persistent:
-    """Pickles a module as NVlabs' classes do: its source, class name and state."""
-
-    def __init__(self, class_name, state, source):
-        self.description = {
-            "type": "class",
-            "version": 6,
-            "module_src": source,
-            "class_name": class_name,
-            "state": state,
-        }
-
-    def __reduce__(self):
-        return reconstruct, (self.description,)
-
-
-def persistent(module, source, class_name=None, **state):
-    """Return a module of ours, and all below, in NVlabs' form."""
-    children = {name: persistent(child, source) for name, child in module.named_children()}
-    state |= {
-        "_parameters": dict(module._parameters),
-        "_buffers": collections.OrderedDict(module._buffers),
-        "_non_persistent_buffers_set": set(),
-        "_modules": children,
-        "skip_scale": np.sqrt(0.5),
-    }
-    return Persistent(class_name or type(module).__name__, state, source)
-
-
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    """Return what writes a network of ours as NVlabs would, with source that would leave a file behind."""
-    monkeypatch.setitem(sys.modules, "torch_utils.persistence", types.ModuleType("torch_utils.persistence"))
-    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
-    sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj = reconstruct
-    source = f"open({str(tmp_path / 'ran')!r}, 'w').close()"
-
-    def write(network, kwargs, positional=(), **content):
-        state = {"_init_args": positional, "_init_kwargs": kwargs, "sigma_min": 0.002, "sigma_max": 80.0}
-        path = tmp_path / "network.pkl"
-        ema = persistent(network, source, **state)
-        path.write_bytes(pickle.dumps({"ema": ema, **content}, protocol=4))
-        return path
-
-    yield write
-    assert not (tmp_path / "ran").exists()
 
 
 def randomised(network):
@@ -87,10 +29,10 @@ def vp_network():
     return randomised(VPPrecond(SongUNet(**model_arguments(label_dim=4, augment_dim=9))))
 
 
-def test_a_pickle_gives_the_outputs_of_its_network(write):
+def test_a_pickle_gives_the_outputs_of_its_network(nvlabs_pickle):
     network = vp_network()
     arguments = ARGUMENTS | {"label_dim": 4, "augment_dim": 9, "use_fp16": True, "label_dropout": 0.1}
-    path = write(network, arguments, dataset_kwargs={"path": "x"})
+    path = nvlabs_pickle(network, arguments, dataset_kwargs={"path": "x"})
     read, notes = read_nvlabs(path)
     x, sigma = torch.randn(5, 3, 16, 16), torch.tensor([0.002, 0.05, 1.0, 10.0, 80.0])
     labels, augment = torch.eye(4)[[0, 1, 2, 3, 0]], torch.randn(5, 9)
@@ -103,20 +45,20 @@ def test_a_pickle_gives_the_outputs_of_its_network(write):
         load_teacher(path, class_label=4)
 
 
-def test_arguments_without_a_name_and_variances_are_understood(write):
+def test_arguments_without_a_name_and_variances_are_understood(nvlabs_pickle):
     network = randomised(iDDPMPrecond(DhariwalUNet(**model_arguments(out_channels=6, attn_resolutions=[8])), M=50))
     rest = {"model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [8], "M": 50}
-    read, _ = read_nvlabs(write(network, rest, positional=(16, 3)))
+    read, _ = read_nvlabs(nvlabs_pickle(network, rest, positional=(16, 3)))
     x, sigma = torch.randn(2, 3, 16, 16), torch.tensor([0.5, 40.0])
     assert torch.equal(read.eval()(x, sigma), network(x, sigma))
 
 
-def test_a_global_outside_the_list_is_refused_with_its_name(write, tmp_path):
+def test_a_global_outside_the_list_is_refused_with_its_name(nvlabs_pickle, tmp_path):
     class Attack:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
-    path = write(vp_network(), ARGUMENTS, other=Attack())
+    path = nvlabs_pickle(vp_network(), ARGUMENTS, other=Attack())
     with pytest.raises(ValueError, match=f"names the global {os.system.__module__}.system, which is not allowed"):
         load_teacher(path)
 
@@ -148,11 +90,11 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
         load_teacher(tmp_path / "tensor.pkl")
 
 
-def test_what_is_no_whole_network_is_refused(write, tmp_path):
-    path = write(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9, "wings": 2})
+def test_what_is_no_whole_network_is_refused(nvlabs_pickle, tmp_path):
+    path = nvlabs_pickle(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9, "wings": 2})
     with pytest.raises(ValueError, match="do not fit their architecture: .*'wings'"):
         load_teacher(path)
-    path = write(vp_network(), ARGUMENTS | {"augment_dim": 9})
+    path = nvlabs_pickle(vp_network(), ARGUMENTS | {"augment_dim": 9})
     with pytest.raises(ValueError, match="do not fit their architecture: .*map_label"):
         load_teacher(path)
     path.write_bytes(path.read_bytes()[:-1000])
@@ -163,8 +105,8 @@ def test_what_is_no_whole_network_is_refused(write, tmp_path):
         load_teacher(path)
 
 
-def test_the_authors_weights_load_onto_a_converted_teacher(write, tmp_path):
-    teacher = write(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
+def test_the_authors_weights_load_onto_a_converted_teacher(nvlabs_pickle, tmp_path):
+    teacher = nvlabs_pickle(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
     torch.manual_seed(1)
     energy = vp_network()
     torch.nn.init.normal_(energy.model.map_layer0.weight)
@@ -179,9 +121,9 @@ def test_the_authors_weights_load_onto_a_converted_teacher(write, tmp_path):
         load_energy(weights, architecture="faces64")
 
 
-def test_a_missing_or_other_file_is_said_in_one_line(write, tmp_path):
+def test_a_missing_or_other_file_is_said_in_one_line(nvlabs_pickle, tmp_path):
     place = tmp_path / "edm.pkl"
     with pytest.raises(ValueError, match=f"no file {place}: fetch https://there to there, or name another place"):
         load_teacher(place, source="https://there")
     with pytest.raises(ValueError, match="has the SHA-256 [0-9a-f]{64}, expected 00"):
-        load_teacher(write(vp_network(), ARGUMENTS), sha256="00")
+        load_teacher(nvlabs_pickle(vp_network(), ARGUMENTS), sha256="00")
