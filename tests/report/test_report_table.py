@@ -130,9 +130,29 @@ def test_a_run_without_any_record_has_its_row(tmp_path):
     make_run(tmp_path / "good", [record("a")])
     make_run(tmp_path / "killed", [], done=False, asked=4)
     table = build_table([tmp_path])
-    assert list(table["status"]) == ["ok", "no records"]
+    assert list(table["status"]) == ["ok", "no records: killed"]
     assert table["task"][1].endswith("killed")
-    assert "killed | " in to_markdown(table)
+
+
+def test_a_run_that_was_asked_for_and_never_begun_has_its_row(tmp_path):
+    make_run(tmp_path / "good", [record("a")])
+    labels = {"task": "blur", "operator": "gaussian_blur", "sampler": "daps"}
+    RunFolder(tmp_path / "waiting").save_config({"labels": labels, "operator": {"noise_std": 0.1}})
+    table = build_table([tmp_path])
+    assert table.loc[1, ["task", "noise_std", "sampler", "status"]].to_list() == [
+        *("blur", 0.1, "daps"),
+        "not begun: waiting",
+    ]
+    assert pd.isna(table["images"][1]) and table["psnr"][0] == 20
+    assert "not begun: waiting |" in to_markdown(table) and "not begun: waiting" in to_latex(table)
+
+
+def test_configs_of_anything_else_are_no_rows(tmp_path):
+    make_run(tmp_path / "good", [record("a")])
+    for i, text in enumerate(["runs: outputs", "labels: {value: {task: a}}", "labels: task", "a: [", "just text"]):
+        (tmp_path / f"{i}").mkdir()
+        (tmp_path / f"{i}" / "config.yaml").write_text(text)
+    assert len(build_table([tmp_path])) == 1
 
 
 def test_runs_that_restore_nothing_are_no_rows(tmp_path):

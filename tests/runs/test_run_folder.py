@@ -297,3 +297,6 @@ def test_the_config_is_saved_resolved(run):
     assert (run.path / "config.yaml").read_text() == "a: 1\nb: 1\n"
     assert run.load_config() == {"a": 1, "b": 1}
     assert RunFolder(run.path / "none").load_config() == {}
+    (run.path / "config.yaml").write_text("a: [")
+    with pytest.raises(ValueError, match="config.yaml is not a config"):
+        run.load_config()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
@@ -94,7 +93,7 @@ def _take_flag(argv: list[str]) -> str | None:
 def _read(folder: RunFolder, roots: Mapping[str, str]) -> Original:
     try:
         config, starts = folder.load_config(), folder.starts()
-    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise ValueError(f"{folder.path} cannot be run again: {error}") from error
     for name, content in (("config.yaml", config), ("provenance.json", starts)):
         if not content:

@@ -3,7 +3,7 @@
 An image counts once: its samples and seeds are averaged first, and the table then gives mean and standard
 deviation over images. Runs that differ in more than their seed get rows of their own. An image that failed, lacks a
 seed, or was flagged as implausible, or a run that did not end, is never left out in silence: the ``status`` of a row
-counts them.
+counts them. A run without records, also one that a sweep asked for and never began, has a row of its own.
 
 Bold: the best mean PSNR, SSIM (highest), NMSE and LPIPS (lowest) of a task and noise level, as far as digits are shown,
 among the samples and among the other estimates. Only rows of the most images, with none failed or missing, compete.
@@ -51,7 +51,9 @@ _COLUMNS = [
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
-    """Find the run folders with restored images in and below the given folders, each once, sorted by path.
+    """Find the runs that restore images in and below the given folders, each once, sorted by path.
+
+    They have records, a start, or at least the config of a run that was asked for and never began.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
     for root in roots:
         if not root.is_dir():
             raise FileNotFoundError(f"no folder {root}, expected one that holds run folders")
-    marks = ("records.jsonl", "provenance.json")
+    marks = ("records.jsonl", "provenance.json", "config.yaml")
     found = {mark.parent.resolve() for root in roots for name in marks for mark in root.rglob(name)}
     runs = [run for run in map(RunFolder, sorted(found)) if _restores_images(run)]
     if not runs:
@@ -73,7 +75,18 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
 
 
 def _restores_images(run: RunFolder) -> bool:
-    return (run.path / "records.jsonl").exists() or run.images_asked() is not None
+    if (run.path / "records.jsonl").exists():
+        return True
+    return run.images_asked() is not None if run.starts() else bool(_labels(run))
+
+
+def _labels(run: RunFolder) -> dict[str, Any]:
+    """Return the labels in the config of a run; empty where its `config.yaml` is something else, as of W&B's files."""
+    try:
+        labels = run.load_config().get("labels")
+    except ValueError:
+        return {}
+    return labels if isinstance(labels, dict) and "task" in labels else {}
 
 
 def build_table(
@@ -103,10 +116,10 @@ def build_table(
         over images ``psnr_std`` ... (NaN for one image), ``spread_error`` (root of the summed squares of
         spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a sample), ``seconds`` an
         image, ``flagged`` (samples of implausible misfit or energy), and ``status``: ``ok``, or how many images failed
-        or are still missing. A run without any record has a row of its own. With `paper` there are ``paper_psnr``,
-        ..., with `reference` ``difference``, its interval ``difference_low`` to ``difference_high``, and ``pairs``,
-        on how many images (`alps_exp.report.paired`); samples are compared with samples, other estimates with the
-        reference's other one.
+        or are still missing. A run without any record has a row of its own, whose status names its folder. With
+        `paper` there are ``paper_psnr``, ..., with `reference` ``difference``, its interval ``difference_low`` to
+        ``difference_high``, and ``pairs``, on how many images (`alps_exp.report.paired`); samples are compared with
+        samples, other estimates with the reference's other one.
 
     Raises
     ------
@@ -118,7 +131,7 @@ def build_table(
     runs = find_runs(paths)
     records = {str(run.path): run.records() for run in runs}
     lines = [vars(record) | {"run": path} for path, found in records.items() for record in found]
-    rows = [{"task": path, "status": "no records"} for path, found in records.items() if not found]
+    rows = [_row_without_records(run) for run in runs if not records[str(run.path)]]
     published_numbers = read_paper(paper) if paper else None
     images: list[pd.Series] = []
     if lines:
@@ -132,6 +145,17 @@ def build_table(
     table = pd.DataFrame(rows, columns=columns)
     counts = [name for name in ("images", "seeds", "samples", "flagged", "pairs") if name in table]
     return table.astype(dict.fromkeys(counts, "Int64"))
+
+
+def _row_without_records(run: RunFolder) -> dict[str, Any]:
+    """Return what is known of a run before its first image."""
+    labels, noise_std = _labels(run), run.load_config().get("operator", {}).get("noise_std")
+    return {
+        "task": labels.get("task", str(run.path)),
+        "noise_std": noise_std if isinstance(noise_std, int | float) else None,
+        "sampler": labels.get("sampler"),
+        "status": f"{'no records' if run.starts() else 'not begun'}: {run.path.name}",
+    }
 
 
 def _plain_noise(noise_std: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from alps_exp.runs.files import write_atomically
 from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
@@ -81,9 +82,20 @@ class RunFolder:
         write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)).encode())
 
     def load_config(self) -> dict[str, Any]:
-        """Read `config.yaml`; empty if there is none."""
+        """Read `config.yaml`; empty if there is none.
+
+        Raises
+        ------
+        ValueError
+            If it is no config.
+        """
         path = self.path / "config.yaml"
-        return dict(OmegaConf.to_container(OmegaConf.load(path))) if path.exists() else {}  # type: ignore[arg-type]
+        if not path.exists():
+            return {}
+        try:
+            return dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
+        except (OSError, TypeError, ValueError, YAMLError) as error:
+            raise ValueError(f"{path} is not a config ({error})") from error
 
     def starts(self) -> list[Provenance]:
         """Return the provenance of every start so far, the oldest first.

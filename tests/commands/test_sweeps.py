@@ -1,0 +1,68 @@
+"""Sweeps: every job leaves a trace before the first one starts, and a wrong one harms no other."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from hydra.core.plugins import Plugins
+
+from alps_exp.report import build_table
+from alps_exp.runs import RunFolder
+
+TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=2"]
+TINY += ["logger=none", "trainer.accelerator=cpu", "operator=inpaint_random", "sampler.schedule.steps=2"]
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "slurm"])
+def test_the_config_of_every_job_is_there_before_the_first_one_starts(alps, tmp_path, monkeypatch, launcher):
+    Plugins.instance()  # imports plugins anew
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    from hydra_plugins import alps_exp_launchers as launchers
+
+    if launcher != "basic":
+        pytest.importorskip(f"hydra_plugins.hydra_{'submitit' if launcher == 'slurm' else launcher}_launcher")
+    found = {}
+
+    def launch(self, job_overrides, initial_job_idx):
+        folders = [RunFolder(path.parent) for path in tmp_path.rglob("config.yaml")]
+        found.update({folder.load_config()["seed"]: folder for folder in folders})
+        return []
+
+    kind = {"basic": BasicLauncher, "joblib": launchers.Joblib, "slurm": launchers.Slurm}[launcher]
+    monkeypatch.setattr(kind, "launch", launch)
+    request = [*TINY, "data.test.count=1", f"output_root={tmp_path}", "logger=csv"]
+    chosen = [] if launcher == "basic" else [f"hydra/launcher={launcher}"]
+    status, _, err = alps("restore", "-m", *request, *chosen, "seed=0,1,2", "hydra.sweeper.max_batch_size=2")
+    assert status == 0, err
+    assert sorted(found) == [0, 1, 2]
+    assert alps("restore", *request, "seed=1")[0] == 0
+    assert found[1].is_done() and not found[0].starts()
+    assert found[1].load_config()["logger"]["save_dir"] == str(found[1].path)
+
+
+def test_a_wrong_job_gives_one_line_and_harms_no_other(alps, tmp_path):
+    request = ["restore", "-m", *TINY, "data.test.count=1", f"output_root={tmp_path}", "operator.noise_std=0.1,0,0.2"]
+    status, _, err = alps(*request)
+    assert status == 2 and len(list(tmp_path.rglob("DONE"))) == 2
+    (line,) = [line for line in err.splitlines() if line.startswith("alps: ")]
+    assert line == "alps: noise_std must be a positive finite number, got 0"
+
+
+def test_jobs_that_a_killed_sweep_did_not_begin_are_in_the_table_and_begin_when_it_is_repeated(alps, tmp_path):
+    request = ["restore", "-m", *TINY, f"output_root={tmp_path}", "data.test.count=1,60,61"]
+    command = [sys.executable, "-m", "alps_exp", *request]
+    sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("DONE")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    sweep.kill()
+    sweep.wait()
+    table = build_table([tmp_path])
+    ended = table[table["status"] == "ok"]
+    waiting = table[table["status"].str.startswith("not begun: ", na=False)]
+    assert list(ended["images"]) == [1, 1] and len(waiting) >= 1
+    assert (waiting[["task", "noise_std", "sampler"]] == ["prior_inpaint_random", 0.05, "alps"]).all(axis=None)
+    assert alps(*request)[0] == 0
+    assert set(build_table([tmp_path])["status"]) == {"ok"}
