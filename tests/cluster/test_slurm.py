@@ -1,4 +1,4 @@
-"""Sweeps on a real SLURM, and two ranks in one of its jobs."""
+"""Sweeps on a real SLURM, two ranks in one of its jobs, and a job that runs out of time."""
 
 import json
 import subprocess
@@ -10,10 +10,20 @@ import single_node_slurm
 from hydra.core.plugins import Plugins
 
 from alps_exp.commands import main as command
+from alps_exp.runs import RunFolder
 
 TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=2"]
 TINY += ["data.test.count=3", "logger=none", "trainer.accelerator=cpu", "operator=inpaint_random"]
 SLURM = ["hydra/launcher=slurm", "hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1"]
+SLOW_SAMPLER = """
+import os, time
+from alps_exp.samplers import ALPS
+
+class Slow(ALPS):
+    def __call__(self, *arguments, **keywords):
+        time.sleep(float(os.environ.get("NAP", 0)))
+        return super().__call__(*arguments, **keywords)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +107,35 @@ def assert_close(shared, alone):
     for run, records in shared.items():
         assert [r["image_id"] for r in records] == [r["image_id"] for r in alone[run]]
         assert [r["psnr"] for r in records] == pytest.approx([r["psnr"] for r in alone[run]], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_job_that_runs_out_of_time_runs_again_and_leaves_the_records_of_an_undisturbed_one(
+    slurm, tmp_path, monkeypatch
+):
+    """A minute, SLURM's shortest limit, is less than twelve images take."""
+    (tmp_path / "slow_sampler.py").write_text(SLOW_SAMPLER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    request = [*TINY, "data.test.count=12", "data.batch_size=1", "sampler._target_=slow_sampler.Slow"]
+    calm, stormy = tmp_path / "calm", tmp_path / "stormy"
+    subprocess.run(alps("restore", *request, f"output_root={calm}"), check=True, capture_output=True)
+    monkeypatch.setenv("NAP", "5")
+    limits = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=1", "hydra.launcher.name=out_of_time"]
+    sweep = subprocess.Popen(alps("restore", "-m", *SLURM, *request, *limits, f"output_root={stormy}"))
+    while sweep.poll() is None:
+        start_at_once("out_of_time")
+        time.sleep(1)
+    assert sweep.returncode == 0
+    (done,) = stormy.rglob("DONE")
+    starts = RunFolder(done.parent).starts()
+    assert [start.end is None for start in starts] == [True] * (len(starts) - 1) + [False] and len(starts) > 1
+    assert records_of(stormy) == records_of(calm)
+
+
+def start_at_once(name):
+    """Run the jobs of a name that SLURM has put in its queue again, and holds back there for two minutes."""
+    queue = ["squeue", "--noheader", "--me", f"--name={name}", "--states=PENDING", "--format=%i %r"]
+    for line in subprocess.check_output(queue, text=True).splitlines():
+        job, reason = line.split()
+        if reason == "BeginTime":
+            subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
