@@ -1,7 +1,8 @@
 """Datasets, per-image masks and coil maps, and the Lightning data module around them."""
 
 from alps_exp.data.astronaut import Astronaut
-from alps_exp.data.brain import BrainSlices, MagnitudeSlices
+from alps_exp.data.augment import Warp
+from alps_exp.data.brain import BrainSlices, HeadSlices, MagnitudeSlices
 from alps_exp.data.coils import BirdcageMaps
 from alps_exp.data.fastmri import FastMRIVolume
 from alps_exp.data.images import ImageError, ImageFolder
@@ -31,6 +32,7 @@ __all__ = [
     "FastMRIVolume",
     "FileMask",
     "First",
+    "HeadSlices",
     "ImageDataModule",
     "ImageError",
     "ImageFolder",
@@ -44,5 +46,6 @@ __all__ = [
     "PriorSamples",
     "RandomMask",
     "StepKeyedBatchSampler",
+    "Warp",
     "image_shape",
 ]

@@ -1,4 +1,4 @@
-"""Complex MR images of brains: nilearn's MNI152 template and archives of magnitude slices."""
+"""Complex MR images of brains: nilearn's MNI152 template, heads in its space, and archives of magnitude slices."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from torch.utils.data import Dataset
 from alps_exp.data.augment import Array, Warp, average_blocks, random_contrast, random_phase
 from alps_exp.data.keys import Item, generator_of, keyed_generator, split_item
 
-FIELD_OF_VIEW = 208  # mm
-CENTRE = (98, 117)  # mm from the template's left and posterior border: the middle of the brain
+BRAIN_VIEW, HEAD_VIEW = 208, 240  # mm a side
+MIDDLE = (0, -17)  # MNI x and y in mm: the middle of the brain
+LOWEST, NUM_PLANES = -72, 189  # MNI z in mm of the template's lower border, and its planes
 EXTENT = (30, 140)  # planes with more than a little brain, in mm from the template's lower border
 HELD_OUT = (68, 92)  # mm; through basal ganglia and ventricles
 MARGIN = 2  # mm that training keeps away from the held-out slab
@@ -45,12 +46,43 @@ def mni152_volume(size: int) -> Array:
         from nilearn.datasets import load_mni152_template
     except ImportError as error:
         raise ValueError("the embedded brain needs nilearn: pip install 'alps_exp[demo]'") from error
-    template = np.asarray(load_mni152_template(resolution=1).dataobj, dtype=np.float32)
-    planes = torch.from_numpy(template.transpose(2, 1, 0).copy())
-    half, (width, depth, _) = FIELD_OF_VIEW // 2, template.shape
-    left, right = half - CENTRE[0], half - (width - CENTRE[0])
-    back, front = half - CENTRE[1], half - (depth - CENTRE[1])
-    square = pad(planes, (left, right, back, front)).flip(1)
+    return _square_planes(load_mni152_template(resolution=1), BRAIN_VIEW, size)
+
+
+@lru_cache(maxsize=2)
+def head_volume(path: str, size: int) -> Array:
+    """Load a NIfTI volume of 1 mm in MNI space as `mni152_volume` does the template, over 240 mm.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    ValueError
+        Where nibabel is missing, or the file is no such volume.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such volume: {path}")
+    try:
+        import nibabel
+    except ImportError as error:
+        raise ValueError("NIfTI volumes need nibabel: pip install 'alps_exp[demo]'") from error
+    try:
+        volume = nibabel.load(path)
+    except (nibabel.filebasedimages.ImageFileError, OSError) as error:
+        raise ValueError(f"{path} is not a NIfTI volume: {error}") from error
+    if len(volume.shape) != 3 or not np.allclose(volume.affine[:3, :3], np.eye(3)):
+        raise ValueError(f"{path} must be one volume of 1 mm along the axes of MNI space, got {volume.shape}")
+    return _square_planes(volume, HEAD_VIEW, size)
+
+
+def _square_planes(volume: Any, view: int, size: int) -> Array:
+    values = np.asarray(volume.dataobj, dtype=np.float32)
+    planes = torch.from_numpy(values.transpose(2, 1, 0).copy())
+    x, y, z = (round(float(origin)) for origin in volume.affine[:3, 3])
+    (width, depth, height), half = values.shape, view // 2
+    left, back, below = x - MIDDLE[0] + half, y - MIDDLE[1] + half, z - LOWEST
+    borders = (left, view - left - width, back, view - back - depth)
+    square = pad(planes, (*borders, below, NUM_PLANES - below - height)).flip(1)
     fine = _resize(square, SUPERSAMPLING * size).clamp(min=0)
     return (fine / fine.max()).numpy()
 
@@ -73,6 +105,8 @@ class BrainSlices(Dataset[dict[str, Any]]):
         Side of the images in pixels, over a field of view of 208 mm.
     num_images
         Length of the training (nominal) or validation part.
+    warp
+        Ranges of the deformation.
 
     Raises
     ------
@@ -81,12 +115,15 @@ class BrainSlices(Dataset[dict[str, Any]]):
     """
 
     channels = 2
+    name, view = "mni152", BRAIN_VIEW
+    bend = TEMPLATE_BEND
 
-    def __init__(self, part: str, size: int = 64, num_images: int = 96) -> None:
+    def __init__(self, part: str, size: int = 64, num_images: int = 96, warp: Warp = TEMPLATE_WARP) -> None:
         if part not in ("train", "validation", "test"):
             raise ValueError(f"part must be train, validation or test, got {part!r}")
         self.part = part
         self.size = size
+        self.warp = warp
         self.num_images = len(TEST_PLANES) if part == "test" else num_images
 
     @property
@@ -94,7 +131,7 @@ class BrainSlices(Dataset[dict[str, Any]]):
         """Id of each item."""
         if self.part == "test":
             return [f"mni152_z{plane:03d}" for plane in TEST_PLANES]
-        return [f"mni152_{self.part}{index:03d}" for index in range(self.num_images)]
+        return [f"{self.name}_{self.part}{index:03d}" for index in range(self.num_images)]
 
     @property
     def index(self) -> list[str]:
@@ -103,6 +140,10 @@ class BrainSlices(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         return self.num_images
+
+    def volume(self) -> Array:
+        """Return the planes that slices are interpolated from."""
+        return mni152_volume(self.size)
 
     def __getitem__(self, item: Item) -> dict[str, Any]:
         index, key = split_item(item)
@@ -119,10 +160,10 @@ class BrainSlices(Dataset[dict[str, Any]]):
 
     def _random_item(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         planes, fine = self.sample_planes(rng), SUPERSAMPLING * self.size
-        rows, columns = TEMPLATE_WARP.sample(rng, fine)
+        rows, columns = self.warp.sample(rng, fine)
         places = [planes, *(fine * (x + 0.5) - 0.5 for x in (rows, columns))]
-        magnitude = map_coordinates(mni152_volume(self.size), places, order=1, mode="nearest")
-        magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), TEMPLATE_BEND)
+        magnitude = map_coordinates(self.volume(), places, order=1, mode="nearest")
+        magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), self.bend)
         return _complex_item(magnitude, random_phase(rng, self.size), self.image_ids[index])
 
     def sample_planes(self, rng: np.random.Generator) -> Array:
@@ -132,12 +173,47 @@ class BrainSlices(Dataset[dict[str, Any]]):
         else:
             slopes = rng.uniform(-MAX_SLOPE, MAX_SLOPE, 2)
             below, above = (EXTENT[0], HELD_OUT[0] - MARGIN), (HELD_OUT[1] + MARGIN, EXTENT[1])
-            rise = np.abs(slopes).sum() * FIELD_OF_VIEW / 2
+            rise = np.abs(slopes).sum() * self.view / 2
             ranges = [(low + rise, high - rise) for low, high in (below, above)]
         middle = _uniform_over(rng, ranges)
         fine = SUPERSAMPLING * self.size
-        offset = ((np.arange(fine) + 0.5) / fine - 0.5) * FIELD_OF_VIEW
+        offset = ((np.arange(fine) + 0.5) / fine - 0.5) * self.view
         return (middle + slopes[0] * offset[:, None] + slopes[1] * offset[None, :]).astype(np.float32)
+
+
+class HeadSlices(BrainSlices):
+    """Training slices of a head with skull and scalp: a volume in MNI space, in place of the brain of the template.
+
+    Parameters
+    ----------
+    path
+        NIfTI file of 1 mm along the axes of MNI space.
+    size
+        Side of the images in pixels, over a field of view of 240 mm.
+    num_images, warp
+        As in `BrainSlices`, whose slab is held out here too.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        On first use, as `head_volume`.
+    """
+
+    view = HEAD_VIEW
+    bend = SLICE_BEND
+
+    def __init__(self, path: str, size: int = 64, num_images: int = 96, warp: Warp = TEMPLATE_WARP) -> None:
+        super().__init__("train", size, num_images, warp)
+        self.path, self.name = path, Path(path).name.partition(".")[0]
+
+    @property
+    def index(self) -> list[str]:
+        """Name and checksum of the volume, which all items are made of."""
+        return [f"{self.name} {zlib.crc32(Path(self.path).read_bytes()):08x}"]
+
+    def volume(self) -> Array:
+        """Return the planes that slices are interpolated from."""
+        return head_volume(self.path, self.size)
 
 
 class MagnitudeSlices(Dataset[dict[str, Any]]):
@@ -154,6 +230,8 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
         Side of the images in pixels.
     axial
         Take only the slices marked axial.
+    warp
+        Ranges of the deformation.
 
     Raises
     ------
@@ -165,10 +243,11 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
 
     channels = 2
 
-    def __init__(self, path: str, size: int = 64, axial: bool = True) -> None:
+    def __init__(self, path: str, size: int = 64, axial: bool = True, warp: Warp = SLICE_WARP) -> None:
         self.path = Path(path)
         self.size = size
         self.axial = axial
+        self.warp = warp
 
     @cached_property
     def images(self) -> Array:
@@ -198,7 +277,7 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
     def __getitem__(self, item: Item) -> dict[str, Any]:
         index, key = split_item(item)
         rng, fine = generator_of(key), SUPERSAMPLING * self.size
-        places = [fine * (x + 0.5) - 0.5 for x in SLICE_WARP.sample(rng, fine)]
+        places = [fine * (x + 0.5) - 0.5 for x in self.warp.sample(rng, fine)]
         magnitude = map_coordinates(self._resized(index), places, order=1, mode="constant")
         magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), SLICE_BEND)
         return _complex_item(magnitude, random_phase(rng, self.size), f"{self.path.stem}_{index:05d}")
