@@ -31,7 +31,7 @@ def run(sampler, prior, operator, y, chains=CHAINS):
     return sampler.sample(InMicroBatches(prior, None), operator, y, OneStream(chains))
 
 
-def two_modes(variance=0.05):
+def two_modes(variance=0.02):
     """Return one pixel with modes at +-1 of equal weight, measured as 0.1 with noise 0.3."""
     means = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
     covariances = torch.full((2, 1, 1), variance, dtype=torch.float64)
@@ -69,7 +69,7 @@ def test_weights_bring_modes_to_their_mass():
         x, _ = run(sampler, prior, operator, y, chains=4000)
         shares[name] = (x < 0).double().mean()
     assert abs(shares["weighted"] - exact) < 0.03
-    assert shares["annealed"] - exact > 0.08
+    assert shares["annealed"] - exact > 0.1
 
 
 def test_moves_go_on_until_the_chains_agree():
