@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,8 @@ def predict(
         return 0
     with open_trainer(job, trainer, logger) as loop:
         if not loop.is_global_zero:
-            loop.predict(module, images, return_predictions=False)
+            with suppress(ImageError):  # which the first process records
+                loop.predict(module, images, return_predictions=False)
             return 0
         with job.folder.lock():
             job.begin(provenance(str(loop.strategy.root_device)), resume_anyway)

@@ -76,7 +76,7 @@ def log_config(job: Job, loop: pl.Trainer) -> None:
 
 
 class _Progress(pl.Callback):
-    """Tells the job when it is under way, and lets no process leave a prediction before the others."""
+    """Tells the job when it is under way."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -86,9 +86,6 @@ class _Progress(pl.Callback):
 
     def on_predict_batch_end(self, *_: Any) -> None:
         self.job.under_way = True
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.strategy.barrier()
 
 
 def _refuse_nested_sweeps(loop: pl.Trainer) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
+from alps_exp.data.images import ImageError
+
 STAGES = {
     "fit": ("train", "validation"),
     "validate": ("validation",),
@@ -117,6 +119,21 @@ class _TrainingLoader:
         return iter(data.loader(data.train, batch_sampler=sampler))
 
 
+class ReadableBatches(DataLoader):
+    """Ends before the first batch with an image that cannot be read, and has the reason as its `error` from then on.
+
+    A process that raised it would leave the others waiting; `alps_exp.restoration.Restoration` raises it in all.
+    """
+
+    error: ImageError | None = None
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        try:
+            yield from super().__iter__()
+        except ImageError as error:
+            self.error = error
+
+
 class ImageDataModule(pl.LightningDataModule):
     """Training, validation and test images.
 
@@ -190,18 +207,18 @@ class ImageDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> DataLoader:
         """Return the test images in order: this process' share, or all where there are fewer images than processes."""
         images: Any = self.test
-        if self.trainer is None or len(images) >= self.trainer.world_size:
-            return self._in_order(images)  # which Lightning divides
-        everything: Sampler = DistributedSampler(images, num_replicas=1, rank=0, shuffle=False)
-        return self._in_order(images, everything)
+        everything: Sampler | None = None  # which Lightning divides
+        if self.trainer is not None and len(images) < self.trainer.world_size:
+            everything = DistributedSampler(images, num_replicas=1, rank=0, shuffle=False)
+        return self.loader(images, ReadableBatches, batch_size=self.batch_size, sampler=everything)
 
-    def _in_order(self, dataset: Any, sampler: Sampler | None = None) -> DataLoader:
-        return self.loader(dataset, batch_size=self.batch_size, sampler=sampler)
+    def _in_order(self, dataset: Any) -> DataLoader:
+        return self.loader(dataset, batch_size=self.batch_size)
 
-    def loader(self, dataset: Any, **arguments: Any) -> DataLoader:
-        """Return torch's loader of a dataset, whose workers leave signals to this process."""
+    def loader(self, dataset: Any, kind: type[DataLoader] = DataLoader, **arguments: Any) -> DataLoader:
+        """Return a loader of a dataset, whose workers leave signals to this process."""
         workers = {"num_workers": self.num_workers, "worker_init_fn": _leave_signals_to_parent}
-        return DataLoader(dataset, **workers, **arguments)  # type: ignore[arg-type]
+        return kind(dataset, **workers, **arguments)  # type: ignore[arg-type]
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -104,6 +104,14 @@ class Restoration(pl.LightningModule):
         else:
             self._restore_and_write(batch, self.folder.unfinished(batch["image_id"]))
 
+    def on_predict_end(self) -> None:
+        """Raise, when all processes are there, the `ImageError` that kept one of them from reading its images."""
+        error = getattr(self.trainer.predict_dataloaders, "error", None)
+        mine = error, error and error.__cause__  # which pickling would drop
+        for told, cause in [self.trainer.strategy.broadcast(mine, rank) for rank in range(self.trainer.world_size)]:
+            if told is not None:
+                raise told from cause
+
     def _restore_and_write(self, batch: dict[str, Any], unfinished: Sequence[str], write: bool = True) -> None:
         if not unfinished:
             return
