@@ -1,4 +1,4 @@
-"""Accuracy and cost of the posterior step's solve at full size: every coil count, mask and scale of a grid.
+"""Accuracy and cost of the posterior step's solve: every coil count, mask and scale of a grid.
 
 Each line of the output is one case. The error is that of a float32 `posterior_sample` against the same step in float64
 (for masks of columns the direct solve, else conjugate gradients to 1e-5), as sqrt(e^H P^-1 e / n): in units of the
@@ -98,10 +98,12 @@ def main() -> None:
     parser.add_argument("slice", type=Path, help="HDF5 file with image_complex and sens_maps")
     parser.add_argument("--longest", type=float, default=600.0, help="seconds that conjugate gradients may take")
     parser.add_argument("--coils", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--every", type=int, default=1, help="take every so many pixels of image and maps")
     parser.add_argument("--masks", nargs="+", choices=list(MASKS), default=list(MASKS))
     arguments = parser.parse_args()
+    every = arguments.every
     with h5py.File(arguments.slice) as file:
-        truth, maps = (torch.from_numpy(file[name][:1]) for name in ("image_complex", "sens_maps"))
+        truth, maps = (torch.from_numpy(file[name][:1, ..., ::every, ::every]) for name in ("image_complex", "sens_maps"))
     truth = truth[None] / truth.abs().max()
     if truth.shape[1] != 1:
         raise ValueError(f"image_complex must be (slices, H, W), got {tuple(truth.shape[1:])}")
