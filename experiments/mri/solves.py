@@ -103,7 +103,9 @@ def main() -> None:
     arguments = parser.parse_args()
     every = arguments.every
     with h5py.File(arguments.slice) as file:
-        truth, maps = (torch.from_numpy(file[name][:1, ..., ::every, ::every]) for name in ("image_complex", "sens_maps"))
+        truth, maps = (
+            torch.from_numpy(file[name][:1, ..., ::every, ::every]) for name in ("image_complex", "sens_maps")
+        )
     truth = truth[None] / truth.abs().max()
     if truth.shape[1] != 1:
         raise ValueError(f"image_complex must be (slices, H, W), got {tuple(truth.shape[1:])}")
