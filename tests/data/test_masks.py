@@ -36,7 +36,7 @@ def test_mask_is_keyed_by_image_id_and_seed_alone(mask):
     assert not torch.equal(again(batch(*map(str, range(20)))), many)
 
 
-@pytest.mark.parametrize("fraction", [0, 0.333, 0.8, 0.99])
+@pytest.mark.parametrize("fraction", [0, 0.333, 0.8, 0.99, 1])
 def test_random_mask_drops_the_exact_number(fraction):
     masks = RandomMask(fraction)(batch("a", "b"))
     assert torch.all((masks == 0).sum((1, 2, 3)) == round(fraction * 520))
@@ -154,9 +154,9 @@ def test_points_are_exact_with_a_sampled_centre(acceleration):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomMask(1.0), r"must be in \[0, 1\), got 1.0"),
+        (lambda: RandomMask(1.1), r"must be in \[0, 1\], got 1.1"),
         (lambda: BoxMask(0), "at least 1 pixel, got 0"),
-        (lambda: RandomMask([0.9, 0.8]), r"must be in \[0, 1\), got \[0.9, 0.8\]"),
+        (lambda: RandomMask([0.9, 0.8]), r"must be in \[0, 1\], got \[0.9, 0.8\]"),
         (lambda: RandomMask([0.1, 0.2, 0.3]), r"must be a number or \(low, high\), got \[0.1, 0.2, 0.3\]"),
         (lambda: BoxMask([4, 3]), r"at least 1 pixel, got \[4, 3\]"),
         (lambda: BoxMask(4, margin=-1), "margin of the box must be at least 0 pixels, got -1"),

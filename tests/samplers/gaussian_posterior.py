@@ -53,8 +53,8 @@ def operator_named(name):
     mask = torch.zeros(1, 1, SIDE, SIDE)
     mask[..., 0, 1:] = 1
     mask[..., 2, 0] = 1
-    if name == "inpainting":
-        return Inpainting(mask, noise_std=0.05), torch.float64
+    if name in ("inpainting", "nothing"):
+        return Inpainting(mask if name == "inpainting" else 0 * mask, noise_std=0.05), torch.float64
     if name == "blur":
         return GaussianBlur(0.8, noise_std=0.05), torch.float64
     maps = torch.randn(1, 2, SIDE, SIDE, dtype=torch.complex128)

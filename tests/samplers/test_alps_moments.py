@@ -27,7 +27,7 @@ def moments_and_exact(name, sampler):
 
 
 @pytest.mark.parametrize("annealing", ["static", "noised"])
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("name", [*OPERATORS, "nothing"])
 def test_calibrated_noise_gives_the_posterior(name, annealing):
     ratios, error = compare(*moments_and_exact(name, ALPS(CALLS, "calibrated", annealing)))
     assert 0.95 <= ratios.min() and ratios.max() <= 1.05

@@ -55,22 +55,23 @@ class RandomMask(Mask):
     Parameters
     ----------
     fraction
-        Fraction of the pixels to drop, from 0 to below 1; or (low, high), between which it is uniform.
+        Fraction of the pixels to drop, from 0 to 1; or (low, high), between which it is uniform. At 1 nothing is
+        measured, and posterior samples are samples of the prior.
     seed
         Seed of the drawing.
 
     Raises
     ------
     ValueError
-        Where a fraction is not in [0, 1), or low is above high.
+        Where a fraction is not in [0, 1], or low is above high.
     """
 
     def __init__(self, fraction: float | Sequence[float], seed: int = 0) -> None:
         super().__init__(seed)
         self.fraction = fraction
         low, high = _range_of("fraction of dropped pixels", fraction)
-        if not 0 <= low <= high < 1:
-            raise ValueError(f"fraction of dropped pixels must be in [0, 1), got {fraction}")
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"fraction of dropped pixels must be in [0, 1], got {fraction}")
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
         """Draw one mask (height, width)."""
