@@ -1,10 +1,12 @@
 """Brain slices: scale, determinism, and the slab that training never reads."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from alps_exp.data import BrainSlices, MagnitudeSlices, brain
+from alps_exp.data import BrainSlices, HeadSlices, MagnitudeSlices, brain
 from alps_exp.data.augment import Warp, random_contrast, random_phase, smooth_field
 
 SIZE = 16
@@ -158,3 +160,60 @@ def test_bad_archives(tmp_path):
     path = archive(tmp_path / "none.npz", np.zeros((2, 4, 4), np.uint8), np.zeros(2, bool))
     with pytest.raises(ValueError, match="no slice to use"):
         len(MagnitudeSlices(path))
+
+
+@pytest.fixture
+def nifti(tmp_path):
+    """Return what writes a volume, here one that is bright in front and above, as a NIfTI file."""
+    nibabel = pytest.importorskip("nibabel", reason="needs the demo extra")
+
+    def write(affine=None, shape=(181, 217, 181)):
+        values = np.zeros(shape, np.uint8)
+        values[:, shape[1] // 2 :] = 100
+        values[:, shape[1] // 2 :, shape[2] // 2 :] = 200
+        if affine is None:
+            affine = np.eye(4)
+            affine[:3, 3] = -90, -125, -71
+        nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "head.nii.gz")
+        return str(tmp_path / "head.nii.gz")
+
+    return write
+
+
+def test_a_head_stands_where_the_template_does(nifti):
+    size, view = 60, brain.HEAD_VIEW
+    volume = brain.head_volume(nifti(), size)
+    assert volume.shape == (brain.NUM_PLANES, 2 * size, 2 * size) and volume.max() == 1
+    # Front half, y from -17 mm on: at the top, from the middle to 91 mm before it; above z = 19 twice as bright.
+    rows = np.flatnonzero(volume[60].max(1) > 0.25) * view / (2 * size)
+    assert abs(rows[0] - (view / 2 - 17 - 91)) <= 2 and abs(rows[-1] - (view / 2 - 1)) <= 2
+    columns = np.flatnonzero(volume[60].max(0) > 0.25) * view / (2 * size)
+    assert abs(columns[0] - (view / 2 - 90)) <= 2 and abs(columns[-1] - (view / 2 + 90)) <= 2
+    planes = volume[:, size // 2, size]
+    assert planes[0] == 0 and planes[1] == pytest.approx(0.5, abs=0.1)
+    assert planes[90] == pytest.approx(0.5, abs=0.1) and planes[91] == pytest.approx(1, abs=0.1)
+
+
+def test_slices_of_heads_are_functions_of_key_volume_and_warp(nifti):
+    data = HeadSlices(nifti(), SIZE, num_images=5)
+    item = data[3, 7]
+    assert len(data) == 5 and item["image_id"] == "head_train003"
+    assert torch.equal(item["image"], data[3, 7]["image"]) and not torch.equal(item["image"], data[3, 8]["image"])
+    zoomed = HeadSlices(nifti(), SIZE, warp=Warp(zoom=(2, 2)))
+    assert not torch.equal(item["image"], zoomed[3, 7]["image"])
+    (line,) = data.index
+    assert line.startswith("head ")
+
+
+def test_bad_volumes(nifti, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such volume: nowhere.nii"):
+        HeadSlices("nowhere.nii")[0, 0]
+    (tmp_path / "text.nii.gz").write_text("no volume")
+    with pytest.raises(ValueError, match="text.nii.gz is not a NIfTI volume"):
+        HeadSlices(str(tmp_path / "text.nii.gz"))[0, 0]
+    with pytest.raises(ValueError, match="one volume of 1 mm along the axes of MNI space"):
+        HeadSlices(nifti(affine=np.diag([2, 2, 2, 1])))[0, 0]
+    whole = Path(nifti()).read_bytes()
+    (tmp_path / "torn.nii.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="torn.nii.gz is not a NIfTI volume"):
+        HeadSlices(str(tmp_path / "torn.nii.gz"))[0, 0]

@@ -46,7 +46,8 @@ def mni152_volume(size: int) -> Array:
         from nilearn.datasets import load_mni152_template
     except ImportError as error:
         raise ValueError("the embedded brain needs nilearn: pip install 'alps_exp[demo]'") from error
-    return _square_planes(load_mni152_template(resolution=1), BRAIN_VIEW, size)
+    template = load_mni152_template(resolution=1)
+    return _square_planes(np.asarray(template.dataobj, np.float32), template.affine, BRAIN_VIEW, size)
 
 
 @lru_cache(maxsize=2)
@@ -67,18 +68,18 @@ def head_volume(path: str, size: int) -> Array:
     except ImportError as error:
         raise ValueError("NIfTI volumes need nibabel: pip install 'alps_exp[demo]'") from error
     try:
-        volume = nibabel.load(path)
-    except (nibabel.filebasedimages.ImageFileError, OSError) as error:
+        volume: Any = nibabel.load(path)
+        values = np.asarray(volume.dataobj, np.float32)
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as error:
         raise ValueError(f"{path} is not a NIfTI volume: {error}") from error
-    if len(volume.shape) != 3 or not np.allclose(volume.affine[:3, :3], np.eye(3)):
-        raise ValueError(f"{path} must be one volume of 1 mm along the axes of MNI space, got {volume.shape}")
-    return _square_planes(volume, HEAD_VIEW, size)
+    if values.ndim != 3 or not np.allclose(volume.affine[:3, :3], np.eye(3)):
+        raise ValueError(f"{path} must be one volume of 1 mm along the axes of MNI space, got {values.shape}")
+    return _square_planes(values, volume.affine, HEAD_VIEW, size)
 
 
-def _square_planes(volume: Any, view: int, size: int) -> Array:
-    values = np.asarray(volume.dataobj, dtype=np.float32)
+def _square_planes(values: Array, affine: Array, view: int, size: int) -> Array:
     planes = torch.from_numpy(values.transpose(2, 1, 0).copy())
-    x, y, z = (round(float(origin)) for origin in volume.affine[:3, 3])
+    x, y, z = (round(float(origin)) for origin in affine[:3, 3])
     (width, depth, height), half = values.shape, view // 2
     left, back, below = x - MIDDLE[0] + half, y - MIDDLE[1] + half, z - LOWEST
     borders = (left, view - left - width, back, view - back - depth)
