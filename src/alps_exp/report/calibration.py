@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ _NUMBERS = {
     "wasserstein_excess": ("Wasserstein excess", ".3f", 0),
 }
 _SHOWN_LEVELS = (50, 90)
-_FONT = 8  # points
+_FONT, _LABEL_WIDTH = 8, 30  # points, characters
 _ENDS = ("value", "low", "high")
 
 Report = Mapping[str, Any]
@@ -156,7 +157,7 @@ def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
 def _draw_coverage(axis: Axes, reports: Sequence[Report], title: str) -> None:
     axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
     for report in reports:
-        label = report["sampler"].replace("_", " ")
+        label = fill(report["sampler"].replace("_", " "), _LABEL_WIDTH)
         (line,) = axis.plot(report["levels"], report["coverage"]["value"], marker=".", markersize=3, label=label)
         axis.fill_between(
             report["levels"], report["coverage"]["low"], report["coverage"]["high"], color=line.get_color(), alpha=0.2
