@@ -283,7 +283,10 @@ def test_daps_widths_obey_their_recursion_and_overstate_the_posterior():
     assert ratios[0, 0] > 1.15 and abs(ratios[0, 1] - 1) < 0.01
 
 
-def clean_moments(x, t, variance=0.05):
+MODE_VARIANCE = 0.05
+
+
+def clean_moments(x, t, variance=MODE_VARIANCE):
     """Return mean and derivative of the mean of the clean pixel under `two_modes`."""
     modes = torch.tensor([-1.0, 1.0], dtype=torch.float64)
     shares = (-((x[:, None] - modes) ** 2) / (2 * (variance + t**2))).softmax(1)
@@ -318,7 +321,7 @@ def assert_agrees(x, share, std, chains):
 
 
 def test_daps_on_two_modes_is_its_own_density_and_misplaces_their_weights():
-    prior, operator, y = two_modes()
+    prior, operator, y = two_modes(MODE_VARIANCE)
     scales = Polynomial(2.0, 0.1, 12, 7.0)
     x, _ = run(DAPS(scales, ode_steps=1), prior, operator, y, chains=6000)
     density, eta = start_density(GRID, 2.0), operator.noise_std
@@ -333,7 +336,7 @@ def test_daps_on_two_modes_is_its_own_density_and_misplaces_their_weights():
 
 @pytest.mark.parametrize("step_size", [0.3, 1.0])
 def test_dps_on_two_modes_is_its_own_density(step_size):
-    prior, operator, y = two_modes()
+    prior, operator, y = two_modes(MODE_VARIANCE)
     scales = Polynomial(2.0, 0.8, 6, 7.0)
     x, _ = run(DPS(scales, step_size), prior, operator, y, chains=6000)
     density = start_density(GRID, 2.0)

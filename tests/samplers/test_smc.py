@@ -31,7 +31,7 @@ def run(sampler, prior, operator, y, chains=CHAINS):
     return sampler.sample(InMicroBatches(prior, None), operator, y, OneStream(chains))
 
 
-def two_modes(variance=0.02):
+def two_modes(variance):
     """Return one pixel with modes at +-1 of equal weight, measured as 0.1 with noise 0.3."""
     means = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
     covariances = torch.full((2, 1, 1), variance, dtype=torch.float64)
@@ -58,7 +58,7 @@ def test_on_gaussians_moments_and_evidence_are_exact(name):
 
 
 def test_weights_bring_modes_to_their_mass():
-    prior, operator, y = two_modes()
+    prior, operator, y = two_modes(0.02)
     exact = exact_posterior(prior, operator, y, SIGMA_MIN).weights[0]
     schedule = Geometric(5.0, SIGMA_MIN, 100)
     shares = {}
@@ -86,7 +86,7 @@ def test_moves_go_on_until_the_chains_agree():
 
 
 def test_a_potential_that_is_not_finite_is_not_passed_over():
-    prior, operator, y = two_modes()
+    prior, operator, y = two_modes(0.02)
     with pytest.raises(FloatingPointError, match="not finite"):
         run(SMC(Geometric(5.0, SIGMA_MIN, 5)), prior, operator, y / 0, chains=4)
 
