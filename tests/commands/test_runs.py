@@ -141,6 +141,7 @@ def test_teacher_then_distill_then_restore(faces, tmp_path, run):
     (teacher,) = (tmp_path / "out").rglob("teacher.safetensors")
     card = teacher.with_suffix(".md").read_text()
     assert all(entry in card for entry in ("architecture", "command", "commit", "sha256", "licence"))
+    assert "| resolution | 32 x 32, 3 channels |" in card  # of the images; the architecture's is 64
     assert len(RunFolder(teacher.parent).starts()) == 3 and RunFolder(teacher.parent).starts()[0].data
 
     short = ["trainer.max_steps=2", "trainer.val_check_interval=2", "trainer.log_every_n_steps=2"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Sized
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -114,13 +113,16 @@ def _write_training_card(
     choices = HydraConfig.get().runtime.choices
     source = f"`data={choices['data']}`, " if "data" in choices else ""  # a run that is run again makes no choices
     again = [FLAG, str(job.original.folder.path)] if job.original else []
+    images: Any = data.train
+    height, width = images[0, 0]["image"].shape[-2:]
     commit = code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else "")
     write_card(
         path.with_suffix(".md"),
         f"{choices.get('experiment') or choices.get('data') or job.config.name}: {kind}",
         describe(module.network)
         | {
-            "training data": f"{source}{len(cast(Sized, data.train)):,} images",
+            "resolution": f"{height} x {width}, {module.network.channels} channels",
+            "training data": f"{source}{len(images):,} images",
             "steps": f"{loop.global_step:,}",
             "command": f"`alps {HydraConfig.get().job.name} {shlex.join([*again, *HydraConfig.get().overrides.task])}`",
             "commit": commit,
