@@ -283,6 +283,31 @@ def test_daps_widths_obey_their_recursion_and_overstate_the_posterior():
     assert ratios[0, 0] > 1.15 and abs(ratios[0, 1] - 1) < 0.01
 
 
+@pytest.mark.parametrize("tau", [None, 0.1])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_daps_with_langevin_steps_obeys_their_recursion(name, tau):
+    """From d the n steps x + h (P (A^H y / tau^2 + d / t^2 - Lambda x)) + sqrt(2 h) e make a linear map and a width."""
+    prior, operator, y = problem(name)
+    scales, count, size = Polynomial(5.0, 0.2, 4, 7.0)(), 5, 1e-3
+    sampler = DAPS(Polynomial(5.0, 0.2, 4, 7.0), 1, langevin_steps=count, step_size=size, likelihood_std=tau)
+    identity = torch.eye(PIXELS, dtype=prior.mean.dtype)
+    normal = operator.normal(identity.reshape(PIXELS, 1, 1, SIDE, SIDE)).reshape(PIXELS, PIXELS).mT
+    weight = (tau or operator.noise_std) ** -2
+    mean, covariance = torch.zeros(PIXELS, dtype=identity.dtype), scales[0] ** 2 * identity
+    for k, (t, s) in enumerate(zip(scales, [*scales[1:], 0.0], strict=True)):
+        shrink = prior.vectors * (prior.values / (prior.values + t**2)) @ prior.vectors.mH
+        clean = prior.mean.flatten() + shrink @ (mean - prior.mean.flatten())
+        h = size * (1 - 0.99 * k / 4)
+        powers = [torch.linalg.matrix_power(identity - h * (weight * normal + identity / t**2), j) for j in range(6)]
+        summed = sum(powers[:count])
+        moved = powers[count] + h / t**2 * summed
+        mean = moved @ clean + h * weight * summed @ operator.adjoint(y).flatten()
+        covariance = moved @ shrink @ covariance @ shrink.mH @ moved.mH + s**2 * identity
+        covariance = covariance + 2 * h * sum(power @ power.mH for power in powers[:count])
+    found_mean, found_covariance = sampler_moments(sampler, prior, operator, y)
+    assert torch.allclose(found_mean, mean, atol=1e-8) and torch.allclose(found_covariance, covariance, atol=1e-8)
+
+
 MODE_VARIANCE = 0.05
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
+from alps_exp.operators.base import positive
 from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
 from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.schedules import Polynomial, Schedule, with_next
 
 ODE_SIGMA_MIN, ODE_RHO = 0.01, 7.0
+LAST_STEP = 0.01  # of the Langevin steps, as a share of the first
 
 
 class DAPS(Sampler):
     """Alternates a probability-flow ODE to a clean image, a posterior draw around it, and fresh noise.
 
-    The draw is from p(y | x) N(x; ODE result, t^2 I), with the published width r_t = t; since A is linear it is
-    drawn exactly, in place of the published 100 Langevin steps.
+    The draw is from p(y | x) N(x; ODE result, t^2 I), with the published width r_t = t: exact, since A is linear, or by
+    the published Langevin steps x + h score + sqrt(2 h) e from the ODE's result, whose h falls linearly over the scales
+    to 1 % of `step_size`. Published steps are too short to reach that width at large t, and keep near the ODE's result
+    what is not measured.
 
     Parameters
     ----------
@@ -24,13 +30,19 @@ class DAPS(Sampler):
         Annealing scales; published: sigma_max 100, sigma_min 0.1, rho 7, 200 scales.
     ode_steps
         Euler steps, and denoiser calls, of each ODE (published: 5), on EDM's rho = 7 scales from t to 0.01.
+    langevin_steps
+        Langevin steps of each draw (published: 100); 0: exact draws.
+    step_size
+        h of the first scale, stable while h (||A||^2 / likelihood_std^2 + 1 / t^2) < 2.
+    likelihood_std
+        Noise that the Langevin steps take the measurement to have (published: 0.01, where it has 0.05); None: its own.
     denoiser, micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        If ode_steps < 1.
+        If ode_steps < 1, langevin_steps < 0, or step_size or likelihood_std is not positive.
 
     References
     ----------
@@ -42,13 +54,20 @@ class DAPS(Sampler):
         self,
         schedule: Schedule = Polynomial(100.0, 0.1, 200, 7.0),  # noqa: B008 - immutable
         ode_steps: int = 5,
+        langevin_steps: int = 0,
+        step_size: float = 1e-4,
+        likelihood_std: float | None = None,
         denoiser: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, denoiser, micro_batch)
         if ode_steps < 1:
             raise ValueError(f"ode_steps must be at least 1, got {ode_steps}")
-        self.ode_steps = ode_steps
+        if langevin_steps < 0:
+            raise ValueError(f"langevin_steps must be at least 0, got {langevin_steps}")
+        self.ode_steps, self.langevin_steps = ode_steps, langevin_steps
+        self.step_size = positive("step_size", step_size)
+        self.likelihood_std = None if likelihood_std is None else positive("likelihood_std", likelihood_std)
 
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
@@ -57,9 +76,13 @@ class DAPS(Sampler):
         image = operator.adjoint(y)
         steps = with_next(self.schedule())
         x = steps[0][0] * noise.like(image)
-        for t, s in self.progress(steps):
+        for k, (t, s) in enumerate(self.progress(steps)):
             clean = self._flow(prior, x, t)
-            sample = operator.posterior_sample(clean, y, t, (noise.like(y), noise.like(image)))
+            if self.langevin_steps:
+                step = self.step_size * (1 - (1 - LAST_STEP) * k / len(steps))
+                sample = self._langevin(operator, clean, y, t, step, noise)
+            else:
+                sample = operator.posterior_sample(clean, y, t, (noise.like(y), noise.like(image)))
             x = sample + s * noise.like(image)
         return sample, {}
 
@@ -71,4 +94,15 @@ class DAPS(Sampler):
         for sigma, below in zip(scales, [*scales[1:], 0.0], strict=True):
             d = prior.denoise(x, sigma)
             x = d + below / sigma * (x - d)
+        return x
+
+    def _langevin(
+        self, operator: LinearOperator, clean: Tensor, y: Tensor, t: float, step: float, noise: NoiseSource
+    ) -> Tensor:
+        """Return where Langevin dynamics of p(y | x) N(x; clean, t^2 I) end that start at `clean`."""
+        tau = operator.noise_std if self.likelihood_std is None else self.likelihood_std
+        x = clean
+        for _ in range(self.langevin_steps):
+            score = operator.adjoint(y - operator.forward(x)) / tau**2 + (clean - x) / t**2
+            x = x + step * score + math.sqrt(2 * step) * noise.like(clean[0])
         return x
