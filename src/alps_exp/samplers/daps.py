@@ -101,8 +101,8 @@ class DAPS(Sampler):
     ) -> Tensor:
         """Return where Langevin dynamics of p(y | x) N(x; clean, t^2 I) end that start at `clean`."""
         tau = operator.noise_std if self.likelihood_std is None else self.likelihood_std
-        x = clean
+        x, back_projected = clean, operator.adjoint(y)
         for _ in range(self.langevin_steps):
-            score = operator.adjoint(y - operator.forward(x)) / tau**2 + (clean - x) / t**2
+            score = (back_projected - operator.normal(x)) / tau**2 + (clean - x) / t**2
             x = x + step * score + math.sqrt(2 * step) * noise.like(clean[0])
         return x
