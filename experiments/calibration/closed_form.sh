@@ -15,6 +15,7 @@ for prior in gaussian mixture; do
     by_operator $prior sampler=alps sampler.annealing=noised,static
     by_operator $prior sampler=alps sampler.noise=independent
     by_operator $prior sampler=alps_teacher,alps_paper,smc,daps,diffpir,pigdm,mmps,csgm
+    by_operator $prior sampler=daps sampler.langevin_steps=0
     by_operator $prior sampler=dps sampler.step_size=1
     run $prior operator=inpaint_random,gaussian_blur,motion_blur sampler=ddnm
     run $prior operator=inpaint_box operator.mask.size=8 sampler=ddnm
@@ -25,7 +26,7 @@ budgets="energy=gaussian teacher=gaussian operator=inpaint_random,gaussian_blur 
 run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.schedule.steps=8,17,33,83
 run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.matching=0 sampler.annealing=noised,static sampler.schedule.steps=25,50,100,250
 run $budgets sampler=diffpir,ddnm,csgm sampler.schedule.steps=25,50,100,250
-run $budgets sampler=daps sampler.schedule.scales=25,50,100,250
+run $budgets sampler=daps sampler.langevin_steps=0,100 sampler.schedule.scales=25,50,100,250
 run $budgets sampler=pigdm,mmps sampler.schedule.steps=12,25,50,125
 run $budgets sampler=dps sampler.step_size=1 sampler.schedule.scales=12,25,50,125
 

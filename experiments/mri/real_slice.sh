@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every sampler and the classical reconstructions on the real 8-coil slice at 2x, 4x, 8x (lines) and 6x (points).
 # Resumes where it stopped. The model is the first argument, brain128 (default) or brain64. Conjugate gradients make the
-# points slow: half the samples there, no ALPS with the energy, and DAPS from a smaller scale.
+# points slow: half the samples there, and no ALPS with the energy.
 set -e
 model=${1:-brain128}
 data="data=kspace data.test.path=outputs/kspace teacher=$model energy=$model"
@@ -15,8 +15,7 @@ run $lines sampler=alps,alps_teacher,map,daps num_samples=4
 run $lines sampler=dps sampler.schedule.scales=25 sampler.step_size=10 num_samples=4
 run operator=measured_2d $classical
 run operator=measured_2d sampler=map
-run operator=measured_2d sampler=alps_teacher num_samples=2
-run operator=measured_2d sampler=daps sampler.schedule.sigma_max=2.5 sampler.schedule.scales=25 sampler.ode_steps=2 num_samples=2
+run operator=measured_2d sampler=alps_teacher,daps num_samples=2
 run operator=measured_2d sampler=dps sampler.schedule.scales=25 sampler.step_size=10 num_samples=2
 
 alps table runs=outputs/real_slice_$model/restore output=outputs/real_slice_$model
