@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every sampler on every operator under priors in closed form, 16 x 16 pixels; then the budgets. Resumes where it stopped.
+# Every sampler on six operators under priors in closed form, 16 x 16 pixels; then the budgets. Resumes where it stopped.
 set -e
 run() { alps calibrate -m count=64 logger=none trainer.enable_progress_bar=false sampler.schedule.sigma_min=0.01 "$@"; }
 by_operator() {
@@ -26,7 +26,7 @@ budgets="energy=gaussian teacher=gaussian operator=inpaint_random,gaussian_blur 
 run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.schedule.steps=8,17,33,83
 run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.matching=0 sampler.annealing=noised,static sampler.schedule.steps=25,50,100,250
 run $budgets sampler=diffpir,ddnm,csgm sampler.schedule.steps=25,50,100,250
-run $budgets sampler=daps sampler.langevin_steps=0,100 sampler.schedule.scales=25,50,100,250
+run $budgets sampler=daps sampler.langevin_steps=0 sampler.schedule.scales=25,50,100,250
 run $budgets sampler=pigdm,mmps sampler.schedule.steps=12,25,50,125
 run $budgets sampler=dps sampler.step_size=1 sampler.schedule.scales=12,25,50,125
 

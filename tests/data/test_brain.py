@@ -167,10 +167,10 @@ def nifti(tmp_path):
     """Return what writes a volume, here one that is bright in front and above, as a NIfTI file."""
     nibabel = pytest.importorskip("nibabel", reason="needs the demo extra")
 
-    def write(affine=None, shape=(181, 217, 181)):
+    def write(affine=None, shape=(181, 217, 181), bright=100):
         values = np.zeros(shape, np.uint8)
-        values[:, shape[1] // 2 :] = 100
-        values[:, shape[1] // 2 :, shape[2] // 2 :] = 200
+        values[:, shape[1] // 2 :] = bright
+        values[:, shape[1] // 2 :, shape[2] // 2 :] = 2 * bright
         if affine is None:
             affine = np.eye(4)
             affine[:3, 3] = -90, -125, -71
@@ -213,6 +213,12 @@ def test_bad_volumes(nifti, tmp_path):
         HeadSlices(str(tmp_path / "text.nii.gz"))[0, 0]
     with pytest.raises(ValueError, match="one volume of 1 mm along the axes of MNI space"):
         HeadSlices(nifti(affine=np.diag([2, 2, 2, 1])))[0, 0]
+    far = np.eye(4)
+    far[:3, 3] = 500
+    with pytest.raises(ValueError, match="corner at 500, 500, 500 mm lies outside"):
+        HeadSlices(nifti(affine=far))[0, 0]
+    with pytest.raises(ValueError, match="not finite, or none above 0"):
+        HeadSlices(nifti(bright=0))[0, 0]
     whole = Path(nifti()).read_bytes()
     (tmp_path / "torn.nii.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="torn.nii.gz is not a NIfTI volume"):

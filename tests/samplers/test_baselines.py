@@ -16,7 +16,7 @@ from gaussian_posterior import (
 )
 from test_smc import OneStream, run, two_modes
 
-from alps_exp.operators import Inpainting
+from alps_exp.operators import Inpainting, JointOperator
 from alps_exp.priors import GaussianPrior
 from alps_exp.samplers import ALPS, CSGM, DAPS, DDNM, DPS, MMPS, DiffPIR, Geometric, Listed, PiGDM, Polynomial, REDDiff
 from alps_exp.samplers.base import InMicroBatches
@@ -265,7 +265,7 @@ def test_daps_widths_obey_their_recursion_and_overstate_the_posterior():
     """Per pixel: the flow scales by f, the draw has variance P + (f P / t^2)^2 v, and s^2 is added."""
     std, scales, ode_steps = 0.5, Polynomial(5.0, 0.005, 60, 7.0), 5
     prior, operator, y = problem("inpainting", isotropic(std))
-    ratios = pixel_ratios(DAPS(scales, ode_steps), prior, operator, y)
+    ratios = pixel_ratios(DAPS(scales, ode_steps, langevin_steps=0), prior, operator, y)
     for pixel, measured in (((0, 0), 0.0), ((0, 1), 1.0)):
         variance = scales()[0] ** 2
         for t in scales():
@@ -308,6 +308,16 @@ def test_daps_with_langevin_steps_obeys_their_recursion(name, tau):
     assert torch.allclose(found_mean, mean, atol=1e-8) and torch.allclose(found_covariance, covariance, atol=1e-8)
 
 
+def test_daps_does_not_guess_the_noise_of_joint_measurements():
+    operator, dtype = operator_named("inpainting")
+    prior, joint = random_prior(dtype), JointOperator([operator, operator], (1, SIDE, SIDE))
+    y = joint.forward(prior.mean[None])
+    with pytest.raises(ValueError, match="needs likelihood_std null, or langevin_steps 0"):
+        run(DAPS(), prior, joint, y, chains=2)
+    x, _ = run(DAPS(Polynomial(5.0, 0.2, 4, 7.0), likelihood_std=None), prior, joint, y, chains=2)
+    assert torch.isfinite(x).all()
+
+
 MODE_VARIANCE = 0.05
 
 
@@ -348,7 +358,7 @@ def assert_agrees(x, share, std, chains):
 def test_daps_on_two_modes_is_its_own_density_and_misplaces_their_weights():
     prior, operator, y = two_modes(MODE_VARIANCE)
     scales = Polynomial(2.0, 0.1, 12, 7.0)
-    x, _ = run(DAPS(scales, ode_steps=1), prior, operator, y, chains=6000)
+    x, _ = run(DAPS(scales, ode_steps=1, langevin_steps=0), prior, operator, y, chains=6000)
     density, eta = start_density(GRID, 2.0), operator.noise_std
     for t, s in zip(scales(), [*scales()[1:], 0.0], strict=True):
         width = 1 / (1 / eta**2 + 1 / t**2)

@@ -17,7 +17,7 @@ from alps_exp.commands.checkpoints import Checkpointing
 from alps_exp.commands.job import Job
 from alps_exp.commands.recreate import FLAG
 from alps_exp.commands.trainer import log_config, open_trainer
-from alps_exp.data import ImageDataModule
+from alps_exp.data import ImageDataModule, image_shape
 from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.priors.checkpoint import describe, save_model, write_card
 from alps_exp.runs import Provenance, collect_provenance, file_hash
@@ -114,7 +114,7 @@ def _write_training_card(
     source = f"`data={choices['data']}`, " if "data" in choices else ""  # a run that is run again makes no choices
     again = [FLAG, str(job.original.folder.path)] if job.original else []
     images: Any = data.train
-    height, width = images[0, 0]["image"].shape[-2:]
+    height, width = image_shape(images[0, 0])[1:]
     commit = code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else "")
     write_card(
         path.with_suffix(".md"),

@@ -70,10 +70,12 @@ def head_volume(path: str, size: int) -> Array:
     try:
         volume: Any = nibabel.load(path)
         values = np.asarray(volume.dataobj, np.float32)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as error:
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, TypeError) as error:
         raise ValueError(f"{path} is not a NIfTI volume: {error}") from error
     if values.ndim != 3 or not np.allclose(volume.affine[:3, :3], np.eye(3)):
         raise ValueError(f"{path} must be one volume of 1 mm along the axes of MNI space, got {values.shape}")
+    if not np.isfinite(values).all() or values.max() <= 0:
+        raise ValueError(f"{path} has values that are not finite, or none above 0")
     return _square_planes(values, volume.affine, HEAD_VIEW, size)
 
 
@@ -83,6 +85,8 @@ def _square_planes(values: Array, affine: Array, view: int, size: int) -> Array:
     (width, depth, height), half = values.shape, view // 2
     left, back, below = x - MIDDLE[0] + half, y - MIDDLE[1] + half, z - LOWEST
     borders = (left, view - left - width, back, view - back - depth)
+    if min(left + width, back + depth, below + height) <= 0 or max(left, back) >= view or below >= NUM_PLANES:
+        raise ValueError(f"a volume with its corner at {x}, {y}, {z} mm lies outside of the view in MNI space")
     square = pad(planes, (*borders, below, NUM_PLANES - below - height)).flip(1)
     fine = _resize(square, SUPERSAMPLING * size).clamp(min=0)
     return (fine / fine.max()).numpy()

@@ -122,7 +122,8 @@ class _TrainingLoader:
 class ReadableBatches(DataLoader):
     """Ends before the first batch with an image that cannot be read, and has the reason as its `error` from then on.
 
-    A process that raised it would leave the others waiting; `alps_exp.restoration.Restoration` raises it in all.
+    A process that raised it would leave the others waiting; `alps_exp.restoration.Restoration` raises it in all. Where
+    processes share the samples of an image, all are taken to read it or none.
     """
 
     error: ImageError | None = None

@@ -6,14 +6,14 @@ import math
 
 from torch import Tensor
 
-from alps_exp.operators import LinearOperator
+from alps_exp.operators import JointOperator, LinearOperator
 from alps_exp.operators.base import positive
 from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
 from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.schedules import Polynomial, Schedule, with_next
 
 ODE_SIGMA_MIN, ODE_RHO = 0.01, 7.0
-LAST_STEP = 0.01  # of the Langevin steps, as a share of the first
+LAST_STEP = 0.01  # that Langevin steps fall towards, as a share of the first
 
 
 class DAPS(Sampler):
@@ -21,7 +21,7 @@ class DAPS(Sampler):
 
     The draw is from p(y | x) N(x; ODE result, t^2 I), with the published width r_t = t: exact, since A is linear, or by
     the published Langevin steps x + h score + sqrt(2 h) e from the ODE's result, whose h falls linearly over the scales
-    to 1 % of `step_size`. Published steps are too short to reach that width at large t, and keep near the ODE's result
+    from `step_size` towards 1 % of it. Published steps are too short to reach that width at large t, and keep near the ODE's result
     what is not measured.
 
     Parameters
@@ -35,14 +35,16 @@ class DAPS(Sampler):
     step_size
         h of the first scale, stable while h (||A||^2 / likelihood_std^2 + 1 / t^2) < 2.
     likelihood_std
-        Noise that the Langevin steps take the measurement to have (published: 0.01, where it has 0.05); None: its own.
+        Noise that the Langevin steps take the measurement to have (published: 0.01, where it has 0.05); None: its own,
+        which measurements that are combined in one need.
     denoiser, micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        If ode_steps < 1, langevin_steps < 0, or step_size or likelihood_std is not positive.
+        If ode_steps < 1, langevin_steps < 0, or step_size or likelihood_std is not positive; on sampling, if
+        likelihood_std is given for a `JointOperator`, whose measurements have noises of their own.
 
     References
     ----------
@@ -54,9 +56,9 @@ class DAPS(Sampler):
         self,
         schedule: Schedule = Polynomial(100.0, 0.1, 200, 7.0),  # noqa: B008 - immutable
         ode_steps: int = 5,
-        langevin_steps: int = 0,
+        langevin_steps: int = 100,
         step_size: float = 1e-4,
-        likelihood_std: float | None = None,
+        likelihood_std: float | None = 0.01,
         denoiser: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
@@ -73,6 +75,8 @@ class DAPS(Sampler):
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
+        if self.langevin_steps and self.likelihood_std is not None and isinstance(operator, JointOperator):
+            raise ValueError("DAPS on a joint measurement needs likelihood_std null, or langevin_steps 0")
         image = operator.adjoint(y)
         steps = with_next(self.schedule())
         x = steps[0][0] * noise.like(image)
