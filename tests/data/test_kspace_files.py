@@ -1,6 +1,7 @@
 """Readers of k-space, against plain h5py and NumPy's own transforms; volumes prepared from them."""
 
 import pickle
+import time
 
 import h5py
 import numpy as np
@@ -61,6 +62,23 @@ def test_fastmri_slices_are_read_and_cropped_as_published(tmp_path, kspace):
         np.testing.assert_allclose(ifft2(cropped), ifft2(kspace[index])[:, 10:31], atol=1e-4)
     with pytest.raises(IndexError, match="3 slices, got index 3"):
         volume.read(3)
+
+
+@pytest.mark.slow
+def test_reading_is_nearly_as_fast_as_plain_h5py(tmp_path):
+    path = write_fastmri(tmp_path / "a.h5", np.ones((8, 16, 640, 320), np.complex64), HEADER.format(640, 320, 320, 320))
+    volume = FastMRIVolume(path)
+
+    def seconds(read):
+        start = time.perf_counter()
+        for index in range(8):
+            read(index)
+        return time.perf_counter() - start
+
+    with h5py.File(path, locking=False) as file:
+        times = [(seconds(volume.read), seconds(file["kspace"].__getitem__)) for _ in range(9)]
+    ours, plain = np.median(times, axis=0)
+    assert plain >= 0.8 * ours
 
 
 def test_workers_open_the_file_themselves(tmp_path, kspace):

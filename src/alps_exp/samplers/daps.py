@@ -21,8 +21,8 @@ class DAPS(Sampler):
 
     The draw is from p(y | x) N(x; ODE result, t^2 I), with the published width r_t = t: exact, since A is linear, or by
     the published Langevin steps x + h score + sqrt(2 h) e from the ODE's result, whose h falls linearly over the scales
-    from `step_size` towards 1 % of it. Published steps are too short to reach that width at large t, and keep near the ODE's result
-    what is not measured.
+    from `step_size` towards 1 % of it. Published steps are too short to reach that width at large t, and keep near
+    the ODE's result what is not measured.
 
     Parameters
     ----------
