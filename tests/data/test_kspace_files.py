@@ -76,8 +76,8 @@ def test_reading_is_nearly_as_fast_as_plain_h5py(tmp_path):
         return time.perf_counter() - start
 
     with h5py.File(path, locking=False) as file:
-        times = [(seconds(volume.read), seconds(file["kspace"].__getitem__)) for _ in range(9)]
-    ours, plain = np.median(times, axis=0)
+        times = [(seconds(volume.read), seconds(file["kspace"].__getitem__)) for _ in range(25)]
+    ours, plain = np.min(times, axis=0)  # what other work on the machine does not touch
     assert plain >= 0.8 * ours
 
 
