@@ -223,7 +223,7 @@ class Restoration(pl.LightningModule):
                     numbers = _at(of_samples, (s, i))
                     flags = sample_flags(numbers["data_misfit"], measured[i], numbers.get("energy"), size)
                     own = costs | numbers | {"sample_index": s, "flags": flags}
-                    records.append(self._record(image_id, operator, "sample", **own))
+                    records.append(self._record(image_id, operator.noise_stds, "sample", **own))
             if self.save_samples:
                 result.samples = _array(estimates.samples[:, i])
             results.append(result)
