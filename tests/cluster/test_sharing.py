@@ -42,16 +42,14 @@ from alps_exp.data import ImageFolder
 
 class Damaged(ImageFolder):
     def _read(self, name):
-        if name == "5.png" and os.environ["DAMAGE"] == "gone":
-            raise FileNotFoundError(name)
-        return super()._read(name)[: 100 if name == "5.png" and os.environ["DAMAGE"] == "torn" else None]
+        damaged = name == os.environ["DAMAGED"] and os.environ.get("LOCAL_RANK", "0") in os.environ["FOR"]
+        return super()._read(name)[: 100 if damaged else None]
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("damage", "status"), [("torn", 2), ("gone", 1)])
-def test_an_image_that_one_process_cannot_read_costs_what_that_had_left_to_do(tmp_path, network, damage, status):
-    """Of eight images the second process has those of odd number, and meets the fifth after the first and third."""
+@pytest.fixture
+def damaged(tmp_path, network):
+    """Return what restores the first pictures by two processes, of which those `of` cannot read the one named."""
     images = tmp_path / "images"
     images.mkdir()
     for i in range(8):
@@ -63,23 +61,37 @@ def test_an_image_that_one_process_cannot_read_costs_what_that_had_left_to_do(tm
     request += ["data.test.size=16", "data.batch_size=1", "energy=file", f"energy.name={tmp_path}/energy.safetensors"]
     request += ["num_samples=2", "sampler.schedule.steps=3", "logger=none", "trainer.accelerator=cpu", *TWO]
 
-    def run(damage):
-        line = [sys.executable, "-m", "alps_exp", *request, f"output_root={tmp_path / 'out'}"]
-        environment = os.environ | {"PYTHONPATH": str(tmp_path), "DAMAGE": damage}
-        return subprocess.run(line, env=environment, capture_output=True, text=True)
+    def run(name, of, *more):
+        line = [sys.executable, "-m", "alps_exp", *request, f"output_root={tmp_path / 'out'}", *more]
+        paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "DAMAGED": name, "FOR": of}
+        done = subprocess.run(line, env=environment, capture_output=True, text=True)
+        told = [line for line in done.stderr.splitlines() if line.startswith(("failed: ", "alps: "))]
+        (path,) = tmp_path.rglob("records.jsonl")
+        return done.returncode, told, RunFolder(path.parent)
 
-    done = run(damage)
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("alps: ")]
-    assert done.returncode == status and told == f"alps: unreadable image 5.png in {images}"
-    (path,) = tmp_path.rglob("records.jsonl")
-    folder = RunFolder(path.parent)
-    assert (folder.path / "FAILED").exists() and not folder.is_done()
+    return run
+
+
+@pytest.mark.slow
+def test_an_image_that_one_of_two_processes_cannot_read_costs_itself(damaged):
+    status, (told,), folder = damaged("5.png", "01")
+    assert status == 1 and told.startswith("failed: 5: ") and "5.png" in told
     statuses = {record.image_id: record.status for record in folder.records()}
-    lost = f"not restored: unreadable image 5.png in {images}"
-    assert {i: status for i, status in statuses.items() if status != "ok"} == {"5": lost, "7": lost}
-    assert len(statuses) == 8
-    restored = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.h5") if folder.finished(file.stem)}
+    assert [name for name, status in statuses.items() if status != "ok"] == ["5"] and len(statuses) == 8
+    restored = {file: file.stat().st_mtime_ns for file in folder.path.rglob("*.h5") if folder.finished(file.stem)}
 
-    assert run("none").returncode == 0
+    assert damaged("none", "")[:2] == (0, [])
     assert folder.is_done() and all(record.status == "ok" for record in folder.records())
     assert all(file.stat().st_mtime_ns == written for file, written in restored.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["0", "1"])
+@pytest.mark.parametrize("num_samples", [1, 2])
+def test_few_images_of_which_one_process_cannot_read_one(damaged, of, num_samples):
+    """Of one image and two processes: with two samples they share it, with one sample the first takes it."""
+    status, told, folder = damaged("0.png", of, "data.test.indices=[0,1]", f"num_samples={num_samples}")
+    reads = num_samples == 1 and of == "1"
+    assert status == (0 if reads else 1) and len(told) == (0 if reads else 1)
+    assert {record.status == "ok" for record in folder.records()} == {reads}

@@ -20,45 +20,100 @@ def files_of(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.h5")}
 
 
-def test_a_data_file_that_is_deleted_in_mid_run_leaves_records_of_all_images(models, tmp_path, alps, monkeypatch):
-    images = tmp_path / "images"
-    images.mkdir()
-    for i in range(4):
+@pytest.fixture
+def pictures(tmp_path):
+    """Return five small pictures, and the request for them."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(5):
         pixels = np.random.default_rng(i).integers(0, 255, (16, 16, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(images / f"face{i}.png")
-    lost = (images / "face2.png").read_bytes()
+        Image.fromarray(pixels).save(folder / f"face{i}.png")
+    return folder, ["data=folder", f"data.test.path={folder}", "data.test.size=16", *SHORT[1:], "num_samples=2"]
+
+
+def the_run(root):
+    (path,) = root.rglob("records.jsonl")
+    return RunFolder(path.parent)
+
+
+def mmse(folder):
+    return {record.image_id: record for record in folder.records() if record.estimate == "mmse"}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_an_unreadable_image_costs_itself(pictures, models, tmp_path, alps, batch_size, workers):
+    folder, request = pictures
+    request = [*request, *models, "sampler.schedule.steps=2", f"data.batch_size={batch_size}"]
+    undisturbed = [*request, f"output_root={tmp_path / 'whole'}"]
+    assert alps("restore", *undisturbed)[0] == 0
+    whole = (folder / "face1.png").read_bytes()
+    (folder / "face1.png").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    request += [f"output_root={tmp_path / 'out'}", f"data.num_workers={workers}"]
+
+    status, _, err = alps("restore", *request)
+    (named,) = [line for line in err.splitlines() if line.startswith(("failed: ", "alps: "))]
+    assert status == 1 and named.startswith("failed: face1: ") and "face1.png" in named and "Traceback" not in err
+    run, expected = the_run(tmp_path / "out"), mmse(the_run(tmp_path / "whole"))
+    found = mmse(run)
+    assert list(found) == list(expected)
+    assert "face1.png" in found["face1"].status and found["face1"].psnr is None and found["face1"].noise_std == 0.05
+    for name in found.keys() - {"face1"}:
+        assert found[name].psnr == pytest.approx(expected[name].psnr, abs=1e-3) and found[name].status == "ok"
+    assert run.load_result("face1").estimates == {}
+    status, out, _ = alps("table", f"runs={run.path}", f"output={tmp_path / 'table'}", "figures=false")
+    assert status == 0 and "1 of 5 failed" in out
+
+    kept = files_of(run.path)
+    assert alps("restore", *request)[0] == 1
+    (folder / "face1.png").write_bytes(whole)
+    assert alps("restore", *request)[0] == 0
+    assert mmse(run)["face1"].psnr == pytest.approx(expected["face1"].psnr, abs=1e-3)
+    again = files_of(run.path)
+    assert {path for path in kept if kept[path] != again[path]} == {run.image_path("face1")}
+
+
+def test_a_folder_without_a_readable_image_fails_and_each_is_named(pictures, models, tmp_path, alps):
+    folder, request = pictures
+    for path in folder.iterdir():
+        path.write_bytes(b"no picture")
+    request = [*request, *models, "sampler.schedule.steps=2", f"output_root={tmp_path / 'out'}"]
+    status, _, err = alps("restore", *request)
+    assert status == 1 and all(f"failed: face{i}: " in err and f"face{i}.png" in err for i in range(5))
+    assert [record.noise_std for record in the_run(tmp_path / "out").records()] == [0.05] * 5
+    assert "Traceback" not in err
+
+
+def test_calibration_goes_on_past_an_unreadable_image(pictures, models, tmp_path, alps):
+    folder, request = pictures
+    (folder / "face0.png").write_bytes(b"no picture")
+    request = [*request, *models, "sampler.schedule.steps=2", "images=data", "count=4", "data.batch_size=2"]
+    status, _, err = alps("calibrate", *request, f"output_root={tmp_path / 'out'}")
+    assert status == 1 and "failed: face0: " in err
+    report = json.loads(next(tmp_path.rglob("calibration.json")).read_text())
+    assert (report["images"], report["failed"]) == (3, 1)
+
+
+def test_a_data_file_that_is_deleted_in_mid_run_costs_itself(pictures, models, tmp_path, alps, monkeypatch):
+    folder, request = pictures
+    lost = (folder / "face2.png").read_bytes()
     step = Restoration.predict_step
 
     def deleting(self, batch, batch_idx):
-        (images / "face2.png").unlink(missing_ok=True)
+        (folder / "face2.png").unlink(missing_ok=True)
         step(self, batch, batch_idx)
 
-    request = [
-        "restore",
-        "data=folder",
-        f"data.test.path={images}",
-        "data.test.size=16",
-        *models,
-        *SHORT,
-        "num_samples=2",
-    ]
-    request.append(f"output_root={tmp_path / 'out'}")
+    request = [*request, *models, "sampler.schedule.steps=2", "data.batch_size=1", f"output_root={tmp_path / 'out'}"]
     monkeypatch.setattr(Restoration, "predict_step", deleting)
-    status, _, err = alps(*request)
-    assert status == 1 and err.splitlines()[-1].startswith("alps: ") and "face2.png" in err.splitlines()[-1]
-    (path,) = tmp_path.rglob("records.jsonl")
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    reached = {r["image_id"]: r["status"] for r in records}
-    assert list(reached) == [f"face{i}" for i in range(4)]
-    assert reached["face0"] == "ok" and "face2.png" in reached["face2"]
-    assert (path.parent / "FAILED").exists() and not (path.parent / "DONE").exists()
-    status, out, _ = alps("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}", "figures=false")
-    assert status == 0 and " of 4 failed (not restored: " in out
+    status, _, err = alps("restore", *request)
+    assert status == 1 and "failed: face2: " in err and "face2.png" in err
+    statuses = {name: record.status for name, record in mmse(the_run(tmp_path / "out")).items()}
+    assert [name for name, status in statuses.items() if status == "ok"] == ["face0", "face1", "face3", "face4"]
 
     monkeypatch.setattr(Restoration, "predict_step", step)
-    (images / "face2.png").write_bytes(lost)
-    assert alps(*request)[0] == 0
-    assert all(record.status == "ok" for record in RunFolder(path.parent).records())
+    (folder / "face2.png").write_bytes(lost)
+    assert alps("restore", *request)[0] == 0
+    assert all(record.status == "ok" for record in the_run(tmp_path / "out").records())
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Weights & Biases with and without a key."""
 
 import socket
-import time
+import threading
 
 import pytest
 import wandb
@@ -40,24 +40,27 @@ def test_the_environment_can_ask_for_nothing_at_all(no_key, tmp_path):
 def test_a_name_that_is_looked_up_in_vain_holds_no_job(no_key, tmp_path):
     no_key.setenv("WANDB_API_KEY", "0" * 40)
 
+    looked_up, ended = threading.Event(), threading.Event()
+
     def in_vain(*_, **__):
-        time.sleep(10)
+        looked_up.set()
+        ended.wait()
         raise socket.gaierror
 
     no_key.setattr(socket, "getaddrinfo", in_vain)
-    start = time.monotonic()
-    assert loggers.wandb_logger("project", str(tmp_path / "run"), "name")._wandb_init["mode"] == "offline"
-    assert time.monotonic() - start < 2 * loggers.PROBE_TIMEOUT
+    try:
+        assert loggers.wandb_logger("project", str(tmp_path / "run"), "name")._wandb_init["mode"] == "offline"
+        assert looked_up.is_set()
+    finally:
+        ended.set()
 
 
 def test_without_a_server_a_run_is_offline_soon_and_is_gone_on_with(no_key, tmp_path, caplog):
     no_key.setenv("WANDB_API_KEY", "0" * 40)
     no_key.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     no_key.setattr(loggers, "INIT_TIMEOUT", 2)
-    start = time.monotonic()
     logger = loggers.wandb_logger("project", str(tmp_path / "run"), "name")
     run = logger.experiment
-    assert time.monotonic() - start < 30
     assert run.settings.mode == "offline" and run.group == "a sweep"
     assert "does not answer" in caplog.text
     loggers.finish([logger], succeeded=True)

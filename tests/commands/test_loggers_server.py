@@ -25,6 +25,7 @@ print(mode, time.monotonic() - start)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listens", [False, True], ids=["closed", "silent"])
 def test_a_server_that_does_not_answer_holds_no_job_for_more_than_ten_seconds(listens, tmp_path, monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):

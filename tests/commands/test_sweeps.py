@@ -1,11 +1,8 @@
 """Sweeps: every job leaves a trace before the first one starts, and a wrong one harms no other."""
 
-import subprocess
-import sys
-import time
-
 import pytest
 from hydra.core.plugins import Plugins
+from standstill import kill_at
 
 from alps_exp.report import build_table
 from alps_exp.runs import RunFolder
@@ -51,18 +48,14 @@ def test_a_wrong_job_gives_one_line_and_harms_no_other(alps, tmp_path):
 
 
 def test_jobs_that_a_killed_sweep_did_not_begin_are_in_the_table_and_begin_when_it_is_repeated(alps, tmp_path):
-    request = ["restore", "-m", *TINY, f"output_root={tmp_path}", "data.test.count=1,60,61"]
-    command = [sys.executable, "-m", "alps_exp", *request]
-    sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob("DONE")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    sweep.kill()
-    sweep.wait()
-    table = build_table([tmp_path])
+    request = ["restore", "-m", *TINY, f"output_root={tmp_path / 'out'}", "data.test.count=1,2,3"]
+    kill_at(
+        "/.prior0001.h5.", *request, folder=tmp_path, reached=lambda: len(list(tmp_path.rglob("prior0000.h5"))) == 2
+    )
+    table = build_table([tmp_path / "out"])
     ended = table[table["status"] == "ok"]
     waiting = table[table["status"].str.startswith("not begun: ", na=False)]
-    assert list(ended["images"]) == [1, 1] and len(waiting) >= 1
+    assert list(ended["images"]) == [1, 1] and len(waiting) == 1
     assert (waiting[["task", "noise_std", "sampler"]] == ["prior_inpaint_random", 0.05, "alps"]).all(axis=None)
     assert alps(*request)[0] == 0
-    assert set(build_table([tmp_path])["status"]) == {"ok"}
+    assert set(build_table([tmp_path / "out"])["status"]) == {"ok"}

@@ -9,7 +9,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from alps_exp.data import ImageDataModule, StepKeyedBatchSampler
+from alps_exp.data import ImageDataModule, ImageError, KSpaceError, StepKeyedBatchSampler
+from alps_exp.data.module import collate
 
 
 class Keyed(torch.utils.data.Dataset):
@@ -136,6 +137,34 @@ def test_predict_shows_every_image_once_in_order(tmp_path):
     data = ImageDataModule(test=Keyed(), batch_size=3)
     batches = trainer(tmp_path).predict(Recorder(), data)
     assert batches == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
+
+
+class Torn(Keyed):
+    """Three of seven images cannot be read, each in its way."""
+
+    image_ids = list(map(str, range(7)))
+    damage = {1: KSpaceError("volume of 1"), 2: OSError("disk of 2"), 6: ImageError("file of 6")}
+
+    def __getitem__(self, item):
+        if item in self.damage:
+            raise self.damage[item]
+        return super().__getitem__(item)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_cannot_be_read_is_told_and_the_rest_of_its_batch_is_there(workers):
+    batches = list(ImageDataModule(test=Torn(), batch_size=3, num_workers=workers).predict_dataloader())
+    assert [batch["image_id"] for batch in batches] == [["0"], ["3", "4", "5"], []]
+    assert batches[0]["image"].shape == (1, 1, 2, 2) and "image" not in batches[2]
+    reasons = [batch.get("unreadable") for batch in batches]
+    assert reasons == [{"1": "volume of 1", "2": "OSError: disk of 2"}, None, {"6": "file of 6"}]
+
+
+def test_a_batch_of_images_that_differ_in_size_is_refused():
+    items = [{"image": torch.zeros(1, size, 4), "image_id": str(size)} for size in (4, 4, 5)]
+    assert collate(items[:2])["image"].shape == (2, 1, 4, 4)
+    with pytest.raises(ImageError, match="data.batch_size=1"):
+        collate(items)
 
 
 def test_only_what_a_stage_needs_is_looked_at():

@@ -1,6 +1,7 @@
 """Image folders and zip archives: pixels, crops, ids, keys and the messages for bad input."""
 
 import io
+import os
 import pickle
 import zipfile
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from alps_exp.data import ImageFolder
+from alps_exp.data import ImageError, ImageFolder
+from alps_exp.data.module import WithUnreadable
 
 
 def write_image(path, pixels):
@@ -153,6 +155,63 @@ def test_repeated_names_get_their_folders(tmp_path, ramp):
     assert [item["image_id"] for item in images] == ["a-0", "b-0"]
 
 
+STORED = {  # how a camera that writes an EXIF orientation stores the upright picture
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x),
+    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+    8: lambda x: np.rot90(x, -1),
+}
+
+
+def test_pictures_are_upright_and_crops_refer_to_that(tmp_path, ramp):
+    for orientation, store in STORED.items():
+        tags = Image.Exif()
+        tags[0x0112] = orientation
+        Image.fromarray(np.ascontiguousarray(store(ramp))).save(tmp_path / f"{orientation}.png", exif=tags)
+    expected = ramp[3:7, 1:5].transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+    for item in ImageFolder(str(tmp_path), size=4, crop=(1, 3, 5, 7)):
+        np.testing.assert_array_equal(item["image"].numpy(), expected, item["image_id"])
+    with pytest.raises(ImageError, match="of 6 x 8"):
+        len(ImageFolder(str(tmp_path), size=4, crop=(0, 0, 8, 6), indices=(5, 6)))
+
+
+def test_linked_folders_are_followed_once_each(tmp_path, ramp):
+    for name in ("store/0/a.png", "store/0/deep/b.png", "images/own.png", "images/real/c.png"):
+        write_image(tmp_path / name, ramp)
+    for link, target in (("0", "store/0"), ("again", "store/0"), ("also_real", "images/real"), ("loop", "images")):
+        (tmp_path / "images" / link).symlink_to(tmp_path / target)
+    (tmp_path / "images" / "dangling.png").symlink_to(tmp_path / "nothing.png")
+    images = ImageFolder(str(tmp_path / "images"), size=4)
+    assert [name for name, _ in images.files] == ["0/a.png", "0/deep/b.png", "own.png", "real/c.png"]
+    assert len(list(images)) == 4
+
+
+def test_names_that_are_no_text_have_ids_that_are(tmp_path, ramp):
+    write_image(tmp_path / "a.png", ramp)
+    try:
+        os.rename(tmp_path / "a.png", os.fsencode(tmp_path) + b"/caf\xe9.png")
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    (item,) = ImageFolder(str(tmp_path), size=4)
+    assert item["image_id"] == "caf\\xe9"
+
+
+def test_a_damaged_member_of_an_archive_costs_itself(folder):
+    path = as_zip(folder)
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("002.png")
+    content = bytearray(path.read_bytes())
+    content[member.header_offset + 60] ^= 255
+    path.write_bytes(content)
+    images = WithUnreadable(ImageFolder(str(path), size=4))
+    assert ["image" in item for item in images] == [True, True, False, True, True]
+    assert images[2]["image_id"] == "002" and f"002.png in {path}" in images[2]["unreadable"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -193,8 +252,14 @@ def test_unreadable_images_are_named(tmp_path, folder, ramp):
             images[index]
     with pytest.raises(ValueError, match="002.png .* 8 bits"):
         images[2]
+    (folder / "002.png").unlink()
     with pytest.raises(ValueError, match=r"crop .* does not fit image 003.png of 6 x 8"):
-        ImageFolder(str(folder), size=4, crop=(0, 0, 7, 7))[3]
+        len(ImageFolder(str(folder), size=4, crop=(0, 0, 7, 7)))
+    write_image(folder / "004.png", np.zeros((7, 7, 3), np.uint8))
+    images = ImageFolder(str(folder), size=4, crop=(0, 0, 7, 7))
+    assert torch.all(images[3]["image"] == -1)
+    with pytest.raises(ImageError, match=r"crop .* does not fit image 003.png of 6 x 8"):
+        images[2]
     broken = tmp_path / "broken.zip"
     broken.write_bytes(io.BytesIO(b"no archive").getvalue())
     with pytest.raises(ValueError, match="neither a folder nor a zip archive: .*broken.zip"):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from alps_exp.data import ArrayVolume, DataMaps, DataMask, DataNoise, FastMRIVolume, KSpaceError, LowResolutionMaps
-from alps_exp.data.preparation import Recipe, is_fully_sampled, prepare
+from alps_exp.data.preparation import Recipe, _read, is_fully_sampled, prepare
 from alps_exp.data.sidecar import Sidecar, write_sidecar
-from alps_exp.data.whitening import noise_covariance, whitening_matrix
+from alps_exp.data.whitening import edge_samples, noise_covariance, whitening_matrix
 from alps_exp.operators import MultiCoilMRI
 
 HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>
@@ -188,3 +188,41 @@ def test_nothing_is_half_read(tmp_path, kspace):
     kspace[1] = np.nan
     with pytest.raises(KSpaceError, match="slice 1 of .* not finite"):
         prepare(FastMRIVolume(write_fastmri(tmp_path / "b.h5", kspace)), recipe())
+
+
+@pytest.mark.parametrize("rows", [(5, 5), (12, 0), (1, 0)])
+def test_a_readout_with_zeros_is_not_cropped(tmp_path, kspace, rows):
+    kspace[:, :, : rows[0]] = kspace[:, :, SHAPE[2] - rows[1] :] = 0
+    path = write_fastmri(tmp_path / "padded.h5", kspace)
+    whole = write_fastmri(tmp_path / "whole.h5", kspace, HEADER.format(42, 25, 42, 19))
+    with pytest.raises(KSpaceError) as error:
+        prepare(FastMRIVolume(path), recipe())
+    assert all(part in str(error.value) for part in (str(path), f"{rows[0]} + {rows[1]} of 42", "21", "reader=arrays"))
+    with pytest.raises(KSpaceError, match="padded.h5"):
+        FastMRIVolume(path).slice(0)
+    for volume in (ArrayVolume(path), FastMRIVolume(whole)):
+        ready = prepare(volume, recipe(whiten=False))
+        assert ready.mask.mean() == pytest.approx(1 - sum(rows) / 42)
+        assert ready.scale * ready.noise_std == pytest.approx(1)
+
+
+def test_noise_and_mask_are_those_of_the_samples_whatever_is_cropped_or_padded(tmp_path):
+    """White noise of 0.05 alone stands at the edge, so that it is what is found; padded columns are none."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((2, 4, 84, 60, 2)) @ np.array([0.05, 0.05j])
+    noise[..., 42, 30] += 100
+    noise[..., :7] = noise[..., -4:] = 0  # as phase encoding is padded
+    for cropped in (42, 84):
+        path = write_fastmri(tmp_path / "a.h5", noise.astype(np.complex64), HEADER.format(84, 60, cropped, 60))
+        kspace, measured, _ = _read(FastMRIVolume(path))
+        np.testing.assert_array_equal(measured, np.tile(np.isin(np.arange(60), range(7, 56)), (cropped, 1)))
+        assert np.sqrt(np.diag(noise_covariance(edge_samples(kspace, measured))).real) == pytest.approx(0.05, rel=0.15)
+
+
+def test_slices_of_different_masks_are_no_volume(tmp_path, kspace):
+    kspace[1:, ..., :8:2] = 0
+    with pytest.raises(KSpaceError) as error:
+        prepare(FastMRIVolume(write_fastmri(tmp_path / "shots.h5", kspace)), recipe())
+    assert "slices 0 and 1" in str(error.value) and "shots.h5" in str(error.value)
+    one = prepare(FastMRIVolume(write_fastmri(tmp_path / "one.h5", kspace[1:])), recipe())
+    assert one.image is None and one.mask.mean() == pytest.approx(21 / 25)

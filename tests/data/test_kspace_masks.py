@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from sigpy.mri import samp
 
 from alps_exp.data import FileMask, PoissonMask
 
@@ -12,13 +13,34 @@ def batch(*image_ids, height=48, width=40):
     return {"image": torch.zeros(len(image_ids), 1, height, width), "image_id": list(image_ids)}
 
 
-@pytest.mark.parametrize("acceleration", [2, 4, 6, 8])
-def test_poisson_discs_have_a_sampled_centre_and_nearly_the_acceleration(acceleration):
-    masks = PoissonMask(acceleration, 0.1)(batch("a", "b"))
-    assert masks.shape == (2, 1, 48, 40) and set(masks.unique().tolist()) == {0.0, 1.0}
-    assert torch.all(masks[..., 22:26, 18:22] == 1)
-    assert torch.all((1 / masks.mean((1, 2, 3)) - acceleration).abs() < 0.1)
-    assert not torch.equal(masks[0], masks[1])
+@pytest.mark.parametrize(
+    ("shape", "acceleration", "center_fraction"),
+    [((48, 40), 2, 0.1), ((128, 128), 6, 0.08), ((64, 64), 4, 0.16), ((64, 64), 8, 0.04), ((61, 97), 5, 0.1)],
+)
+def test_every_poisson_disc_has_a_sampled_center_no_corners_and_the_acceleration(shape, acceleration, center_fraction):
+    ids = list(map(str, range(60)))
+    masks = PoissonMask(acceleration, center_fraction)(batch(*ids, height=shape[0], width=shape[1]))[:, 0]
+    assert torch.all(masks.sum((1, 2)) == round(masks[0].numel() / acceleration))
+    assert set(masks.unique().tolist()) == {0.0, 1.0} and len({mask.numpy().tobytes() for mask in masks}) == len(ids)
+    rows, columns = (slice(n // 2 - c, n // 2 + c) for n, c in zip(shape, center(shape, center_fraction), strict=True))
+    assert torch.all(masks[:, rows, columns] == 1)
+    far = np.add.outer(*(((np.arange(n) - n / 2) / (n / 2)) ** 2 for n in shape)) > 1.6
+    assert masks[:, far].sum() == 0
+
+
+def center(shape, fraction):
+    return [round(fraction * n / 2) for n in shape]
+
+
+def test_the_search_for_a_poisson_disc_is_made_once_for_a_size(monkeypatch):
+    drawn = []
+    draw = samp._poisson
+    monkeypatch.setattr(samp, "_poisson", lambda *arguments: drawn.append(arguments) or draw(*arguments))
+    mask = PoissonMask(6)
+    mask(batch("0", height=64, width=64))
+    first = len(drawn)
+    mask(batch(*map(str, range(1, 41)), height=64, width=64))
+    assert len(drawn) - first < 2 * 40 and first < 10
 
 
 def test_poisson_discs_thin_out_and_keep_apart():
@@ -44,7 +66,7 @@ def test_a_poisson_disc_is_keyed_by_image_id_and_seed_alone():
 def test_impossible_poisson_discs_are_refused():
     with pytest.raises(ValueError, match="keeps 38 samples, fewer than the 80 of the centre"):
         PoissonMask(50, 0.2)(batch("a"))
-    with pytest.raises(ValueError, match="Cannot generate mask to satisfy accel=1.1"):
+    with pytest.raises(ValueError, match="acceleration 1.1 keeps 58 points of 8 x 8"):
         PoissonMask(1.1)(batch("a", height=8, width=8))
     with pytest.raises(ValueError, match="acceleration must be above 1 for a Poisson disc, got 1"):
         PoissonMask(1)

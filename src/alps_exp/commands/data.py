@@ -28,7 +28,10 @@ def data(
     invalid: Literal["skip", "refuse"],
     num_workers: int,
 ) -> int:
-    """Prepare the volumes that are not yet, and return the exit status: 1 if some failed."""
+    """Prepare the volumes that are not yet, and return the exit status: 1 if some failed.
+
+    The output is done once it holds a volume.
+    """
     settings: dict[str, Any] = {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in {"reader": reader, "maps": maps, "noise": noise, "whiten": whiten}.items()
@@ -44,7 +47,10 @@ def data(
         folder.save_config(job.config)
         report = prepare_volumes({n: files[n] for n in names}, folder.path, recipe, num_workers, print)
         report.failed |= refused
-        folder.mark_done()
+        if len(report.failed) < len(files):
+            folder.mark_done()
+        else:
+            folder.mark_failed(f"none of {len(files)} volumes could be prepared")
     print(f"{report}\n{folder.path}")
     for name, reason in report.failed.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from alps_exp.commands.job import Job
 from alps_exp.commands.loggers import log_figure
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.commands.training import index_hash
-from alps_exp.data import ImageDataModule, ImageError
+from alps_exp.data import ImageDataModule
 from alps_exp.priors import NoPrior, Prior, model_path
 from alps_exp.restoration import Restoration
-from alps_exp.runs import ImageResult, Provenance, Record, RunFolder, collect_provenance
+from alps_exp.runs import Provenance, Record, collect_provenance
 from alps_exp.samplers import Sampler
 
 
@@ -87,17 +86,12 @@ def predict(
         return 0
     with open_trainer(job, trainer, logger) as loop:
         if not loop.is_global_zero:
-            with suppress(ImageError):  # which the first process records
-                loop.predict(module, images, return_predictions=False)
+            loop.predict(module, images, return_predictions=False)
             return 0
         with job.folder.lock():
             job.begin(provenance(str(loop.strategy.root_device)), resume_anyway)
             log_config(job, loop)
-            try:
-                loop.predict(module, images, return_predictions=False)
-            except ImageError as error:
-                _record_unread(job.folder, test.image_ids, error)
-                raise
+            loop.predict(module, images, return_predictions=False)
             records = job.folder.merge_records(test.image_ids)
             job.folder.mark_done([path.name for path in report(records, loop)])
     return _status(records)
@@ -131,17 +125,6 @@ def _check_images(test: Any, prior: Prior, model: str) -> None:
     if len(set(test.image_ids)) < len(test.image_ids):
         twice = next(i for i in test.image_ids if test.image_ids.count(i) > 1)
         raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own for every image")
-
-
-def _record_unread(folder: RunFolder, image_ids: list[str], error: ImageError) -> None:
-    """Leave records of the images that a run did not come to, since one cannot be read, like those of the others."""
-    if not (known := folder.records()):
-        return
-    unknown: dict[str, Any] = dict.fromkeys(("sample_index", "nfe_forward", "nfe_vjp", "seconds"))
-    reason = f"not restored: {str(error).strip().splitlines()[-1]}"  # a data worker's has a traceback before it
-    for image_id in folder.unfinished(image_ids):
-        folder.save_result(image_id, ImageResult([replace(known[0], image_id=image_id, **unknown).failed(reason)]))
-    _status(folder.merge_records(image_ids))
 
 
 def _status(records: list[Record]) -> int:

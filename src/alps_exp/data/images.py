@@ -5,41 +5,54 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from alps_exp.data.cache import SharedCache
+from alps_exp.data.folders import files_below
 from alps_exp.data.keys import Item, split_item
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
 SUFFIXES = (".png", ".jpg", ".jpeg")
-READ_ERRORS = (OSError, SyntaxError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError)
 READ_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF orientation
 
 
 class ImageError(ValueError):
     """An image of the request cannot be read, or is not what the request takes it for."""
 
 
+class CropError(ImageError):
+    """The crop of the request does not fit an image."""
+
+
 class ImageFolder(Dataset[dict[str, Any]]):
-    """The PNG and JPEG images of a folder (searched recursively) or a zip archive, in order of their names.
+    """The PNG and JPEG images of a folder (searched recursively, links too) or a zip archive, in order of their names.
 
     So it reads FFHQ as it is published (thumbnails in sub-folders 00000, 01000, ...), the zips of NVlabs' EDM (with a
     ``dataset.json``, whose order this is too; unlabelled), CelebA's aligned images, and any other folder.
 
     An item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``, the file's name without suffix
-    (with its folders in front where names repeat). Grey images get three equal channels; transparency is
-    dropped. Nothing is read before the first use, so that a data module may name files that its job never
-    needs.
+    (with its folders in front where names repeat). Images are turned upright as their EXIF orientation says; grey
+    ones get three equal channels; transparency is dropped. Nothing is read before the first use, so that a data
+    module may name files that its job never needs.
 
     Parameters
     ----------
@@ -48,7 +61,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
     size
         Side of the square result, in pixels.
     crop
-        Box (left, upper, right, lower) in pixels of the file, fractions allowed; None takes the centre
+        Box (left, upper, right, lower) in pixels of the upright image, fractions allowed; None takes the center
         square.
     indices
         (start, stop) picks a half-open range of the sorted names; None takes all.
@@ -67,7 +80,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
     ValueError
         Where there is no image, or crop, size, indices or filter do not fit.
     ImageError
-        Where an image cannot be read, or the crop does not fit it.
+        Where an image cannot be read, or the crop does not fit it; on first use, where it fits none of them.
     """
 
     channels = 3
@@ -111,7 +124,9 @@ class ImageFolder(Dataset[dict[str, Any]]):
         start, stop = self.indices or (0, len(names))
         if not 0 <= start < stop <= len(names):
             raise ValueError(f"indices [{start}, {stop}) do not fit the {len(names)} images in {self.path}")
-        return list(zip(names, _image_ids(names), strict=True))[start:stop]
+        files = list(zip(names, _image_ids(names), strict=True))[start:stop]
+        self._check_crop([name for name, _ in files])
+        return files
 
     @cached_property
     def cache(self) -> SharedCache:
@@ -147,7 +162,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
         if not self.path.exists():
             raise FileNotFoundError(f"no such folder or zip archive of images: {self.path}")
         if self.path.is_dir():
-            found = [p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file()]
+            found = [path.relative_to(self.path).as_posix() for path in files_below(self.path)]
         else:
             found = self._open_archive().namelist()
         names = sorted(n for n in found if n.lower().endswith(SUFFIXES) and not _is_hidden(n))
@@ -165,27 +180,53 @@ class ImageFolder(Dataset[dict[str, Any]]):
         return self._archive[1]
 
     def _pixels(self, name: str) -> np.ndarray:
+        with self._opened(name) as image:
+            if image.mode not in READ_MODES:
+                raise ImageError(f"image {name} in {self.path} has mode {image.mode}, expected 8 bits a channel")
+            turn = TO_UPRIGHT.get(_orientation(image))
+            rgb = (image if turn is None else image.transpose(turn)).convert("RGB")
+        return np.asarray(rgb.resize((self.size, self.size), FILTERS[self.filter], box=self._box(rgb.size, name)))
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[Image.Image]:
         try:
             with Image.open(io.BytesIO(self._read(name))) as image:
-                if image.mode not in READ_MODES:
-                    raise ImageError(f"image {name} in {self.path} has mode {image.mode}, expected 8 bits a channel")
-                rgb = image.convert("RGB")
-        except READ_ERRORS as error:
-            raise ImageError(f"unreadable image {name} in {self.path}") from error
-        return np.asarray(rgb.resize((self.size, self.size), FILTERS[self.filter], box=self._box(rgb, name)))
+                yield image
+        except ImageError:
+            raise
+        except Exception as error:  # a damaged file makes decoders raise whatever their code meets first
+            # the text of the one names an address in memory, which no two runs share
+            why = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+            raise ImageError(f"unreadable image {name} in {self.path}: {why}") from error
 
     def _read(self, name: str) -> bytes:
         if self.path.is_dir():
             return (self.path / name).read_bytes()
         return self._open_archive().read(name)
 
-    def _box(self, image: Image.Image, name: str) -> tuple[float, float, float, float]:
-        width, height = image.size
+    def _check_crop(self, names: list[str]) -> None:
+        """Raise ImageError if the crop fits none of the images that can be opened."""
+        misfit = None
+        for name in names if self.crop else ():
+            try:
+                with self._opened(name) as image:
+                    width, height = image.size
+                    self._box((height, width) if _orientation(image) >= 5 else (width, height), name)
+                return
+            except CropError as error:
+                misfit = misfit or error
+            except ImageError:
+                continue
+        if misfit is not None:
+            raise misfit
+
+    def _box(self, size: tuple[int, int], name: str) -> tuple[float, float, float, float]:
+        width, height = size
         if self.crop is None:
             return centre_square(width, height)
         left, upper, right, lower = self.crop
         if not (0 <= left < right <= width and 0 <= upper < lower <= height):
-            raise ImageError(f"crop {self.crop} does not fit image {name} of {width} x {height} in {self.path}")
+            raise CropError(f"crop {self.crop} does not fit image {name} of {width} x {height} in {self.path}")
         return left, upper, right, lower
 
 
@@ -201,11 +242,17 @@ def centre_square(width: int, height: int) -> tuple[float, float, float, float]:
     return left, upper, left + side, upper + side
 
 
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image; 1 is upright, and from 5 on width and height change places."""
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
 def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
 def _image_ids(names: list[str]) -> list[str]:
+    names = [os.fsencode(name).decode(errors="backslashreplace") for name in names]  # ids are text, names any bytes
     without_suffix = [str(PurePosixPath(name).with_suffix("")) for name in names]
     short = [PurePosixPath(name).name for name in without_suffix]
     for candidate in (

@@ -108,8 +108,24 @@ class KSpaceVolume(ABC):
         raise KSpaceError(f"{self.path} has no noise scan {name!r}")
 
     def slice(self, index: int) -> Array:
-        """Return the k-space of a slice without readout oversampling, (coils, H, W) complex64."""
-        return crop_readout(self.read(index), self.matrix[0])
+        """Return the k-space of a slice without readout oversampling, (coils, H, W) complex64; raises as `crop`."""
+        return self.crop(self.read(index))
+
+    def crop(self, stored: Array) -> Array:
+        """Return the k-space (coils, H, W) without readout oversampling of a slice as stored.
+
+        Raises
+        ------
+        KSpaceError
+            Where there is oversampling, and columns are measured in part: the crop would smear these over all rows.
+        """
+        measured, rows = (stored != 0).any(0), stored.shape[-2]
+        if rows != self.matrix[0] and (measured.any(0) & ~measured.all(0)).any():
+            raise KSpaceError(
+                f"{self.path} has {_rows_found(measured)}, and its readout cannot be cropped to {self.matrix[0]} rows "
+                f"without all of them: give reader=arrays, which keeps all {rows} rows as stored"
+            )
+        return crop_readout(stored, self.matrix[0])
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < self.shape[0]:
@@ -182,6 +198,15 @@ def check_complex(path: Path, stored: Any, num_axes: int) -> None:
 def unreadable(path: Path, error: Exception) -> KSpaceError:
     """Return the error that names a file which cannot be read."""
     return KSpaceError(f"unreadable k-space file {path}: {' '.join(str(error).split())}")
+
+
+def _rows_found(measured: Array) -> str:
+    """Say how the columns of k-space (rows, columns) bool are measured in part."""
+    found = np.flatnonzero(measured.any(1))
+    before, after = found[0], len(measured) - 1 - found[-1]
+    if (measured == np.outer(measured.any(1), measured.any(0))).all() and before + len(found) + after == len(measured):
+        return f"zeros in {before} + {after} of {len(measured)} readout rows"
+    return "zeros in the readout of measured columns"
 
 
 def crop_readout(kspace: Array, rows: int) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 from alps_exp.data.kspace import KSpaceError
 from alps_exp.data.preparation import INDEX, VOLUMES
 from alps_exp.data.sidecar import Sidecar
+from alps_exp.runs.files import file_name
 
 
 class PreparedSlices(Dataset[dict[str, Any]]):
@@ -37,30 +39,34 @@ class PreparedSlices(Dataset[dict[str, Any]]):
     FileNotFoundError
         On first use, where nothing is prepared.
     KSpaceError
-        Where a volume is damaged or not what the index says, has no image to simulate from, or slices of a batch do
-        not fit each other.
+        Where the volume of an item is damaged or not what the index says, or has no image to simulate from; on first
+        use, where none has one.
     """
 
     channels = 2
 
     def __init__(self, path: str, measured: bool = True) -> None:
         self.path, self.measured = Path(path), measured
+        self._sidecars: dict[str, Sidecar] = {}
 
     @cached_property
     def index(self) -> list[str]:
         """A line for each slice, which changes with its k-space, and one with how they were prepared."""
-        lines = [f"{image_id} {digest}" for image_id, digest in zip(self.image_ids, self._hashes.values(), strict=True)]
-        return [*lines, *sorted({repr(s.settings) for s in self._sidecars.values()})]
+        digests = [digest for hashes in self._hashes.values() for digest in hashes.values()]
+        lines = [f"{image_id} {digest}" for image_id, digest in zip(self.image_ids, digests, strict=True)]
+        return [*lines, *sorted({repr(sidecar.settings) for sidecar in self._readable()})]
 
-    @property
+    @cached_property
     def slices(self) -> list[tuple[str, int]]:
         """Volume and slice of each item."""
-        return list(self._hashes)
+        if not self.measured and (volumes := self._readable()) and not any(volume.has_image for volume in volumes):
+            raise KSpaceError(f"all volumes in {self.path} are undersampled: there is no image to simulate from")
+        return [(name, index) for name, hashes in self._hashes.items() for index in hashes]
 
     @property
     def has_truth(self) -> bool:
-        """Whether every item has an image."""
-        return all(sidecar.has_image for sidecar in self._sidecars.values())
+        """Whether every item that can be read has an image."""
+        return all(sidecar.has_image for sidecar in self._readable())
 
     @property
     def image_ids(self) -> list[str]:
@@ -72,7 +78,7 @@ class PreparedSlices(Dataset[dict[str, Any]]):
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         name, index = self.slices[position]
-        sidecar = self._sidecars[name]
+        sidecar = self._sidecar(name)
         item: dict[str, Any] = {"image_id": self.image_ids[position], "crop": torch.tensor(sidecar.reconstruction)}
         if sidecar.has_image:
             item["image"] = torch.from_numpy(sidecar.read("image", index))
@@ -85,35 +91,32 @@ class PreparedSlices(Dataset[dict[str, Any]]):
             item["noise_std"] = sidecar.noise_std
         return item
 
-    def __getitems__(self, positions: list[int]) -> list[dict[str, Any]]:
-        """Return the items of a batch."""
-        items = [self[position] for position in positions]
-        if len({_kind(item) for item in items}) > 1:
-            names = ", ".join(sorted({self.slices[position][0] for position in positions}))
-            raise KSpaceError(f"a batch of slices of {names} mixes sizes, coils or truth: take data.batch_size=1")
-        return items
-
     @cached_property
-    def _hashes(self) -> dict[tuple[str, int], str]:
-        """The index: the hash of the k-space of every volume and slice."""
-        if not (self.path / INDEX).is_file():
+    def _hashes(self) -> dict[str, dict[int, str]]:
+        """The index: the hash of the k-space of every slice, by volume."""
+        index = self.path / INDEX
+        if not index.is_file() or not (lines := index.read_text().splitlines()):
             raise FileNotFoundError(f"no prepared k-space in {self.path}: run `alps data output={self.path}` first")
-        lines = map(json.loads, (self.path / INDEX).read_text().splitlines())
-        return {(line["volume"], line["slice"]): line["sha256"] for line in lines}
+        hashes: dict[str, dict[int, str]] = {}
+        for line in map(json.loads, lines):
+            hashes.setdefault(line["volume"], {})[line["slice"]] = line["sha256"]
+        return hashes
 
-    @cached_property
-    def _sidecars(self) -> dict[str, Sidecar]:
-        names = dict.fromkeys(name for name, _ in self.slices)
-        sidecars = {name: Sidecar(self.path / VOLUMES / f"{name}.h5") for name in names}
-        found = {(name, i): digest for name, sidecar in sidecars.items() for i, digest in enumerate(sidecar.hashes)}
-        if changed := sorted({name for (name, _), _ in found.items() ^ self._hashes.items()}):
-            raise KSpaceError(f"{changed[0]} in {self.path} is not what the index says: run `alps data` again")
-        return sidecars
+    def _sidecar(self, name: str) -> Sidecar:
+        if name not in self._sidecars:
+            sidecar = Sidecar(self.path / VOLUMES / file_name(name, ".h5"))
+            if dict(enumerate(sidecar.hashes)) != self._hashes[name]:
+                raise KSpaceError(f"{name} in {self.path} is not what the index says: run `alps data` again")
+            self._sidecars[name] = sidecar
+        return self._sidecars[name]
 
-
-def _kind(item: dict[str, Any]) -> tuple[Any, ...]:
-    shapes = ((name, tuple(x.shape)) for name, x in item.items() if isinstance(x, Tensor))
-    return (*item["crop"].tolist(), *shapes)
+    def _readable(self) -> list[Sidecar]:
+        """Return the volumes without those that cannot be read, whose slices will tell."""
+        readable = []
+        for name in self._hashes:
+            with suppress(KSpaceError):
+                readable.append(self._sidecar(name))
+        return readable
 
 
 class DataMaps:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
 
 from alps_exp.data.images import ImageError
 
@@ -19,6 +20,7 @@ STAGES = {
     "predict": ("test",),
 }
 PERMUTATION, AUGMENTATION = 0, 1
+UNREADABLE = "unreadable"
 
 
 def image_shape(batch: dict[str, Any], /) -> tuple[int, ...]:
@@ -119,20 +121,47 @@ class _TrainingLoader:
         return iter(data.loader(data.train, batch_sampler=sampler))
 
 
-class ReadableBatches(DataLoader):
-    """Ends before the first batch with an image that cannot be read, and has the reason as its `error` from then on.
+class WithUnreadable(Dataset[dict[str, Any]]):
+    """A dataset in which an image that cannot be read is an item as well: its ``image_id``, and ``unreadable``, why.
 
-    A process that raised it would leave the others waiting; `alps_exp.restoration.Restoration` raises it in all. Where
-    processes share the samples of an image, all are taken to read it or none.
+    A dataset raises `ImageError`, or `OSError`, for such an image.
     """
 
-    error: ImageError | None = None
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
         try:
-            yield from super().__iter__()
+            return self.dataset[index]
         except ImageError as error:
-            self.error = error
+            return {"image_id": self.dataset.image_ids[index], UNREADABLE: str(error)}
+        except OSError as error:
+            return {"image_id": self.dataset.image_ids[index], UNREADABLE: f"{type(error).__name__}: {error}"}
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the batch of the items that could be read; where some could not, `unreadable` has the reason by image id.
+
+    Raises
+    ------
+    ImageError
+        Where the items do not have the same shapes.
+    """
+    readable = [item for item in items if UNREADABLE not in item]
+    if len({_kind(item) for item in readable}) > 1:
+        ids = ", ".join(str(item.get("image_id")) for item in readable)
+        raise ImageError(f"the images of a batch differ in size, coils or truth ({ids}): take data.batch_size=1")
+    batch = default_collate(readable) if readable else {"image_id": []}
+    unreadable = {item["image_id"]: item[UNREADABLE] for item in items if UNREADABLE in item}
+    return batch | {UNREADABLE: unreadable} if unreadable else batch
+
+
+def _kind(item: dict[str, Any]) -> tuple[Any, ...]:
+    crop = item["crop"].tolist() if "crop" in item else ()
+    return (*crop, *((name, value.shape) for name, value in item.items() if isinstance(value, Tensor)))
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -206,20 +235,23 @@ class ImageDataModule(pl.LightningDataModule):
         return self._in_order(self.test)
 
     def predict_dataloader(self) -> DataLoader:
-        """Return the test images in order: this process' share, or all where there are fewer images than processes."""
+        """Return the test images in order: this process' share, or all where there are fewer images than processes.
+
+        Images that cannot be read are in the batches too, see `collate`.
+        """
         images: Any = self.test
         everything: Sampler | None = None  # which Lightning divides
         if self.trainer is not None and len(images) < self.trainer.world_size:
             everything = DistributedSampler(images, num_replicas=1, rank=0, shuffle=False)
-        return self.loader(images, ReadableBatches, batch_size=self.batch_size, sampler=everything)
+        return self.loader(WithUnreadable(images), batch_size=self.batch_size, sampler=everything)
 
     def _in_order(self, dataset: Any) -> DataLoader:
         return self.loader(dataset, batch_size=self.batch_size)
 
-    def loader(self, dataset: Any, kind: type[DataLoader] = DataLoader, **arguments: Any) -> DataLoader:
+    def loader(self, dataset: Any, **arguments: Any) -> DataLoader:
         """Return a loader of a dataset, whose workers leave signals to this process."""
         workers = {"num_workers": self.num_workers, "worker_init_fn": _leave_signals_to_parent}
-        return kind(dataset, **workers, **arguments)  # type: ignore[arg-type]
+        return DataLoader(dataset, collate_fn=collate, **workers, **arguments)  # type: ignore[arg-type]
 
 
 def _leave_signals_to_parent(worker: int) -> None:

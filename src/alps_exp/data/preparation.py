@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,16 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from alps_exp.data.kspace import Array, KSpaceError, KSpaceVolume, crop_readout, to_image
+from alps_exp.data.folders import files_below
+from alps_exp.data.kspace import Array, KSpaceError, KSpaceVolume, to_image
 from alps_exp.data.sensitivity import MapEstimator, calibration_region, calibration_width
 from alps_exp.data.sidecar import PreparedVolume, Sidecar, write_sidecar
 from alps_exp.data.whitening import edge_samples, noise_covariance, whitening_matrix
-from alps_exp.runs.files import write_atomically
+from alps_exp.runs.files import file_name, write_atomically
 
 SUFFIXES = (".h5", ".hdf5", ".npy")
 INDEX = "index.jsonl"
 VOLUMES = "volumes"
-VOLUME_ERRORS = (OSError, ValueError, MemoryError, BrokenProcessPool)
+PLAIN_ERRORS = (OSError, ValueError)  # whose text says it all
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -79,7 +80,7 @@ class Report:
 
 
 def find_volumes(source: Path) -> dict[str, Path]:
-    """Return the k-space files of a folder (searched recursively), or one file, by name in order of the names.
+    """Return the k-space files of a folder (searched recursively, links too), or one file, by name in order of names.
 
     A name is the path within the folder without its suffix, folders joined by ``-``.
 
@@ -92,9 +93,9 @@ def find_volumes(source: Path) -> dict[str, Path]:
     """
     if not source.exists():
         raise FileNotFoundError(f"no such folder or file of k-space: {source}")
-    found = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.suffix in SUFFIXES)
+    found = [source] if source.is_file() else files_below(source)
     root = source.parent if source.is_file() else source
-    files = [p for p in found if p.is_file() and not p.name.startswith(".")]
+    files = sorted(path for path in found if path.suffix in SUFFIXES and not path.name.startswith("."))
     if not files:
         raise ValueError(f"no k-space file ({', '.join(SUFFIXES)}) in {source}")
     names = ["-".join(path.relative_to(root).with_suffix("").parts) for path in files]
@@ -110,7 +111,7 @@ def open_volumes(files: dict[str, Path], reader: Callable[[Path], KSpaceVolume])
     for name, path in files.items():
         try:
             reader(path)
-        except VOLUME_ERRORS as error:
+        except Exception as error:  # whatever a damaged file raises costs that file alone
             refused[name] = reason(error)
     return [name for name in files if name not in refused], refused
 
@@ -118,7 +119,7 @@ def open_volumes(files: dict[str, Path], reader: Callable[[Path], KSpaceVolume])
 def prepare_volumes(
     files: dict[str, Path], output: Path, recipe: Recipe, num_workers: int, progress: Callable[[str], None]
 ) -> Report:
-    """Prepare the volumes that have no whole sidecar yet, and write the index of all that have one.
+    """Prepare the volumes that have no whole sidecar yet, and write the index of all that have one, if any has.
 
     Parameters
     ----------
@@ -140,31 +141,43 @@ def prepare_volumes(
     """
     if num_workers < 1:
         raise ValueError(f"num_workers must be at least 1, got {num_workers}")
-    paths = {name: output / VOLUMES / f"{name}.h5" for name in files}
+    paths = {name: output / VOLUMES / file_name(name, ".h5") for name in files}
     done = [name for name in files if _is_done(files[name], paths[name], recipe.settings)]
     todo = [name for name in files if name not in done]
     report, start = Report(done_before=len(done)), time.perf_counter()
     for leftover in (output / VOLUMES).glob(".*.tmp"):
         leftover.unlink()
     with _workers(min(num_workers, max(len(todo), 1))) as pool:
-        futures: dict[Future[tuple[int, int]], str] = {
-            pool.submit(prepare_file, files[name], paths[name], recipe): name for name in todo
+        futures: dict[Future[tuple[int, int] | str], str] = {
+            pool.submit(_try_file, files[name], paths[name], recipe): name for name in todo
         }
         for future in as_completed(futures):
             name = futures[future]
             try:
-                slices, stored_bytes = future.result()
-            except VOLUME_ERRORS as error:
-                report.failed[name] = reason(error)
-                progress(f"{name}: {report.failed[name]}")
+                result = future.result()
+            except BrokenProcessPool as error:
+                result = reason(error)
+            if isinstance(result, str):
+                report.failed[name] = result
+                progress(f"{name}: {result}")
                 continue
+            slices, stored_bytes = result
             report.volumes += 1
             report.slices += slices
             report.stored_bytes += stored_bytes
             progress(f"{name}: {slices} slices")
     report.seconds = time.perf_counter() - start
-    _write_index(output, files, [name for name in files if name not in report.failed])
+    if good := [name for name in files if name not in report.failed]:
+        _write_index(output, files, {name: paths[name] for name in good})
     return report
+
+
+def _try_file(source: Path, sidecar: Path, recipe: Recipe) -> tuple[int, int] | str:
+    """Do `prepare_file`, and return why where it fails: not every error finds its way between processes."""
+    try:
+        return prepare_file(source, sidecar, recipe)
+    except Exception as error:  # whatever a damaged file raises costs that file alone
+        return reason(error)
 
 
 def prepare_file(source: Path, sidecar: Path, recipe: Recipe) -> tuple[int, int]:
@@ -184,10 +197,10 @@ def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
     Raises
     ------
     KSpaceError
-        Where k-space is not finite, a slice is empty, or noise and maps cannot be estimated.
+        Where k-space is not finite, a slice is empty, slices differ in where they are measured, the readout cannot be
+        cropped, or noise and maps cannot be estimated.
     """
-    kspace, hashes = _read(volume)
-    measured = (kspace != 0).any((0, 1))
+    kspace, measured, hashes = _read(volume)
     noise = edge_samples(kspace, measured) if recipe.noise == "edge" else volume.noise_scan(recipe.noise)
     whitening = _whitening(noise_covariance(noise), recipe.whiten)
     kspace = np.einsum("ij,sjhw->sihw", whitening.astype(np.complex64), kspace)
@@ -228,22 +241,32 @@ def is_fully_sampled(measured: Array) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Return an error in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return an error in one line, with its type where its text was not written for people."""
+    text, name = " ".join(str(error).split()), type(error).__name__
+    return text if text and isinstance(error, PLAIN_ERRORS) else f"{name}: {text}" if text else name
 
 
-def _read(volume: KSpaceVolume) -> tuple[Array, list[str]]:
-    """Return the k-space of all slices without readout oversampling, and the hash of each as stored."""
-    slices, hashes = [], []
+def _read(volume: KSpaceVolume) -> tuple[Array, Array, list[str]]:
+    """Return the k-space of all slices without readout oversampling, where it is measured, and the hashes as stored.
+
+    What is measured is read off the stored samples, of which the crop leaves no zero.
+    """
+    slices, measured, hashes = [], [], []
     for index in range(volume.shape[0]):
         stored = volume.read(index)
         if not np.isfinite(stored).all():
             raise KSpaceError(f"slice {index} of {volume.path} has values that are not finite")
         if not stored.any():
             raise KSpaceError(f"slice {index} of {volume.path} is empty")
+        measured.append((stored != 0).any(0))
+        if (measured[index] != measured[0]).any():
+            raise KSpaceError(
+                f"slices 0 and {index} of {volume.path} are measured at different samples of k-space, and a prepared "
+                "volume has one mask: write slices of different masks to files of their own"
+            )
         hashes.append(hashlib.sha256(stored.tobytes()).hexdigest())
-        slices.append(crop_readout(stored, volume.matrix[0]))
-    return np.stack(slices), hashes
+        slices.append(volume.crop(stored))
+    return np.stack(slices), measured[0][: volume.matrix[0]], hashes
 
 
 def _whitening(covariance: Array, whiten: bool) -> Array:
@@ -254,7 +277,7 @@ def _whitening(covariance: Array, whiten: bool) -> Array:
 
 
 def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
-    """Tell whether a sidecar is there that is not older than its source.
+    """Tell whether a whole sidecar is there that is not older than its source.
 
     Raises
     ------
@@ -263,7 +286,10 @@ def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
     """
     if not path.exists():
         return False
-    sidecar = Sidecar(path)
+    try:
+        sidecar = Sidecar(path)
+    except KSpaceError:  # damaged: it is made again
+        return False
     if sidecar.settings != settings:
         before = {key: value for key, value in sidecar.settings.items() if settings.get(key) != value}
         raise ValueError(f"{path} was prepared with other settings (there {before}): give another output, or remove it")
@@ -271,11 +297,11 @@ def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
     return sidecar.source_size == status.st_size and status.st_mtime_ns <= path.stat().st_mtime_ns
 
 
-def _write_index(output: Path, files: dict[str, Path], names: Sequence[str]) -> None:
+def _write_index(output: Path, files: dict[str, Path], sidecars: dict[str, Path]) -> None:
     """Write a line for every prepared slice: volume, file, slice, shape (coils, H, W) and hash of its k-space."""
     lines = []
-    for name in names:
-        sidecar = Sidecar(output / VOLUMES / f"{name}.h5")
+    for name, path in sidecars.items():
+        sidecar = Sidecar(path)
         for index, digest in enumerate(sidecar.hashes):
             line = {"volume": name, "file": files[name].name, "slice": index}
             lines.append(json.dumps(line | {"shape": sidecar.shape[1:], "sha256": digest}))

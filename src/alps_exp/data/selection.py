@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, Subset
 
+from alps_exp.data.images import ImageError
+from alps_exp.data.module import WithUnreadable
+
 
 class First(Subset[dict[str, Any]]):
     """The first `count` images of a dataset, and what its index says of all of them.
@@ -26,18 +29,24 @@ class First(Subset[dict[str, Any]]):
 
 
 class Blanks(Dataset[dict[str, Any]]):
-    """`count` images of zeros that have the size, dtype and channels of a dataset's first image.
+    """`count` images of zeros that have the size, dtype and channels of a dataset's first image that can be read.
 
     Raises
     ------
     ValueError
         If count is below 1.
+    ImageError
+        If no image can be read.
     """
 
     def __init__(self, dataset: Any, count: int) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
-        self.image, self.count, self.channels = torch.zeros_like(dataset[0]["image"]), count, dataset.channels
+        items = map(WithUnreadable(dataset).__getitem__, range(len(dataset)))
+        readable = next((item for item in items if "image" in item), None)
+        if readable is None:
+            raise ImageError("none of the images of this data choice can be read, so their size is not known")
+        self.image, self.count, self.channels = torch.zeros_like(readable["image"]), count, dataset.channels
         self.image_ids = self.index = [f"draw{index:04d}" for index in range(count)]
 
     def __len__(self) -> int:

@@ -88,8 +88,8 @@ class Sidecar:
             self.scale, self.noise_std = float(attributes["scale"]), float(attributes["noise_std"])
             self.reconstruction = tuple(map(int, attributes["reconstruction"]))
             self.hashes = list(map(str, attributes["hashes"]))
-        except KeyError as error:
-            raise KSpaceError(f"{path} is no prepared volume: it has no attribute {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise KSpaceError(f"{path} is no prepared volume: {type(error).__name__}: {error}") from error
         self.has_image = "image" in self._file
         self.shape: tuple[int, ...] = self._file["kspace"].shape
         self.mask: Array = self._file.read("mask")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias
-from urllib.parse import quote
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 from alps_exp.report.layout import noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.report.table import find_runs
-from alps_exp.runs import ESTIMATES, ImageResult, Record, RunFolder, write_atomically
+from alps_exp.runs import ESTIMATES, ImageResult, Record, RunFolder, file_name, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +152,7 @@ def task_figures(paths: Iterable[str | Path], folder: Path, num_images: int = 1)
         name = task if tasks.count(task) == 1 else f"{task}_{noise_std}"
         ordered = [runs[sampler] for sampler in sorted(runs, key=sampler_order)]
         if _restored(ordered, 1):
-            drawn.append(task_figure(name, ordered, folder / f"{quote(name, safe=' ')}.png", num_images))
+            drawn.append(task_figure(name, ordered, folder / file_name(name, ".png"), num_images))
         else:
             log.warning("no figure of %s: no image is there from all of %s", name, ", ".join(sorted(runs)))
     return drawn

@@ -14,7 +14,9 @@ _LATEX = str.maketrans(
 
 
 def noise_text(noise_std: Any) -> str:
-    """Return the noise as people read it: a number, or those of several measurements."""
+    """Return the noise as people read it: a number, or those of several measurements; - where it is not known."""
+    if noise_std is None:
+        return "-"
     return ", ".join(f"{eta:g}" for eta in noise_std) if isinstance(noise_std, list | tuple) else f"{noise_std:g}"
 
 

@@ -159,8 +159,8 @@ def _row_without_records(run: RunFolder) -> dict[str, Any]:
 
 
 def _plain_noise(noise_std: Any) -> Any:
-    """Return the noise of one measurement as a number, that of several as a text, which groups by value."""
-    return noise_text(noise_std) if isinstance(noise_std, list) else noise_std
+    """Return the noise of one measurement as a number, that of several, or of none, as a text: it groups by value."""
+    return noise_std if isinstance(noise_std, int | float) else noise_text(noise_std)
 
 
 def _rows(

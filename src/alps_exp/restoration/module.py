@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from alps_exp.data.module import UNREADABLE
 from alps_exp.evaluation import LPIPS, image_metrics, lpips_numbers, sample_flags, spread_and_error
 from alps_exp.operators import LinearOperator
 from alps_exp.priors import EnergyPrior, Prior
@@ -87,30 +88,55 @@ class Restoration(pl.LightningModule):
         images: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         self.few_images = len(images.test) < self.trainer.world_size
         self.shares_samples = self.few_images and self.sampler.independent and self.num_samples > 1
+        self.mine = images.test.image_ids[self.global_rank : self.global_rank + 1] if self.few_images else None
+        self.unreadable: dict[str, str] = {}
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Restore a batch and write the results of its unfinished images.
 
         Of few images the processes share the samples of each, or take one image each where samples depend on each
-        other.
+        other. Images that cannot be read are left to `on_predict_end`.
         """
+        batch, unreadable = self._apart(batch)
         if self.shares_samples:
             unfinished = self.trainer.strategy.broadcast(self.folder.unfinished(batch["image_id"]))
             self._restore_and_write(batch, unfinished, write=self.global_rank == 0)
-        elif self.few_images:
-            first = (self.global_rank - batch_idx) % self.trainer.world_size
-            for one in one_by_one(batch)[first :: self.trainer.world_size]:
-                self._restore_and_write(one, self.folder.unfinished(one["image_id"]))
+        elif self.mine is not None:
+            unreadable = {image_id: reason for image_id, reason in unreadable.items() if image_id in self.mine}
+            for one in one_by_one(batch):
+                if one["image_id"][0] in self.mine:
+                    self._restore_and_write(one, self.folder.unfinished(one["image_id"]))
         else:
             self._restore_and_write(batch, self.folder.unfinished(batch["image_id"]))
+        self.unreadable |= unreadable
 
     def on_predict_end(self) -> None:
-        """Raise, when all processes are there, the `ImageError` that kept one of them from reading its images."""
-        error = getattr(self.trainer.predict_dataloaders, "error", None)
-        mine = error, error and error.__cause__  # which pickling would drop
-        for told, cause in [self.trainer.strategy.broadcast(mine, rank) for rank in range(self.trainer.world_size)]:
-            if told is not None:
-                raise told from cause
+        """Write a failed record of every image that could not be read, and wait until all processes have."""
+        writes = not self.shares_samples or self.global_rank == 0
+        for image_id in self.folder.unfinished(list(self.unreadable)) if writes else ():
+            record = self._record(image_id, self._noise_std(), self.sampler.estimate)
+            self.folder.save_result(image_id, ImageResult([record.failed(self.unreadable[image_id])]))
+        self.trainer.strategy.barrier()
+
+    def _apart(self, batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the images of a batch that could be read, and why the others could not, by image id.
+
+        Processes that share the samples of an image take it only where all of them could read it.
+        """
+        readable = {name: value for name, value in batch.items() if name != UNREADABLE}
+        unreadable = batch.get(UNREADABLE, {})
+        if self.shares_samples:
+            of_all: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(of_all, unreadable)
+            unreadable = {image_id: why for of_one in of_all for image_id, why in of_one.items()}
+            readable = select(readable, [i for i, one in enumerate(readable["image_id"]) if one not in unreadable])
+        return readable, unreadable
+
+    def _noise_std(self) -> Any:
+        """Return the noise in records of images that have no operator: the request's, or else that of another image."""
+        if (noise_std := noise_of(self.operator)) is not None:
+            return noise_std
+        return next((record.noise_std for record in self.folder.records()), None)
 
     def _restore_and_write(self, batch: dict[str, Any], unfinished: Sequence[str], write: bool = True) -> None:
         if not unfinished:
@@ -144,7 +170,7 @@ class Restoration(pl.LightningModule):
                 return [result for one in one_by_one(batch) for result in self.restore(one)]
             log.warning("image %s failed: %s", ids[0], error)
             reason = f"{type(error).__name__}: {error}"
-            failed = self._record(ids[0], operator, self.sampler.estimate).failed(reason)
+            failed = self._record(ids[0], operator.noise_stds, self.sampler.estimate).failed(reason)
             truth = _array(batch["image"][0]) if "image" in batch else None
             return [ImageResult([failed], truth, _array(y[0]), _array(operator.adjoint(y)[0]))]
         seconds = (_clock(y) - start) / len(ids)
@@ -185,7 +211,7 @@ class Restoration(pl.LightningModule):
         for i, image_id in enumerate(ids):
             kind: str = self.sampler.estimate
             costs = {"num_samples": self.num_samples, "seconds": seconds} | _at(calls, i)
-            records = [self._record(image_id, operator, kind, **costs, **_at(of_mean, i))]
+            records = [self._record(image_id, operator.noise_stds, kind, **costs, **_at(of_mean, i))]
             result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
             result.estimates[kind] = _array(mean[i])
             result.diagnostics = {name: _array(values[:, i]) for name, values in estimates.diagnostics.items()}
@@ -197,7 +223,7 @@ class Restoration(pl.LightningModule):
                     numbers = _at(of_samples, (s, i))
                     flags = sample_flags(numbers["data_misfit"], measured[i], numbers.get("energy"), size)
                     own = costs | numbers | {"sample_index": s, "flags": flags}
-                    records.append(self._record(image_id, operator, "sample", **own))
+                    records.append(self._record(image_id, operator.noise_stds, "sample", **own))
             if self.save_samples:
                 result.samples = _array(estimates.samples[:, i])
             results.append(result)
@@ -214,12 +240,12 @@ class Restoration(pl.LightningModule):
             numbers["energy"] = InMicroBatches(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
         return {name: value.cpu() for name, value in numbers.items()}
 
-    def _record(self, image_id: str, operator: LinearOperator, estimate: str, **numbers: Any) -> Record:
+    def _record(self, image_id: str, noise_std: Any, estimate: str, **numbers: Any) -> Record:
         return Record(
             image_id=image_id,
             task=self.labels.task,
             operator=self.labels.operator,
-            noise_std=operator.noise_stds,
+            noise_std=noise_std,
             sampler=self.labels.sampler,
             seed=self.seed,
             estimate=estimate,
@@ -274,6 +300,16 @@ def operator_of(factory: Callable[..., LinearOperator], batch: dict[str, Any]) -
     return factory(**{name: _of_batch(value, batch) for name, value in bound.items()})
 
 
+def noise_of(factory: Callable[..., LinearOperator]) -> float | list[float] | None:
+    """Return the noise level in a partial of an operator (of a joint one: of each part); None where data bring it."""
+    bound = getattr(factory, "keywords", {})
+    if "operators" in bound:
+        each = [level for part in bound["operators"] if isinstance(level := noise_of(part), int | float)]
+        return each if len(each) == len(bound["operators"]) else None
+    noise_std = bound.get("noise_std")
+    return noise_std if isinstance(noise_std, int | float) else None
+
+
 def _of_batch(value: Any, batch: dict[str, Any]) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [operator_of(item, batch) if callable(item) else item for item in value]
@@ -291,6 +327,14 @@ def one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a batch for each image of a batch."""
     count = len(batch["image_id"])
     return [{name: value[i : i + 1] for name, value in batch.items()} for i in range(count)]
+
+
+def select(batch: dict[str, Any], indices: Sequence[int]) -> dict[str, Any]:
+    """Return the batch of some images of a batch."""
+    return {
+        name: value[list(indices)] if isinstance(value, Tensor) else [value[i] for i in indices]
+        for name, value in batch.items()
+    }
 
 
 def _at(numbers: dict[str, Tensor], index: Any) -> dict[str, Tensor]:

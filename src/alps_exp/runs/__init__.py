@@ -1,6 +1,6 @@
 """What makes a run durable: its folder, its records, its provenance, and the hash that names it."""
 
-from alps_exp.runs.files import file_hash, write_atomically
+from alps_exp.runs.files import file_hash, file_name, write_atomically
 from alps_exp.runs.folder import DONE, RunFolder
 from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, collect_provenance
@@ -18,6 +18,7 @@ __all__ = [
     "collect_provenance",
     "config_hash",
     "file_hash",
+    "file_name",
     "read_records",
     "read_result",
     "register_resolvers",

@@ -5,6 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from urllib.parse import quote
+
+MAX_BYTES = 240  # of the 255 that file systems allow a name; `write_atomically` needs the rest
+
+
+def file_name(name: str, suffix: str) -> str:
+    """Return the name of the file of something that people named, which file systems hold whatever the name is.
+
+    ASCII characters that mean something in paths or shells are percent-encoded, others stay; a name that is too long
+    is cut and ends in its hash. Different names give different files.
+    """
+    safe = "".join(c if ord(c) > 127 and c.isprintable() else quote(c, safe=" ") for c in name)
+    if len(os.fsencode(safe + suffix)) > MAX_BYTES:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        start = os.fsencode(safe)[: MAX_BYTES - len(f"~{digest}{suffix}")]
+        safe = f"{start.decode(errors='ignore')}~{digest}"
+    return safe + suffix
 
 
 def write_atomically(path: Path, content: bytes) -> None:

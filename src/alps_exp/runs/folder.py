@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from alps_exp.runs.files import write_atomically
+from alps_exp.runs.files import file_name, write_atomically
 from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, now
 from alps_exp.runs.records import Record
@@ -176,8 +175,8 @@ class RunFolder:
         write_atomically(self.path / "provenance.json", text.encode())
 
     def image_path(self, image_id: str) -> Path:
-        """Return the file of an image; characters that a file name cannot hold are percent-encoded."""
-        return self.path / "images" / f"{quote(image_id, safe=' ')}.h5"
+        """Return the file of an image, named as `alps_exp.runs.files.file_name` says."""
+        return self.path / "images" / file_name(image_id, ".h5")
 
     def save_result(self, image_id: str, result: ImageResult) -> None:
         """Write the result of an image atomically, as `alps_exp.runs.write_result` does."""

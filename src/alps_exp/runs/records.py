@@ -15,7 +15,8 @@ _RESULTS = ("psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_
 class Record:
     """One estimate of one image; the fields stand in the order in which they are written.
 
-    `noise_std` is eta, or a list of those of several measurements of the image.
+    `noise_std` is eta, or a list of those of several measurements of the image; None where it is the data's, and these
+    cannot be read.
     `spread` and `error` are those of `alps_exp.evaluation.spread_and_error`, `nfe_forward` and `nfe_vjp` the
     network calls per posterior sample, and `seconds` the wall time of the image with all its samples (the
     only field that two runs of one request may differ in). A number that does not exist is None. `flags` of a
@@ -30,7 +31,7 @@ class Record:
     image_id: str
     task: str
     operator: str
-    noise_std: float | list[float]
+    noise_std: float | list[float] | None
     sampler: str
     seed: int
     estimate: str
