@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from alps_exp.evaluation import sample_flags
+from alps_exp.evaluation import estimate_flags
 from alps_exp.operators import GaussianBlur, Inpainting, JointOperator, MultiCoilMRI
 
 
@@ -13,25 +13,25 @@ def test_numbers_of_a_posterior_sample_raise_no_flag():
     torch.manual_seed(0)
     measured = 200
     misfits = torch.randn(1000, measured).square().sum(1) / 2
-    assert all(sample_flags(misfit, measured, 150.0, 300) == [] for misfit in misfits)
+    assert all(estimate_flags("sample", misfit, measured, 150.0, 300) == [] for misfit in misfits)
 
 
 @pytest.mark.parametrize("measured", [50, 100_000])
 def test_the_misfit_may_be_off_by_five_deviations_or_a_tenth(measured):
     allowed = max(5 * math.sqrt(2 * measured), measured / 10)
     for off, flags in ((0.99, []), (1.01, ["misfit"])):
-        assert sample_flags((measured + off * allowed) / 2, measured, None, 10) == flags
-        assert sample_flags((measured - off * allowed) / 2, measured, None, 10) == flags
+        assert estimate_flags("sample", (measured + off * allowed) / 2, measured, None, 10) == flags
+        assert estimate_flags("sample", (measured - off * allowed) / 2, measured, None, 10) == flags
 
 
 def test_the_energy_may_be_off_by_a_factor_of_four():
     for factor, flags in ((0.24, ["energy"]), (0.26, []), (1.0, []), (3.9, []), (4.1, ["energy"])):
-        assert sample_flags(50, 100, factor * 30 / 2, 30) == flags
-    assert sample_flags(500, 100, 0.0, 30) == ["misfit", "energy"]
+        assert estimate_flags("sample", 50, 100, factor * 30 / 2, 30) == flags
+    assert estimate_flags("sample", 500, 100, 0.0, 30) == ["misfit", "energy"]
 
 
 def test_nothing_measured_has_no_misfit_to_flag():
-    assert sample_flags(0.0, 0, None, 30) == []
+    assert estimate_flags("sample", 0.0, 0, None, 30) == []
 
 
 def test_operators_count_the_real_numbers_that_they_measure():
