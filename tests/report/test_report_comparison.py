@@ -1,5 +1,6 @@
 """What stands beside a table's means: bold, seeds, published numbers, paired differences, flags, the Pareto figure."""
 
+import json
 import time
 
 import numpy as np
@@ -7,9 +8,18 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from alps_exp.report import build_table, find_runs, pareto_figure, to_latex, to_markdown, write_tables
+from alps_exp.report import (
+    build_table,
+    find_calibrations,
+    find_runs,
+    pareto_figure,
+    to_latex,
+    to_markdown,
+    write_calibration_tables,
+    write_tables,
+)
 from alps_exp.report.paired import paired_difference
-from alps_exp.report.pareto import front, with_costs
+from alps_exp.report.pareto import front, stands, with_costs
 from alps_exp.runs import Record, RunFolder, collect_provenance, write_atomically
 
 
@@ -19,17 +29,19 @@ def record(image_id, sampler, psnr, estimate="mmse", task="blur", seed=0, **chan
     return Record(image_id, task, sampler=sampler, psnr=psnr, seed=seed, estimate=estimate, **values)
 
 
-def make_run(path, records, seed=0, done=True, **config):
+def make_run(path, records, seed=0, done=True, data_hash=None, asked=None, **config):
     run = RunFolder(path)
     run.save_config({"seed": seed, **config})
-    run.begin(collect_provenance(seeds={}, device="cpu", num_images=len({r.image_id for r in records})))
+    asked = asked or len({r.image_id for r in records})
+    run.begin(collect_provenance(seeds={}, device="cpu", num_images=asked, data_hash=data_hash))
     write_atomically(run.path / "records.jsonl", "".join(f"{r.to_json()}\n" for r in records).encode())
     if done:
         run.mark_done()
 
 
 def psnr_cells(table):
-    return [line.split("|")[7].strip() for line in to_markdown(table).splitlines()[2:]]
+    head, _, *lines = ([cell.strip() for cell in line.split("|")] for line in to_markdown(table).splitlines())
+    return [line[head.index("PSNR [dB]")] for line in lines]
 
 
 def test_the_best_of_complete_rows_is_bold_among_its_kind(tmp_path):
@@ -41,6 +53,157 @@ def test_the_best_of_complete_rows_is_bold_among_its_kind(tmp_path):
     table = build_table([tmp_path])
     assert psnr_cells(table) == ["**20.00**", "**22.00**", "21.00", "19.00", "**22.00**", "30.00"]
     assert r"\textbf{20.00}" in to_latex(table) and "**" not in to_latex(table)
+
+
+def flagged(image_id, sampler, psnr, *flags, **changes):
+    return record(image_id, sampler, psnr, flags=list(flags), **changes)
+
+
+def test_a_flagged_estimate_is_never_bold_and_the_best_of_the_others_is(tmp_path):
+    make_run(tmp_path / "alps", [record("a", "alps", 20.0), record("b", "alps", 22.0)])
+    make_run(tmp_path / "daps", [record("a", "daps", 19.0), record("b", "daps", 21.0)])
+    wild = [flagged("a", "map", 31.0, "convergence", estimate="map"), record("b", "map", 31.0, "map")]
+    make_run(tmp_path / "map", wild)
+    table = build_table([tmp_path])
+    assert psnr_cells(table) == ["**21.00 ± 1.41**", "31.00 ± 0.00", "20.00 ± 1.41"]
+    assert list(table["status"]) == ["ok", "1 of 2 estimates flagged (convergence)", "ok"]
+    assert list(table["flagged"]) == [0, 1, 0]
+
+
+def test_a_flagged_row_is_not_bold_by_a_tie_nor_alone_with_others_like_it(tmp_path):
+    make_run(tmp_path / "alps", [flagged("a", "alps", 20.0, "misfit"), record("a", "alps", 9.0, "sample")])
+    make_run(tmp_path / "daps", [record("a", "daps", 20.0), flagged("a", "daps", 8.0, "misfit", estimate="sample")])
+    assert psnr_cells(build_table([tmp_path])) == ["**9.00**", "20.00", "8.00", "**20.00**"]
+    make_run(tmp_path / "daps", [flagged("a", "daps", 20.0, "energy"), record("a", "daps", 8.0, "sample")])
+    assert "**20.00**" not in to_markdown(build_table([tmp_path]))
+
+
+def test_rows_of_fewer_images_do_not_compete_and_say_so(tmp_path):
+    """DAPS' four easy images have a better mean than eight of ALPS, which is better on each."""
+    ids, psnr = "abcdefgh", [30.0] * 4 + [20.0] * 4
+    make_run(tmp_path / "alps", [record(i, "alps", p) for i, p in zip(ids, psnr, strict=True)])
+    make_run(tmp_path / "dps", [record(i, "dps", p - 2) for i, p in zip(ids, psnr, strict=True)])
+    make_run(tmp_path / "daps", [record(i, "daps", p - 1) for i, p in zip(ids[:4], psnr, strict=False)])
+    table = build_table([tmp_path], reference="daps").set_index("sampler")
+    assert list(table["psnr"]) == [25.0, 29.0, 23.0]
+    assert [cell.startswith("**") for cell in psnr_cells(build_table([tmp_path]))] == [True, False, False]
+    assert list(table["compared"]) == [True, False, True]
+    assert table["status"]["daps"] == "other images than alps (4 of 8 in common)"
+    assert list(table["status"].drop("daps")) == ["ok", "ok"]
+    assert table["difference"]["alps"] == 1 and table["pairs"]["alps"] == 4
+
+
+def test_the_images_of_most_samplers_are_those_of_the_task_though_others_are_more(tmp_path):
+    """One old run on three images does not take the bold from two of the same two."""
+    make_run(tmp_path / "old", [record(i, "map", 40.0, "map") for i in "xyz"])
+    for sampler, psnr in (("alps", 20.0), ("daps", 19.0)):
+        made = [record(i, sampler, psnr, estimate) for i in "ab" for estimate in ("mmse", "sample")]
+        make_run(tmp_path / sampler, made)
+    table = build_table([tmp_path])
+    bold = [cell.startswith("**") for cell in psnr_cells(table)]
+    assert dict(zip(zip(table["sampler"], table["estimate"], strict=True), bold, strict=True)) == {
+        ("alps", "sample"): True,
+        ("alps", "mmse"): True,
+        ("map", "map"): False,
+        ("daps", "sample"): False,
+        ("daps", "mmse"): False,
+    }
+    assert table["status"][2] == "other images than alps (0 of 5 in common)"
+
+
+def test_as_many_but_other_images_do_not_compete(tmp_path):
+    make_run(tmp_path / "alps", [record(i, "alps", 20.0) for i in "ab"])
+    make_run(tmp_path / "daps", [record(i, "daps", 30.0) for i in "bc"])
+    table = build_table([tmp_path])
+    assert "**" not in to_markdown(table)
+    assert list(table["status"]) == [
+        "other images than daps (1 of 3 in common)",
+        "other images than alps (1 of 3 in common)",
+    ]
+    assert not table["compared"].any()
+    make_run(tmp_path / "dps", [record(i, "dps", 10.0) for i in "ba"])
+    table = build_table([tmp_path])
+    assert [cell.startswith("**") for cell in psnr_cells(table)] == [True, False, False]
+    assert list(table["status"] == "ok") == [True, False, True]
+
+
+def test_failed_images_leave_others_which_are_told(tmp_path):
+    failed = [record(i, "daps", 30.0).failed("out of memory") for i in "efgh"]
+    make_run(tmp_path / "daps", [*(record(i, "daps", 30.0) for i in "abcd"), *failed])
+    make_run(tmp_path / "alps", [record(i, "alps", 20.0) for i in "abcdefgh"])
+    table = build_table([tmp_path])
+    assert list(table["status"]) == [
+        "ok",
+        "4 of 8 failed (out of memory); other images than alps (4 of 8 in common)",
+    ]
+    assert "**" not in to_markdown(table)
+    make_run(tmp_path / "dps", [record(i, "dps", 10.0) for i in "abcd"])
+    make_run(tmp_path / "map", [record(i, "map", 11.0, "map") for i in "abcd"])
+    table = build_table([tmp_path]).set_index("sampler")  # now those four are what most have
+    assert table["status"]["daps"] == "4 of 8 failed (out of memory)" and not table["compared"]["daps"]
+    assert list(table.index[table["compared"].astype(bool)]) == ["map", "dps"]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"data": {"test": {"size": 32}}}, "other data.test.size than alps"),
+        ({"operator": {"sigma": 3.0}}, "other operator.sigma than alps"),
+        ({"data_hash": "new"}, "other data than alps"),
+        ({"data": {"test": {"size": 64, "path": "elsewhere"}}}, "ok"),
+        ({"data": {"num_workers": 4, "test": {"size": 64}}}, "ok"),
+    ],
+)
+def test_images_of_one_id_are_the_same_only_if_made_alike(tmp_path, config, told):
+    usual = {"data": {"test": {"size": 64}}, "operator": {"sigma": 2.0}, "data_hash": "old"}
+    make_run(tmp_path / "alps", [record(i, "alps", 20.0) for i in "ab"], **usual)
+    make_run(tmp_path / "dps", [record(i, "dps", 10.0) for i in "ab"], **usual)
+    make_run(tmp_path / "daps", [record(i, "daps", 30.0) for i in "ab"], **(usual | config))
+    table = build_table([tmp_path], reference="alps").set_index("sampler")
+    assert table["status"]["daps"] == told and table["status"]["alps"] == table["status"]["dps"] == "ok"
+    assert ("**30.00" in to_markdown(table.reset_index())) == (told == "ok")
+    assert pd.isna(table["difference"]["daps"]) == (told != "ok")
+
+
+def test_a_part_of_the_same_data_is_paired_whatever_the_hash_of_the_whole(tmp_path):
+    test = {"path": "images", "indices": None}
+    make_run(tmp_path / "alps", [record(i, "alps", 20.0) for i in "abcd"], data_hash="4", data={"test": test})
+    part = {"test": test | {"indices": [0, 2]}}
+    make_run(tmp_path / "daps", [record(i, "daps", 19.0) for i in "ab"], data_hash="2", data=part)
+    elsewhere = {"test": test | {"path": "others"}}  # two folders may both hold an image a
+    make_run(tmp_path / "dps", [record(i, "dps", 18.0) for i in "ab"], data_hash="3", data=elsewhere)
+    table = build_table([tmp_path], reference="alps").set_index("sampler")
+    assert table["status"]["daps"] == "other images than alps (2 of 4 in common)"
+    assert table["status"]["dps"] == "other data than alps"
+    assert table["difference"]["daps"] == -1 and pd.isna(table["difference"]["dps"])
+
+
+def test_seeds_noises_and_truths_that_are_not_there_keep_rows_comparable(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path / f"alps{seed}", [record(i, "alps", 20.0 + seed, seed=seed) for i in "ab"], seed)
+    make_run(tmp_path / "daps", [record(i, "daps", 20.0) for i in "ab"])
+    make_run(tmp_path / "noisy", [record("a", "daps", 50.0, noise_std=0.1)])
+    joint = [record("a", name, 20.0, noise_std=[0.05, 0.1], task="joint") for name in ("alps", "dps")]
+    make_run(tmp_path / "joint0", joint[:1])
+    make_run(tmp_path / "joint1", joint[1:])
+    nothing = {"psnr": None, "ssim": None, "nmse": None, "task": "measured"}
+    for name in ("alps", "dps"):
+        make_run(tmp_path / f"blind{name}", [Record(**(vars(record(i, name, 1.0)) | nothing)) for i in "ab"])
+    table = build_table([tmp_path])
+    assert table["compared"].all() and list(table["status"].unique()) == ["ok"]
+    cells = psnr_cells(table)
+    assert cells[:3] == ["**20.50 ± 0.00**", "20.00 ± 0.00", "50.00"]
+    assert cells[3:] == ["**20.00**", "**20.00**", "-", "-"]
+
+
+def test_means_over_a_part_of_the_truths_say_so(tmp_path):
+    half = [record("a", "alps", 30.0), Record(**(vars(record("b", "alps", 1.0)) | {"psnr": None}))]
+    make_run(tmp_path / "alps", half)
+    make_run(tmp_path / "daps", [record(i, "daps", 20.0) for i in "ab"])
+    make_run(tmp_path / "dps", [record(i, "dps", 19.0) for i in "ab"])
+    table = build_table([tmp_path])
+    assert list(table["status"]) == ["1 of 2 without a truth; other truths than daps", "ok", "ok"]
+    assert [cell.startswith("**") for cell in psnr_cells(table)] == [False, True, False]
 
 
 def test_seeds_are_counted_and_never_more_images(tmp_path):
@@ -129,8 +292,42 @@ def test_the_front_is_what_none_surpasses(tmp_path):
     rows = with_costs(table)
     assert list(rows["calls"]) == [40, 80, 120, 120]
     assert list(front(rows, "calls")["sampler"]) == ["a", "c"]
+    assert list(front(rows[stands(rows)], "calls")["sampler"]) == ["a", "c"]
     assert imread(pareto_figure(table, tmp_path / "pareto.png")).std() > 0
     assert pareto_figure(table.assign(psnr=np.nan), tmp_path / "none.png") is None
+
+
+def test_the_front_is_of_rows_that_compare_and_have_no_flag(tmp_path):
+    for name, calls, psnr in (("a", 10, 20.0), ("b", 20, 21.0)):
+        make_run(tmp_path / name, [record(i, name, psnr, nfe_forward=calls, nfe_vjp=0) for i in "ij"])
+    make_run(tmp_path / "other", [record("k", "other", 40.0, nfe_forward=5, nfe_vjp=0)])
+    wild = [flagged(i, "wild", 30.0, "misfit", nfe_forward=5, nfe_vjp=0) for i in "ij"]
+    make_run(tmp_path / "wild", wild)
+    rows = with_costs(build_table([tmp_path]))
+    assert list(front(rows[stands(rows)], "calls")["sampler"]) == ["a", "b"]
+
+
+def calibration(name, **changes):
+    """Return the report of two images and what `alps calibrate` writes down of its request."""
+    ends = {"value": 1.0, "low": 0.9, "high": 1.1}
+    levels = [0.5, 0.9]
+    coverage = {end: levels for end in ends}
+    labels = {"task": "blur", "noise_std": 0.05, "sampler": name, "seed": 0, "images": 2, "failed": 0, "samples": 4}
+    shares = {end: [1.0] * 5 for end in ends}
+    costs = {"nfe_forward": 1, "nfe_vjp": 0, "seconds": 1.0}
+    return labels | costs | {"levels": levels, "coverage": coverage, "rank_histogram": shares, "spread_error": ends}
+
+
+def test_calibrations_on_images_of_different_priors_say_so(tmp_path):
+    priors = {"energy": {"name": "faces64"}, "teacher": {"name": "faces64", "_target_": "load_teacher"}}
+    for name, denoiser in (("alps", "energy"), ("dps", "teacher"), ("daps", "teacher")):
+        config = {"images": "prior", **priors, "sampler": {"denoiser": denoiser}}
+        run = tmp_path / name
+        make_run(run, [record(i, name, 20.0) for i in ("draw0000", "draw0001")], **config)
+        (run / "calibration.json").write_text(json.dumps(calibration(name)))
+    write_calibration_tables(find_calibrations([tmp_path]), tmp_path / "table")
+    table = pd.read_csv(tmp_path / "table" / "calibration.csv").set_index("sampler")
+    assert dict(table["status"]) == {"alps": "other prior._target_ than daps", "daps": "ok", "dps": "ok"}
 
 
 @pytest.mark.slow

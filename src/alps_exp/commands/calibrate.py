@@ -83,9 +83,12 @@ def _report(folder: RunFolder, seed: int, records: list[Record], loop: pl.Traine
 
 
 def _scalars(report: dict[str, Any]) -> dict[str, float]:
-    """Return the single numbers of a report, and the coverage at each level."""
+    """Return the single numbers of a report, the coverage at each level, and how many images they are over."""
+    counts = {key: report[key] for key in ("images", "failed")}
     covered = zip(report["levels"], report["coverage"]["value"], strict=True)
     numbers = {key: entry["value"] for key, entry in report.items() if isinstance(entry, dict)}
-    return {f"coverage/{level:g}": value for level, value in covered} | {
-        key: value for key, value in numbers.items() if not isinstance(value, list)
-    }
+    return (
+        counts
+        | {f"coverage/{level:g}": value for level, value in covered}
+        | {key: value for key, value in numbers.items() if not isinstance(value, list)}
+    )

@@ -62,15 +62,18 @@ def restore(
 
 
 def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> list[Path]:
-    """Draw the run's figure, and give logger and terminal the means over the images; return what is written."""
+    """Draw the run's figure, give logger and terminal the images' means and number, and return what is written."""
     frame = pd.DataFrame([vars(record) for record in records])
     failed = frame.loc[frame.status != "ok", "image_id"].unique()
-    frame = frame[~frame.image_id.isin(failed)]
+    frame = frame[~frame.image_id.isin(failed)].assign(flagged=frame["flags"].map(bool))
     if frame.empty:
         return []
     figure = run_figure(folder)
-    numbers = frame[["psnr", "ssim", "nmse", "lpips", "data_misfit"]].astype(float).dropna(axis=1, how="all")
+    restored, judged = (frame.loc[rows, "image_id"].nunique() for rows in (frame.image_id.notna(), frame.psnr.notna()))
+    numbers = frame[["psnr", "ssim", "nmse", "lpips", "data_misfit", "flagged"]].astype(float).dropna(axis=1, how="all")
     means = numbers.groupby(frame.estimate).mean()
-    print(f"{folder.path}\n{means.round(4).to_string()}")
-    log_result(loop, {f"{i}/{k}": float(v) for (i, k), v in means.stack().items()}, "figure", figure)
+    over = f"means over {restored} of {restored + len(failed)} images, {judged} of them with a truth"
+    print(f"{folder.path}\n{over}\n{means.round(4).to_string()}")
+    counts = {"images": float(restored), "failed": float(len(failed)), "with_truth": float(judged)}
+    log_result(loop, counts | {f"{i}/{k}": float(v) for (i, k), v in means.stack().items()}, "figure", figure)
     return [figure]

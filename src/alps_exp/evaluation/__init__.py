@@ -2,7 +2,7 @@
 
 from alps_exp.evaluation.calibration import credible_interval, kernel_stein_discrepancy, sliced_wasserstein
 from alps_exp.evaluation.exact import ExactPosterior, compare_with_exact, exact_posterior
-from alps_exp.evaluation.flags import sample_flags
+from alps_exp.evaluation.flags import estimate_flags
 from alps_exp.evaluation.lpips import LPIPS, load_lpips, lpips_numbers
 from alps_exp.evaluation.metrics import centre_crop, complex_nmse, image_metrics, nmse, psnr, spread_and_error, ssim
 
@@ -13,6 +13,7 @@ __all__ = [
     "compare_with_exact",
     "complex_nmse",
     "credible_interval",
+    "estimate_flags",
     "exact_posterior",
     "image_metrics",
     "kernel_stein_discrepancy",
@@ -20,7 +21,6 @@ __all__ = [
     "lpips_numbers",
     "nmse",
     "psnr",
-    "sample_flags",
     "sliced_wasserstein",
     "spread_and_error",
     "ssim",

@@ -1,5 +1,8 @@
 """Calibration reports of runs to tables, and to figures of coverage and ranks.
 
+Images that are drawn from the prior are those of the sampler's own: the status of a report over other images than the
+rest of its task says so (`alps_exp.report.comparison`).
+
 A number stands with its 95 % bootstrap interval over images. Of an honest sampler the coverage is the level, the ratios
 and the rank dispersion are 1, the rank bias, the squared bias, the Wasserstein excess and the kernel
 Stein discrepancy are 0.
@@ -8,7 +11,8 @@ Stein discrepancy are 0.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -19,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from alps_exp.report.comparison import Images, compared, images_of
 from alps_exp.report.figures import save_figure
 from alps_exp.report.layout import formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
@@ -75,7 +80,7 @@ def find_calibrations(paths: Iterable[str | Path]) -> list[RunFolder]:
 
 def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
     """Write the reports of runs to `calibration.md`, `.csv` (all numbers), `.tex` and `.png`; return their paths."""
-    reports = list(_labelled(runs))
+    reports = _labelled(runs)
     table = calibration_table(reports)
     texts = _texts(table)
     latex = latex_table(texts, "lrl" + "r" * (texts.shape[1] - 3))
@@ -86,17 +91,31 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Pa
     return [*(folder / f"calibration.{suffix}" for suffix in files), figure]
 
 
-def _labelled(runs: Sequence[RunFolder]) -> Iterator[Report]:
-    """Yield the reports by task, noise and sampler; runs of one sampler are told apart by their settings."""
+def _labelled(runs: Sequence[RunFolder]) -> list[Report]:
+    """Return the reports by task, noise and sampler; runs of one sampler are told apart by their settings.
+
+    What is to be told of their images is their ``remark``.
+    """
     reports = {str(run.path): json.loads((run.path / REPORT).read_text()) for run in runs}
     folders = {str(run.path): run for run in runs}
     keys = ["task", "noise_std", "sampler"]
     frame = pd.DataFrame([{key: report[key] for key in keys} | {"run": path} for path, report in reports.items()])
     frame["noise_std"] = frame["noise_std"].map(noise_text)
     groups = dict(iter(frame.groupby(keys)))
+    rows, images = [], []
     for task, noise_std, sampler in sorted(groups, key=lambda key: (*key[:2], sampler_order(key[2]))):
         for label, part in variants(groups[task, noise_std, sampler], folders):
-            yield from (reports[path] | {"sampler": sampler + label} for path in part["run"])
+            rows += [reports[path] | {"sampler": sampler + label} for path in part["run"]]
+            images += [_images(folders[path]) for path in part["run"]]
+    compared_rows = [row | {"incomplete": row["failed"] > 0} for row in rows]
+    return [row | {"remark": remark} for row, (_, remark) in zip(rows, compared(compared_rows, images), strict=True)]
+
+
+def _images(run: RunFolder) -> Images:
+    records = run.records()
+    failed = {record.image_id for record in records if record.status != "ok"}
+    ids = frozenset(record.image_id for record in records) - failed
+    return replace(images_of([run]), ids=ids, judged=ids)
 
 
 def calibration_table(reports: Sequence[Report]) -> pd.DataFrame:
@@ -112,7 +131,8 @@ def _row(report: Report) -> dict[str, Any]:
     for name in filter(report.__contains__, _NUMBERS):
         row |= _columns(name, report[name])
     row |= {key: report[key] for key in ("nfe_forward", "nfe_vjp", "seconds")}
-    return row | {"status": f"{report['failed']} failed" if report["failed"] else "ok"}
+    failed = f"{report['failed']} failed" if report["failed"] else ""
+    return row | {"status": "; ".join(filter(None, [failed, report["remark"]])) or "ok"}
 
 
 def _columns(name: str, ends: Mapping[str, float]) -> dict[str, float]:

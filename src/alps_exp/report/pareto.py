@@ -40,7 +40,8 @@ def pareto_figure(table: pd.DataFrame, path: Path) -> Path | None:
     """Draw PSNR against both costs, a row for each task and noise; return the path, or None without any row.
 
     Open marks are single samples, full ones MMSE, MAP and point estimates; the line joins those that none surpasses
-    at lower cost. Rows of failed or missing images have a cross.
+    at lower cost. Rows that do not compare (failed, missing or other images) or have flagged estimates are crosses, and
+    not on that line.
     """
     rows = with_costs(table)
     if rows.empty:
@@ -55,15 +56,21 @@ def pareto_figure(table: pd.DataFrame, path: Path) -> Path | None:
     return save_figure(figure, path)
 
 
+def stands(rows: pd.DataFrame) -> pd.Series:
+    """Tell which rows compare with the others of their task and have no flag."""
+    return rows["compared"].astype(bool) & (rows["flagged"] == 0)
+
+
 def _draw(axis: Axes, group: pd.DataFrame, cost: str) -> None:
+    standing = stands(group)
     for number, (sampler, rows) in enumerate(group.groupby("sampler", sort=False)):
         for position, row in enumerate(rows.itertuples()):
             color = f"C{number % 10}"
-            marker = "x" if row.incomplete else "o"
+            marker = "o" if standing[row.Index] else "x"
             face = "none" if row.estimate == "sample" else color
             label = None if position else str(sampler).replace("_", " ")
             axis.scatter(getattr(row, cost), row.psnr, s=22, marker=marker, color=color, facecolors=face, label=label)
-    best = front(group[~group["incomplete"].astype(bool)], cost)
+    best = front(group[standing], cost)
     axis.plot(best[cost], best["psnr"], color="0.6", linewidth=0.8, zorder=0)
     axis.set(xscale="log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

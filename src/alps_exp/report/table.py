@@ -2,27 +2,32 @@
 
 An image counts once: its samples and seeds are averaged first, and the table then gives mean and standard
 deviation over images. Runs that differ in more than their seed get rows of their own. An image that failed, lacks a
-seed, or was flagged as implausible, or a run that did not end, is never left out in silence: the ``status`` of a row
-counts them. A run without records, also one that a sweep asked for and never began, has a row of its own.
+seed or a truth, an estimate that was flagged, or a run that did not end, is never left out in silence: the ``status``
+of a row counts them. A run without records, also one that a sweep asked for and never began, has a row of its own.
+
+A task and noise level has one set of images: that of which the most samplers have rows with none failed or missing, and
+among those the largest (`alps_exp.report.comparison`). The status of a row of other images says so.
 
 Bold: the best mean PSNR, SSIM (highest), NMSE and LPIPS (lowest) of a task and noise level, as far as digits are shown,
-among the samples and among the other estimates. Only rows of the most images, with none failed or missing, compete.
+among the samples and among the other estimates. Two or more rows of the task's images, with none failed or missing,
+compete. A row with a flagged estimate is never bold: the best of the others is.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from alps_exp.report.comparison import Images, compared, images_of, settings_of, unlike
 from alps_exp.report.layout import bold, formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
-from alps_exp.runs import ESTIMATES, RunFolder, request, write_atomically
+from alps_exp.runs import ESTIMATES, RunFolder, write_atomically
 
 _IMAGE = ["run", "image_id"]
 _METRICS = {"psnr": ".2f", "ssim": ".3f", "nmse": ".4f", "lpips": ".3f"}
@@ -46,6 +51,7 @@ _COLUMNS = [
     "seconds",
     "flagged",
     "incomplete",
+    "compared",
     "status",
 ]
 
@@ -106,7 +112,8 @@ def build_table(
     paper
         A CSV file of published numbers, see `alps_exp.report.paper`, to stand beside ours.
     reference
-        A sampler (of the column ``sampler``) from which the others' PSNR is subtracted, image by image.
+        A sampler (of the column ``sampler``) from which the others' PSNR is subtracted, image by image, where the
+        images of one id are the same (`alps_exp.report.comparison`).
 
     Returns
     -------
@@ -115,11 +122,12 @@ def build_table(
         ``samples`` (posterior samples an image), ``psnr``, ``ssim``, ``nmse``, ``lpips`` and their standard deviations
         over images ``psnr_std`` ... (NaN for one image), ``spread_error`` (root of the summed squares of
         spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a sample), ``seconds`` an
-        image, ``flagged`` (samples of implausible misfit or energy), and ``status``: ``ok``, or how many images failed
-        or are still missing. A run without any record has a row of its own, whose status names its folder. With
-        `paper` there are ``paper_psnr``, ..., with `reference` ``difference``, its interval ``difference_low`` to
-        ``difference_high``, and ``pairs``, on how many images (`alps_exp.report.paired`); samples are compared with
-        samples, other estimates with the reference's other one.
+        image, ``flagged`` (how many estimates are, see `alps_exp.evaluation.estimate_flags`), ``incomplete`` and
+        ``compared`` (whether images are missing, and whether the row compares with the others of its task, see the head
+        of this file), and ``status``: ``ok``, or what there is to know of the row. A run without any record has a row
+        of its own, whose status names its folder. With `paper` there are ``paper_psnr``, ..., with `reference`
+        ``difference``, its interval ``difference_low`` to ``difference_high``, and ``pairs``, on how many images
+        (`alps_exp.report.paired`); samples are compared with samples, other estimates with the reference's other one.
 
     Raises
     ------
@@ -133,15 +141,16 @@ def build_table(
     lines = [vars(record) | {"run": path} for path, found in records.items() for record in found]
     rows = [_row_without_records(run) for run in runs if not records[str(run.path)]]
     published_numbers = read_paper(paper) if paper else None
-    images: list[pd.Series] = []
+    psnr: list[pd.Series] = []
+    images: list[Images] = []
     if lines:
         frame = pd.DataFrame(lines).astype(dict.fromkeys(_NUMBERS, float))
         frame["noise_std"] = frame["noise_std"].map(_plain_noise)
-        of_runs, images = _rows(frame, {str(run.path): run for run in runs}, seeds, published_numbers)
-        rows = of_runs + rows
+        of_runs, psnr, images = _rows(frame, {str(run.path): run for run in runs}, seeds, published_numbers)
+        rows = _compared(of_runs, images) + rows
     columns = [*_COLUMNS[:-1], *(_PAPER if paper else []), *(_DIFFERENCE if reference else []), "status"]
     if reference:
-        _subtract(rows, images, reference)
+        _subtract(rows, psnr, images, reference)
     table = pd.DataFrame(rows, columns=columns)
     counts = [name for name in ("images", "seeds", "samples", "flagged", "pairs") if name in table]
     return table.astype(dict.fromkeys(counts, "Int64"))
@@ -165,10 +174,10 @@ def _plain_noise(noise_std: Any) -> Any:
 
 def _rows(
     frame: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str, paper: pd.DataFrame | None
-) -> tuple[list[dict[str, Any]], list[pd.Series]]:
-    """Return the rows, and for each the PSNR of its images."""
+) -> tuple[list[dict[str, Any]], list[pd.Series], list[Images]]:
+    """Return the rows, and for each the PSNR of its images, and what these are."""
     groups = dict(iter(frame.groupby(["task", "noise_std", "sampler"])))
-    rows, images = [], []
+    rows, psnr, images = [], [], []
     for task, noise_std, sampler in sorted(groups, key=_row_order):
         for label, group in _split(groups[task, noise_std, sampler], runs, seeds):
             key = {"task": task, "noise_std": noise_std, "sampler": sampler + label}
@@ -176,12 +185,24 @@ def _rows(
                 settings = runs[group["run"].iloc[0]].load_config().get("operator", {})
                 key |= published(paper, task, group["operator"].iloc[0], settings, noise_std, sampler)
             unfinished = _unfinished(group, runs)
+            of_runs = images_of([runs[path] for path in group["run"].unique()])
             for estimate in ESTIMATES:
                 if (group["estimate"] == estimate).any():
-                    row, psnr = _row(group, estimate, unfinished)
+                    row, of_images = _row(group, estimate, unfinished)
                     rows.append(key | row)
-                    images.append(psnr)
-    return rows, images
+                    psnr.append(of_images)
+                    judged = frozenset(of_images.dropna().index)
+                    images.append(replace(of_runs, ids=frozenset(of_images.index), judged=judged))
+    return rows, psnr, images
+
+
+def _compared(rows: Sequence[dict[str, Any]], images: Sequence[Images]) -> list[dict[str, Any]]:
+    """Return the rows with ``compared``, and a remark in their status where their images are others."""
+    marked = []
+    for row, (same, remark) in zip(rows, compared(rows, images), strict=True):
+        status = "; ".join(filter(None, [row["status"] if row["status"] != "ok" else "", remark])) or "ok"
+        marked.append(row | {"compared": same and not row["incomplete"], "status": status})
+    return marked
 
 
 def _row_order(key: tuple[str, Any, str]) -> tuple[Any, ...]:
@@ -197,15 +218,19 @@ def _split(group: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str) -> It
             yield from ((f"{label} (seed={seed})", of_seed) for seed, of_seed in part.groupby("seed"))
 
 
-def _subtract(rows: Sequence[dict[str, Any]], images: Sequence[pd.Series], reference: str) -> None:
+def _subtract(
+    rows: Sequence[dict[str, Any]], psnr: Sequence[pd.Series], images: Sequence[Images], reference: str
+) -> None:
     """Add to the rows their differences from the reference's row of the same task, noise and kind of estimate."""
-    theirs = {_kind(row): psnr for row, psnr in zip(rows, images, strict=False) if row["sampler"] == reference}
+    of_rows = list(zip(rows, psnr, images, strict=False))  # rows without records stand last
+    theirs = {_kind(row): (found, of_row) for row, found, of_row in of_rows if row["sampler"] == reference}
     if not theirs:
         names = sorted({row["sampler"] for row in rows if "sampler" in row})
         raise ValueError(f"no run is of the reference {reference!r}, expected one of {', '.join(names)}")
-    for row, psnr in zip(rows, images, strict=False):
-        if row["sampler"] != reference and _kind(row) in theirs:
-            row |= paired_difference(psnr, theirs[_kind(row)])
+    for row, mine, of_row in of_rows:
+        other = theirs.get(_kind(row))
+        if row["sampler"] != reference and other and not unlike(of_row, other[1]):
+            row |= paired_difference(mine, other[0])
 
 
 def _kind(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -217,18 +242,12 @@ def variants(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> Iterator[tup
 
     Yields each part with its name, empty where nothing differs; a column ``run`` has the paths of `runs`.
     """
-    configs = {path: _flat(request(runs[path].load_config(), "restore")) for path in group["run"].unique()}
+    configs = {path: settings_of(runs[path]) for path in group["run"].unique()}
     keys = sorted({key for config in configs.values() for key in config} - {"seed"})
     differing = [key for key in keys if len({config.get(key) for config in configs.values()}) > 1]
     labels = {path: _label(config, differing) for path, config in configs.items()}
     for label, part in group.groupby(group["run"].map(labels)):
         yield str(label), part
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, str]:
-    if isinstance(node, dict):
-        return {k: v for key, child in node.items() for k, v in _flat(child, f"{prefix}{key}.").items()}
-    return {prefix.rstrip("."): json.dumps(node, default=str)}
 
 
 def _label(config: Mapping[str, str], keys: Sequence[str]) -> str:
@@ -268,9 +287,12 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[dict[str,
         unfinished,
     ]
     row["incomplete"] = any(remarks)
+    without = int(images["psnr"].isna().sum())
+    remarks.append(_counted(without, len(images), "without a truth") if without < len(images) else "")
     reasons = ", ".join(sorted(set(good["flags"].explode().dropna())))
-    flagged = _counted(row["flagged"], len(good), f"samples flagged ({reasons})")
-    return row | {"status": "; ".join(filter(None, [*remarks, flagged])) or "ok"}, images["psnr"]
+    what = "samples" if estimate == "sample" else "estimates"
+    remarks.append(_counted(row["flagged"], len(good), f"{what} flagged ({reasons})"))
+    return row | {"status": "; ".join(filter(None, remarks)) or "ok"}, images["psnr"]
 
 
 def _counted(count: int, of: int, what: str) -> str:
@@ -333,11 +355,10 @@ def _difference_text(table: pd.DataFrame) -> pd.Series:
 def _best_in_bold(table: pd.DataFrame, name: str) -> pd.Series:
     """Return the texts of a metric, the best of each comparison in bold (see the head of this file)."""
     texts = _mean_and_deviation(table, name)
-    competing = table[table[name].notna() & ~table["incomplete"].fillna(True).astype(bool)]
+    competing = table[table[name].notna() & table["compared"].fillna(False).astype(bool)]
     kinds = [competing["task"], competing["noise_std"].map(str), competing["estimate"] == "sample"]
     for _, rows in competing.groupby(kinds):
-        rows = rows[rows["images"] == rows["images"].max()]
-        shown = rows[name].map(lambda value: float(format(value, _METRICS[name])))
+        shown = rows.loc[rows["flagged"] == 0, name].map(lambda value: float(format(value, _METRICS[name])))
         best = shown.min() if name in _LOWEST else shown.max()
         if len(rows) > 1:
             texts[shown.index[shown == best]] = texts[shown.index[shown == best]].map(bold)

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from alps_exp.data.module import UNREADABLE
-from alps_exp.evaluation import LPIPS, image_metrics, lpips_numbers, sample_flags, spread_and_error
+from alps_exp.evaluation import LPIPS, estimate_flags, image_metrics, lpips_numbers, spread_and_error
 from alps_exp.operators import LinearOperator
 from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.runs import ImageResult, Record, RunFolder
@@ -205,13 +205,17 @@ class Restoration(pl.LightningModule):
         of_samples = self._numbers(estimates.samples, batch, y, operator)
         measured = operator.measured_count(y).tolist()
         size = mean[0].numel() * (2 if mean.is_complex() else 1)
+        converged = estimates.diagnostics.get("converged", torch.ones(estimates.samples.shape[:2])).cpu()
         calls = {"nfe_forward": estimates.nfe_forward, "nfe_vjp": estimates.nfe_vjp}
         arrays = {"truth": truth, "measurement": y, "adjoint": operator.adjoint(y), "std": std}
         results = []
         for i, image_id in enumerate(ids):
             kind: str = self.sampler.estimate
             costs = {"num_samples": self.num_samples, "seconds": seconds} | _at(calls, i)
-            records = [self._record(image_id, operator.noise_stds, kind, **costs, **_at(of_mean, i))]
+            flags = partial(_flags, measured=measured[i], size=size)
+            numbers = _at(of_mean, i)
+            own: dict[str, Any] = costs | numbers | {"flags": flags(kind, numbers, converged[:, i])}
+            records = [self._record(image_id, operator.noise_stds, kind, **own)]
             result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
             result.estimates[kind] = _array(mean[i])
             result.diagnostics = {name: _array(values[:, i]) for name, values in estimates.diagnostics.items()}
@@ -221,8 +225,7 @@ class Restoration(pl.LightningModule):
                 result.estimates["sample"] = _array(estimates.samples[0, i])
                 for s in range(self.num_samples):
                     numbers = _at(of_samples, (s, i))
-                    flags = sample_flags(numbers["data_misfit"], measured[i], numbers.get("energy"), size)
-                    own = costs | numbers | {"sample_index": s, "flags": flags}
+                    own = costs | numbers | {"sample_index": s, "flags": flags("sample", numbers, converged[s, i])}
                     records.append(self._record(image_id, operator.noise_stds, "sample", **own))
             if self.save_samples:
                 result.samples = _array(estimates.samples[:, i])
@@ -251,6 +254,11 @@ class Restoration(pl.LightningModule):
             estimate=estimate,
             **numbers,
         )
+
+
+def _flags(estimate: str, numbers: dict[str, Tensor], converged: Tensor, measured: int, size: int) -> list[str]:
+    misfit, energy = numbers["data_misfit"], numbers.get("energy")
+    return estimate_flags(estimate, misfit, measured, energy, size, bool(converged.all()))
 
 
 def draw_shared(draw: Callable[..., Estimates], num_samples: int, device: torch.device) -> Estimates:

@@ -19,8 +19,8 @@ class Record:
     cannot be read.
     `spread` and `error` are those of `alps_exp.evaluation.spread_and_error`, `nfe_forward` and `nfe_vjp` the
     network calls per posterior sample, and `seconds` the wall time of the image with all its samples (the
-    only field that two runs of one request may differ in). A number that does not exist is None. `flags` of a
-    sample are those of `alps_exp.evaluation.sample_flags`. `status` is ``ok``, or why there is no result.
+    only field that two runs of one request may differ in). A number that does not exist is None. `flags` are those of
+    `alps_exp.evaluation.estimate_flags`, whatever the estimate. `status` is ``ok``, or why there is no result.
 
     Raises
     ------

@@ -120,7 +120,10 @@ class Sampler(ABC):
     def sample(
         self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W) and diagnostics (S, B) by name."""
+        """Return samples (S, B, C, H, W) and diagnostics (S, B) by name.
+
+        A diagnostic ``converged``, 1 or 0, is what the flag ``convergence`` of an estimate goes by.
+        """
 
     def progress(self, steps: Sequence[T]) -> Iterable[T]:
         """Return the steps with a progress bar, which shows on terminals only."""

@@ -1,0 +1,119 @@
+"""Which rows of a table are over the same images, measured alike: only those compare.
+
+Rows that restored the same image ids do, if the configs of their runs make the same images and measurements of them
+(`data.test`, `operator`; where `alps calibrate` drew the images, also the prior and how they were drawn), and if the
+data did not change in between (the hash of the index of the images that were asked for, in `provenance.json`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from json import dumps
+from typing import Any
+
+from alps_exp.runs import RunFolder, request
+
+_PLACE = "data.test.path"
+# Which images are taken, how they are cached and how exactly is solved makes no other image of an id.
+_NEUTRAL = {_PLACE, "data.test.indices", "data.test.count", "data.test.cache_bytes"}
+_NEUTRAL |= {"operator.tolerance", "operator.max_iterations"}
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the means of a row are over.
+
+    `ids` are the images, `judged` those of them that have a truth, `settings` what the config says of them and of their
+    measurement. Of each run, `hashes` has the hash of its data, `asked` how many images it was asked for; `place` is
+    where the data lie.
+    """
+
+    settings: frozenset[tuple[str, str]]
+    hashes: frozenset[str | None]
+    asked: frozenset[int | None] = field(compare=False)
+    place: str | None = field(compare=False)
+    ids: frozenset[str] = frozenset()
+    judged: frozenset[str] = frozenset()
+
+
+def images_of(runs: Sequence[RunFolder]) -> Images:
+    """Return what is known, without the `ids`, of the images of runs whose configs differ in the seed alone."""
+    config = settings_of(runs[0])
+    settings = {key: value for key, value in config.items() if key.startswith(("data.test.", "operator."))}
+    if config.get("images") == '"prior"':
+        settings |= _drawn(config)
+    starts = [run.starts() for run in runs]
+    return Images(
+        settings=frozenset((key, value) for key, value in settings.items() if key not in _NEUTRAL),
+        hashes=frozenset(of_run[-1].data if of_run else None for of_run in starts),
+        asked=frozenset(of_run[-1].num_images if of_run else None for of_run in starts),
+        place=config.get(_PLACE),
+    )
+
+
+def settings_of(run: RunFolder) -> dict[str, str]:
+    """Return the request of a run as JSON texts by dotted key."""
+    return _flat(request(run.load_config(), "restore"))
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, str]:
+    if isinstance(node, dict):
+        return {k: v for key, child in node.items() for k, v in _flat(child, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): dumps(node, default=str)}
+
+
+def _drawn(config: Mapping[str, str]) -> dict[str, str]:
+    """Return what images that `alps calibrate` drew depend on: the prior that the sampler asks, and the drawing."""
+    kind = config.get("sampler.denoiser", '"energy"').strip('"')
+    prior = {f"prior{key.removeprefix(kind)}": value for key, value in config.items() if key.startswith(f"{kind}.")}
+    return prior | {key: value for key, value in config.items() if key.startswith("generator.") or key == "seed"}
+
+
+def compared(rows: Sequence[Mapping[str, Any]], images: Sequence[Images]) -> list[tuple[bool, str]]:
+    """Return for each row whether its images are those of its task (and noise), and if not, how they differ.
+
+    The images of a task are those of which the most samplers have a complete row; of several such sets, the largest.
+    Where two sets are alike in both, the task has none, and their rows say how they differ from each other.
+    """
+    tasks = defaultdict(list)
+    for position, row in enumerate(rows):
+        tasks[row["task"], str(row["noise_std"])].append(position)
+    found: dict[int, tuple[bool, str]] = {}
+    for members in tasks.values():
+        leading = _leading([rows[i] for i in members], [images[i] for i in members])
+        for i in members:
+            other = next((j for j in members if images[j] in leading and images[j] != images[i]), None)
+            remark = ""
+            if other is not None and images[i].ids:
+                remark = _difference(images[i], images[other], rows[other]["sampler"])
+            found[i] = (leading == {images[i]}, remark)
+    return [found[i] for i in range(len(rows))]
+
+
+def _leading(rows: Sequence[Mapping[str, Any]], images: Sequence[Images]) -> set[Images]:
+    samplers: defaultdict[Images, set[str]] = defaultdict(set)
+    for row, of_row in zip(rows, images, strict=True):
+        samplers[of_row] |= set() if row["incomplete"] else {row["sampler"]}
+    ranks = {of_row: (len(names), len(of_row.ids)) for of_row, names in samplers.items()}
+    most = max(ranks.values())
+    return {of_row for of_row, rank in ranks.items() if rank == most}
+
+
+def _difference(mine: Images, theirs: Images, name: str) -> str:
+    if what := unlike(mine, theirs):
+        return f"other {what} than {name}"
+    if mine.ids != theirs.ids:
+        shared, all_of_them = len(mine.ids & theirs.ids), len(mine.ids | theirs.ids)
+        return f"other images than {name} ({shared} of {all_of_them} in common)"
+    return f"other {'truths' if mine.judged != theirs.judged else 'selection of the data'} than {name}"
+
+
+def unlike(mine: Images, theirs: Images) -> str:
+    """Name what makes other images of the ids that both have; empty if nothing is known to."""
+    if keys := sorted({key for key, _ in mine.settings ^ theirs.settings}):
+        return ", ".join([*islice(keys, 2), *(["..."] if len(keys) > 2 else [])])
+    same_asked = mine.ids == theirs.ids and mine.asked == theirs.asked
+    return "data" if mine.hashes != theirs.hashes and (same_asked or mine.place != theirs.place) else ""
