@@ -15,7 +15,7 @@ from standstill import kill_at
 
 from alps_exp.commands import main as command
 from alps_exp.data import EspiritMaps, FastMRIVolume, PreparedSlices
-from alps_exp.data.preparation import Recipe, prepare_file
+from alps_exp.data.preparation import Recipe, _try_file, find_volumes, open_volumes, prepare_file
 from alps_exp.data.sidecar import Sidecar
 from alps_exp.runs import RunFolder
 
@@ -96,6 +96,95 @@ def test_what_failed_is_named(prepared):
     assert "failed: c_truncated: unreadable k-space file" in err and "failed: d_headless: no ismrmrd_header in" in err
     status, _, err = run(*request, "invalid=refuse")
     assert status == 2 and "2 of 6 files cannot be read" in err and "Traceback" not in err
+
+
+class Odd(Exception):
+    """An error that cannot be made again from its text, as another process would."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+
+
+ERRORS = [
+    KeyError("lost"),
+    AttributeError("lost"),
+    RecursionError("lost"),
+    MemoryError(),
+    Odd(1, "lost"),
+    OSError("lost"),
+]
+
+
+class RaisingReader:
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, path):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_file_that_raises_anything_costs_itself(tmp_path, error):
+    reader = RaisingReader(error)
+    _, refused = open_volumes({"a": tmp_path / "a.h5"}, reader)
+    recipe = Recipe(reader, EspiritMaps(**MAPS), "edge", True, {})
+    assert refused == {"a": _try_file(tmp_path / "a.h5", tmp_path / "out.h5", recipe)}
+    known = isinstance(error, OSError)
+    assert ("lost" in refused["a"] or not error.args) and (type(error).__name__ in refused["a"]) != known
+    with pytest.raises(KeyboardInterrupt):
+        open_volumes({"a": tmp_path / "a.h5"}, RaisingReader(KeyboardInterrupt()))
+
+
+def test_without_a_volume_nothing_is_done(tmp_path):
+    (tmp_path / "files").mkdir()
+    write_fastmri(tmp_path / "files" / "a.h5", 1, header=None)
+    request = ["data", f"source={tmp_path / 'files'}", f"output={tmp_path / 'prepared'}", *PREPARE, "num_workers=1"]
+    status, _, err = run(*request)
+    assert status == 1 and "failed: a: " in err and "a.h5" in err
+    assert not any((tmp_path / "prepared" / name).exists() for name in ("DONE", "index.jsonl"))
+    assert (tmp_path / "prepared" / "FAILED").exists()
+    status, _, err = run(
+        "restore", *SMALL, f"data.test.path={tmp_path / 'prepared'}", f"output_root={tmp_path / 'out'}"
+    )
+    assert status == 2 and f"no prepared k-space in {tmp_path / 'prepared'}" in err
+
+
+def test_volumes_are_found_behind_links_and_have_names_that_file_systems_hold(tmp_path):
+    store, source = tmp_path / "store", tmp_path / "source"
+    for folder in (store / ("颅脑" * 30), source):
+        folder.mkdir(parents=True)
+    write_fastmri(store / ("颅脑" * 30) / f"{'磁共振' * 20}.h5", 1)
+    (source / "linked").symlink_to(store)
+    (source / "loop").symlink_to(source)
+    (name,) = find_volumes(source)
+    assert name == f"linked-{'颅脑' * 30}-{'磁共振' * 20}"
+    status, out, err = run("data", f"source={source}", f"output={tmp_path / 'out'}", *PREPARE, "num_workers=1")
+    assert status == 0, out + err
+    assert PreparedSlices(tmp_path / "out")[0]["image_id"] == f"{name}_000"
+
+
+def test_a_damaged_volume_costs_its_slices_and_is_prepared_again(prepared, tmp_path):
+    folder = tmp_path / "prepared"
+    shutil.copytree(prepared[0] / "prepared", folder, ignore=shutil.ignore_patterns(".lock"))
+    damaged = folder / "volumes" / "z_full.h5"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    lines = (folder / "index.jsonl").read_text().splitlines(keepends=True)
+    (folder / "index.jsonl").write_text("".join(line for line in lines if '"b_undersampled"' not in line))
+    request = [*SMALL, f"data.test.path={folder}", f"output_root={tmp_path / 'out'}", "sampler=sense"]
+    request += ["operator=measured_2x", "data.batch_size=1"]
+    status, _, err = run("restore", *request)
+    assert status == 1 and "Traceback" not in err
+    _, records = restored(tmp_path)
+    statuses = {record["image_id"]: record["status"] for record in records}
+    bad = [f"z_full_{index:03d}" for index in range(3)]
+    assert [name for name, status in statuses.items() if status != "ok"] == bad and len(statuses) == 8
+    assert all("z_full.h5" in statuses[name] and f"failed: {name}: " in err for name in bad)
+
+    (folder / "index.jsonl").write_text("".join(lines))
+    prepare = ["data", f"source={prepared[0] / 'files'}", f"output={folder}", *PREPARE, "num_workers=1"]
+    assert run(*prepare)[0] == 1  # of the two files that cannot be prepared
+    assert damaged.read_bytes() == whole
 
 
 def test_slices_are_those_of_the_index(prepared, tmp_path):

@@ -33,6 +33,7 @@ TO_UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF orientation
+SIDEWAYS = (5, 6, 7, 8)
 
 
 class ImageError(ValueError):
@@ -211,7 +212,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
             try:
                 with self._opened(name) as image:
                     width, height = image.size
-                    self._box((height, width) if _orientation(image) >= 5 else (width, height), name)
+                    self._box((height, width) if _orientation(image) in SIDEWAYS else (width, height), name)
                 return
             except CropError as error:
                 misfit = misfit or error
@@ -243,7 +244,7 @@ def centre_square(width: int, height: int) -> tuple[float, float, float, float]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of an image; 1 is upright, and from 5 on width and height change places."""
+    """Return the EXIF orientation of an image; 1 is upright."""
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
