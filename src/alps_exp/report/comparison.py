@@ -85,15 +85,16 @@ def compared(rows: Sequence[Mapping[str, Any]], images: Sequence[Images]) -> lis
     for members in tasks.values():
         leading = _leading([rows[i] for i in members], [images[i] for i in members])
         for i in members:
-            other = next((j for j in members if images[j] in leading and images[j] != images[i]), None)
-            told = other is not None and images[i].ids
-            remark = _difference(images[i], images[other], rows[other]["sampler"]) if told else ""
+            others = [j for j in members if images[j] in leading and images[j] != images[i]]
+            remark = ""
+            if others and images[i].ids:  # a row without any image says why already
+                remark = _difference(images[i], images[others[0]], rows[others[0]]["sampler"])
             found[i] = (leading == {images[i]}, remark)
     return [found[i] for i in range(len(rows))]
 
 
 def _leading(rows: Sequence[Mapping[str, Any]], images: Sequence[Images]) -> set[Images]:
-    samplers = defaultdict(set)
+    samplers: defaultdict[Images, set[str]] = defaultdict(set)
     for row, of_row in zip(rows, images, strict=True):
         samplers[of_row] |= set() if row["incomplete"] else {row["sampler"]}
     ranks = {of_row: (len(names), len(of_row.ids)) for of_row, names in samplers.items()}
