@@ -85,10 +85,10 @@ def compared(rows: Sequence[Mapping[str, Any]], images: Sequence[Images]) -> lis
     for members in tasks.values():
         leading = _leading([rows[i] for i in members], [images[i] for i in members])
         for i in members:
-            other = next((j for j in members if images[j] in leading and images[j] != images[i]), None)
+            others = [j for j in members if images[j] in leading and images[j] != images[i]]
             remark = ""
-            if other is not None and images[i].ids:
-                remark = _difference(images[i], images[other], rows[other]["sampler"])
+            if others and images[i].ids:  # a row without any image says why already
+                remark = _difference(images[i], images[others[0]], rows[others[0]]["sampler"])
             found[i] = (leading == {images[i]}, remark)
     return [found[i] for i in range(len(rows))]
 

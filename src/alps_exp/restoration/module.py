@@ -214,8 +214,8 @@ class Restoration(pl.LightningModule):
             costs = {"num_samples": self.num_samples, "seconds": seconds} | _at(calls, i)
             flags = partial(_flags, measured=measured[i], size=size)
             numbers = _at(of_mean, i)
-            own: dict[str, Any] = costs | numbers | {"flags": flags(kind, numbers, converged[:, i])}
-            records = [self._record(image_id, operator.noise_stds, kind, **own)]
+            of_estimate = flags(kind, numbers, converged[:, i])
+            records = [self._record(image_id, operator.noise_stds, kind, **costs, **numbers, flags=of_estimate)]
             result = ImageResult(records, **{n: _array(x[i]) for n, x in arrays.items() if x is not None})
             result.estimates[kind] = _array(mean[i])
             result.diagnostics = {name: _array(values[:, i]) for name, values in estimates.diagnostics.items()}
