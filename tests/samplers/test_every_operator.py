@@ -221,3 +221,13 @@ def test_calibrated_noise_gives_the_posterior(name, annealing, steps, largest_er
     ratios, error = ratios_of_deviations(ALPS(Geometric(5.0, 0.02, steps), "calibrated", annealing), name)
     assert 0.95 <= ratios.min() and ratios.max() <= 1.05
     assert error < largest_error
+
+
+def test_measurements_of_other_dimensions_are_refused():
+    class Flat(Denoising):
+        def forward(self, x):
+            return x.flatten(-3)
+
+    y = Flat(ETA).forward(torch.zeros(2, 1, 4, 4))
+    with pytest.raises(ValueError, match=r"4 dimensions.* \(2, 16\)"):
+        run(ALPS(SCALES), smooth_prior(1, REAL), Flat(ETA), y, ["a", "b"])
