@@ -41,6 +41,13 @@ def test_shares_repeat_the_smaller_dataset():
     assert Counter(item["item"][0] for item in items if item["image_id"] == "a") == dict.fromkeys(range(5), 3)
 
 
+def test_no_image_is_lost_to_the_rounding_of_its_share():
+    """0.7 / (0.3 + 0.7) of an epoch of 6 / 0.7 images is 5.999999999999999."""
+    mixture = Mixture([Numbers("a", 1), Numbers("b", 6)], shares=[0.3, 0.7])
+    items = [mixture[i] for i in range(len(mixture))]
+    assert {item["item"] for item in items if item["image_id"] == "b"} == set(range(6))
+
+
 def test_bad_mixtures():
     with pytest.raises(ValueError, match=r"one number of channels, got \[2, 3\]"):
         Mixture([Numbers("a", 2), Numbers("b", 3, channels=2)])

@@ -67,7 +67,6 @@ class Case:
     has_cg: bool = False
     has_exact_noise: bool = True
     has_noise: bool = True
-    eta: float = ETA
     width: int = WIDTH
 
     @property
@@ -127,7 +126,7 @@ def _mri(
 
 
 def _joint(channels: int, *parts: Callable[..., LinearOperator]) -> Callable[..., LinearOperator]:
-    """Measurements of noise ETA, 2 ETA, ...; all the noise of the joint one is standard normal."""
+    """Measurements of noise ETA, 2 ETA, ...; the noise of the joint one is ETA."""
 
     def build(dtype: torch.dtype, images: slice, **options: float) -> LinearOperator:
         operators = [part(dtype, images) for part in parts]
@@ -177,7 +176,6 @@ CASES = [
         has_cg=True,
         has_exact_noise=False,
         has_noise=False,
-        eta=1.0,
     ),
     Case(
         "joint-complex",
@@ -187,7 +185,6 @@ CASES = [
         has_cg=True,
         has_exact_noise=False,
         has_noise=False,
-        eta=1.0,
     ),
 ]
 
@@ -219,7 +216,7 @@ class DensePosterior:
         operator = case.operator(slice(index, index + 1), double=double)
         columns = operator.forward(unit_images((1, *case.image_shape), case.dtype(True)))
         order = as_rows(unit_images((1, *case.image_shape), case.dtype(True)), 4)
-        return cls(as_rows(columns, 4).T.to(torch.float64) @ order, case.eta)
+        return cls(as_rows(columns, 4).T.to(torch.float64) @ order, ETA)
 
     def precision(self, t: float) -> Tensor:
         identity = torch.eye(self.matrix.shape[1], dtype=torch.float64)

@@ -45,6 +45,19 @@ def test_zero_and_exactly_solved_images() -> None:
     torch.testing.assert_close(x, b / 1.5)
 
 
+def test_what_is_not_measured_at_all_is_solved_in_one_step() -> None:
+    b = torch.ones(2, 1, 2, 2)
+    torch.testing.assert_close(conjugate_gradients(lambda v: 0 * v, b, 0.5, 1e-6, 50), 2 * b)
+
+
+def test_what_is_hardly_measured_does_not_stop_early() -> None:
+    """The first step is 1 / shift but for rounding, while what is measured is not solved yet."""
+    values, b, shift = torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[1.0, 3e-6]]]), 1e-4
+    x = conjugate_gradients(lambda v: values * v, b, shift, 1e-3, 50)
+    error = x.double() - b.double() / (values.double() + shift)
+    assert ((values + shift) * error**2).mean().sqrt() <= 1e-3
+
+
 def test_complex_systems() -> None:
     values, b = diagonal_system(seed=1)
     b = torch.complex(b, 2 * b.flip(-1))

@@ -21,7 +21,7 @@ def test_posterior_step_and_misfit_are_those_of_all_measurements_together() -> N
     parts, joint = parts_and_joint()
     d, t = torch.randn(3, *SHAPE, dtype=torch.float64), 0.4
     ys = [part.measure(torch.randn_like(d), torch.randn_like(d)) for part in parts]
-    y = torch.cat([(y / part.noise_std).flatten(1) for part, y in zip(parts, ys, strict=True)], 1)[:, None, None]
+    y = torch.cat([(0.05 / part.noise_std * y).flatten(1) for part, y in zip(parts, ys, strict=True)], 1)[:, None, None]
     mean = joint.posterior_mean(d, y, t)
     units = torch.eye(60, dtype=torch.float64).reshape(60, 1, *SHAPE).expand(60, 3, *SHAPE)
     precision = torch.eye(60, dtype=torch.float64) / t**2
@@ -41,7 +41,7 @@ def test_each_part_is_measured_with_its_own_noise() -> None:
     noise = torch.randn(joint.measurement_shape(x.shape), dtype=torch.float64)
     y = joint.measure(x, noise)
     for part, values, e in zip(parts, y.split(60, -1), noise.split(60, -1), strict=True):
-        torch.testing.assert_close(values.reshape(x.shape) * part.noise_std, part.measure(x, e.reshape(x.shape)))
+        torch.testing.assert_close(values.reshape(x.shape) * part.noise_std / 0.05, part.measure(x, e.reshape(x.shape)))
 
 
 def test_float64_starts_where_the_smallest_noise_needs_it() -> None:

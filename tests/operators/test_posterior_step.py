@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from operator_cases import BATCH, CASES, COILS, HEIGHT, Case, DensePosterior, as_rows, unit_images
+from operator_cases import BATCH, CASES, COILS, ETA, HEIGHT, Case, DensePosterior, as_rows, unit_images
 
 from alps_exp.operators import GaussianBlur
 
@@ -146,7 +146,7 @@ def test_float32_storage_is_kept(case: Case) -> None:
 def test_solve_inverts_normal_plus_shift(case: Case) -> None:
     operator = case.operator(tolerance=1e-9)
     x, t = case.images(BATCH, seed=1), 0.5
-    b = operator.normal(x) + (case.eta / t) ** 2 * x
+    b = operator.normal(x) + (ETA / t) ** 2 * x
     torch.testing.assert_close(operator.solve(b, t), x, rtol=1e-8, atol=1e-8)
 
 
@@ -155,7 +155,7 @@ def test_measure_and_misfit(case: Case) -> None:
     x, noise = case.images(2, BATCH, seed=1), case.measurements(2, BATCH, seed=2)
     y = operator.measure(x, noise)
     measured = y != 0
-    torch.testing.assert_close(y, torch.where(measured, operator.forward(x) + case.eta * noise, 0))
+    torch.testing.assert_close(y, torch.where(measured, operator.forward(x) + ETA * noise, 0))
     expected = as_rows(torch.where(measured, noise, 0)).square().sum(-1) / 2
     torch.testing.assert_close(operator.misfit(x, y), expected, rtol=1e-9, atol=1e-9)
     assert expected.shape == (2, BATCH)

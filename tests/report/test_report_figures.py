@@ -6,11 +6,13 @@ from alps_exp.report import figures, run_figure, task_figure, task_figures
 from alps_exp.runs import ImageResult, Record, RunFolder, collect_provenance
 
 
-def make_run(path, sampler, ids=("a", "b"), task="blur", complex_valued=False, failed=(), noise_std=0.05, error=0.1):
+def make_run(
+    path, sampler, ids=("a", "b"), task="blur", complex_valued=False, failed=(), noise_std=0.05, error=0.1, channels=3
+):
     """Write a run whose estimates are off by `error` everywhere."""
     run = RunFolder(path)
     run.begin(collect_provenance(seeds={}, device="cpu", num_images=len(ids)))
-    channels, dtype = (1, complex) if complex_valued else (3, float)
+    channels, dtype = (1, complex) if complex_valued else (channels, float)
     truth = np.zeros((channels, 12, 16), dtype) + 0.5
     names = ["map"] if sampler == "map" else ["sample", "mmse"]
     for image_id in ids:
@@ -69,6 +71,13 @@ def test_a_run_has_a_row_per_image_with_error_and_deviation(tmp_path, drawn, com
     np.testing.assert_allclose(errors, np.full((2, 12, 16), 0.1), rtol=1e-5)
     deviations, _ = shown(drawn[0], "viridis")
     np.testing.assert_allclose(deviations, np.full((2, 12, 16), 0.2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_real_images_of_any_number_of_channels_are_shown(tmp_path, drawn, channels):
+    run_figure(make_run(tmp_path / "run", "map", ids=("a",), channels=channels))
+    truth, measured, estimate = (axis.images[0].get_array() for axis in drawn[0].axes[:3])
+    np.testing.assert_allclose([truth, measured, estimate - 0.05], np.full((3, 12, 16, 3), 0.75))
 
 
 def test_a_run_shows_only_its_first_restored_images(tmp_path, drawn):

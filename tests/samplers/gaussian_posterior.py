@@ -1,5 +1,7 @@
 """Exact moments of a sampler on a Gaussian posterior, by its own code: it is affine in its noise draws."""
 
+import math
+
 import torch
 
 from alps_exp.operators import GaussianBlur, Inpainting, MultiCoilMRI
@@ -38,12 +40,13 @@ def sampler_moments(sampler, prior, operator, y):
     return mean, responses.mT @ responses.conj()
 
 
-def random_prior(dtype, smallest=0.05):
-    """Return a Gaussian prior with eigenvalues from `smallest` to 1 in a random basis."""
+def random_prior(dtype, smallest=0.05, shape=(1, SIDE, SIDE)):
+    """Return a Gaussian prior of images of `shape` with eigenvalues from `smallest` to 1 in a random basis."""
     torch.manual_seed(0)
-    basis, _ = torch.linalg.qr(torch.randn(PIXELS, PIXELS, dtype=dtype))
-    values = torch.logspace(torch.tensor(smallest).log10(), 0, PIXELS, dtype=torch.float64)
-    mean = 0.5 * torch.randn(1, SIDE, SIDE, dtype=dtype)
+    size = math.prod(shape)
+    basis, _ = torch.linalg.qr(torch.randn(size, size, dtype=dtype))
+    values = torch.logspace(torch.tensor(smallest).log10(), 0, size, dtype=torch.float64)
+    mean = 0.5 * torch.randn(shape, dtype=dtype)
     return GaussianPrior(mean, (basis * values) @ basis.mH)
 
 
@@ -66,10 +69,9 @@ def operator_named(name):
 def measurement(operator, prior):
     """Return a measurement (1, ...) of a typical image."""
     torch.manual_seed(2)
-    z = torch.randn(PIXELS, dtype=prior.mean.dtype)
+    z = torch.randn(prior.mean.numel(), dtype=prior.mean.dtype)
     x = prior.mean + (prior.vectors @ (prior.values.sqrt() * z)).reshape(prior.mean.shape)
-    shape = operator.measurement_shape((1, *x.shape))
-    return operator.measure(x[None], torch.randn(shape, dtype=x.dtype))
+    return operator.measure(x[None], torch.randn_like(operator.forward(x[None])))
 
 
 def exact_posterior(prior, operator, y, sigma=0.0):

@@ -1,8 +1,11 @@
 """What all samplers promise: keyed noise, results that do not depend on the batch, honest counts."""
 
+from abc import ABCMeta
+
 import pytest
 import torch
 
+from alps_exp import samplers
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser, Energy
 from alps_exp.samplers import (
@@ -21,6 +24,7 @@ from alps_exp.samplers import (
     PiGDM,
     Polynomial,
     REDDiff,
+    Sampler,
 )
 
 SHORT = Geometric(3.0, 0.05, 6)
@@ -102,6 +106,14 @@ def test_the_calls_of_an_image_do_not_depend_on_its_batch(case):
     for i in (0, 5):
         alone = restore(sampler, prior, masks, truth, [i])
         assert (alone.nfe_forward, alone.nfe_vjp) == (together.nfe_forward[i], together.nfe_vjp[i])
+
+
+@pytest.mark.parametrize("kind", [x for x in vars(samplers).values() if isinstance(x, ABCMeta) and x is not Sampler])
+def test_what_a_sampler_has_can_be_asked(kind):
+    sampler = kind()
+    assert all(hasattr(sampler, attribute) for attribute in dir(sampler))
+    asks_a_prior = sampler.denoiser is not None
+    assert sampler.last_scale == (sampler.schedule()[-1] if asks_a_prior else None)
 
 
 def test_noise_is_keyed_by_seed_image_and_sample():

@@ -11,6 +11,7 @@ from alps_exp.operators import Inpainting
 from alps_exp.priors import GaussianMixturePrior, GaussianPrior
 from alps_exp.samplers import ALPS, SMC, Geometric
 from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.smc import _Population
 
 CHAINS = 5000
 SIGMA_MIN = 0.05
@@ -83,6 +84,22 @@ def test_moves_go_on_until_the_chains_agree():
     assert torch.all(diagnostics["r_hat"] <= 1.1)
     stopped, diagnostics = run(SMC(schedule, agree=1.0001, max_moves=20), prior, operator, y, chains=8)
     assert torch.all(diagnostics["r_hat"] > 1.0001)
+
+
+def test_r_hat_is_the_root_of_total_over_within_variance():
+    operator, dtype = operator_named("mri_1d")
+    prior = random_prior(dtype, smallest=0.5)
+    y = measurement(operator, prior)
+    measured, moved = (_Population(InMicroBatches(prior, None), operator, y, OneStream(4), 0.5) for _ in range(2))
+    r_hat = measured.window_r_hat(16, torch.tensor([True]))
+    points = []
+    for _ in range(16):
+        moved.move()
+        points.append(moved.point.x)
+    x = torch.stack(points)
+    within, between = x.var(0).mean(0), x.mean(0).var(0)
+    assert r_hat.item() == pytest.approx((15 / 16 + between / within).sqrt().max().item())
+    assert r_hat > 1.1
 
 
 def test_a_potential_that_is_not_finite_is_not_passed_over():

@@ -53,7 +53,7 @@ def exact_posterior(
     if len(y) != 1:
         raise ValueError(f"an exact posterior is of one image, got measurements of {len(y)}")
     double = torch.promote_types(prior.means.dtype, torch.float64)
-    y, means = y.to(double), prior.means.to(double)[:, None]
+    y, means = y.to(torch.promote_types(y.dtype, torch.float64)), prior.means.to(double)[:, None]
     roots = prior.axes.to(double) * (prior.variances.double() + sigma**2).sqrt()[:, None]
     normal = _normal_matrix(operator, means[0]) / operator.noise_std**2
     factors = torch.linalg.cholesky(torch.eye(len(normal), device=y.device) + roots.mH @ normal @ roots)

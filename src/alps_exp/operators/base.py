@@ -52,10 +52,11 @@ class LinearOperator(ABC):
     """A linear forward model ``y = A x + eta * eps`` with standard normal ``eps``.
 
     Images have shape (..., B, C, H, W), with any number of leading dimensions (posterior samples) before the
-    batch. The result for an image does not depend on the rest of its batch. A scale `t` is a positive float,
-    or a tensor of positive values that broadcasts to ``x.shape[:-3]`` (one per image or per chain). Tensors
-    keep their dtype and device; where float32 would lose the result (``t / eta`` large, or `t` a tensor) the
-    posterior steps compute in float64 inside.
+    batch. So do measurements, whose last three sizes may be others; those of a real image may be complex. The
+    result for an image does not depend on the rest of its batch. A scale `t` is a positive float, or a tensor
+    of positive values that broadcasts to ``x.shape[:-3]`` (one per image or per chain). Tensors keep their
+    dtype and device; where float32 would lose the result (``t / eta`` large, or `t` a tensor) the posterior
+    steps compute in float64 inside.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ class LinearOperator(ABC):
         """
         t = _as_scale(t, d)
         dtype = self._solve_dtype(d.dtype, t)
-        return self._update(d.to(dtype), y.to(dtype), t).to(d.dtype)
+        return self._update(d.to(dtype), _in_precision(y, dtype), t).to(d.dtype)
 
     def posterior_sample(self, d: Tensor, y: Tensor, t: float | Tensor, noise: tuple[Tensor, Tensor]) -> Tensor:
         """Return an exact sample of the posterior under the prior ``N(d, t^2 I)`` by one perturbed solve.
@@ -187,7 +188,7 @@ class LinearOperator(ABC):
         t = _as_scale(t, e2)
         dtype = self._solve_dtype(d.dtype, t)
         perturbed_d = d.to(dtype) + t * e2.to(dtype)
-        perturbed_y = y.to(dtype) + self.noise_std * e1.to(dtype)
+        perturbed_y = _in_precision(y, dtype) + self.noise_std * _in_precision(e1, dtype)
         return self._update(perturbed_d, perturbed_y, t).to(d.dtype)
 
     def posterior_noise(self, z: Tensor, t: float | Tensor) -> Tensor:
@@ -293,6 +294,11 @@ class SpectralOperator(LinearOperator):
 
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
         return self.from_spectrum(self.to_spectrum(z) * (self.noise_std * (self.gain(z) + shift).rsqrt()), z)
+
+
+def _in_precision(y: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `y`, real or complex as it is, in the precision of a dtype."""
+    return y.to(dtype.to_complex() if y.is_complex() else dtype.to_real())
 
 
 def _as_scale(t: float | Tensor, x: Tensor) -> float | Tensor:

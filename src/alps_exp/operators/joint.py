@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,10 +11,11 @@ from alps_exp.operators.base import LinearOperator, positive
 
 
 class JointOperator(LinearOperator):
-    """Measurements y_k = A_k x + eta_k eps of one image, whitened and stacked: y = (y_1 / eta_1, y_2 / eta_2, ...).
+    """Measurements y_k = A_k x + eta_k eps of one image, weighted and stacked: y = (w_1 y_1, w_2 y_2, ...).
 
-    Division by eta_k makes all the noise standard normal: A is the stack of A_k / eta_k, `noise_std` is 1, and
-    A^H A = sum_k A_k^H A_k / eta_k^2. The measurement has shape (..., B, 1, 1, M): every y_k is flattened, its zeros
+    With w_k = eta / eta_k all the noise is eta, the smallest eta_k: A is the stack of w_k A_k and A^H A = sum_k w_k^2
+    A_k^H A_k. (Weights of 1 / eta_k would do too, but for samplers and reconstructions whose step sizes and weights
+    are made for an A of norm about 1.) The measurement has shape (..., B, 1, 1, M): every y_k is flattened, its zeros
     where nothing is measured included. The posterior step runs conjugate gradients.
 
     Parameters
@@ -41,10 +42,11 @@ class JointOperator(LinearOperator):
         tolerance: float = 3e-3,
         max_iterations: int = 20_000,
     ) -> None:
-        super().__init__(noise_std=1.0)
         if not operators:
             raise ValueError("a joint measurement needs at least one operator, got none")
+        super().__init__(min(operator.noise_std for operator in operators))
         self.operators, self.image_shape = list(operators), tuple(image_shape)
+        self.weights = [self.noise_std / operator.noise_std for operator in operators]
         self.tolerance = positive("tolerance", tolerance)
         self.max_iterations = int(positive("max_iterations", max_iterations))
         self._shapes = [operator.measurement_shape((1, *self.image_shape))[1:] for operator in operators]
@@ -56,17 +58,17 @@ class JointOperator(LinearOperator):
         return [operator.noise_std for operator in self.operators]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the stack of ``A_k x / eta_k``."""
-        return _stack([operator.forward(x) / operator.noise_std for operator in self.operators])
+        """Return the stack of ``w_k A_k x``."""
+        return _stack([weight * operator.forward(x) for weight, operator in self._weighted()])
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Return the sum of ``A_k^H y_k / eta_k``, with y_k as it stands in `y`."""
-        parts = zip(self.operators, self._split(y), strict=True)
-        return torch.stack([operator.adjoint(part) / operator.noise_std for operator, part in parts]).sum(0)
+        """Return the sum of ``w_k A_k^H y_k``, with y_k as it stands in `y`."""
+        parts = zip(self._weighted(), self._split(y), strict=True)
+        return torch.stack([weight * operator.adjoint(part) for (weight, operator), part in parts]).sum(0)
 
     def normal(self, x: Tensor) -> Tensor:
-        """Return the sum of ``A_k^H A_k x / eta_k^2``."""
-        return torch.stack([operator.normal(x) / operator.noise_std**2 for operator in self.operators]).sum(0)
+        """Return the sum of ``w_k^2 A_k^H A_k x``."""
+        return torch.stack([weight**2 * operator.normal(x) for weight, operator in self._weighted()]).sum(0)
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return (..., B, 1, 1, M) for an image's `shape`, with M numbers in all measurements together."""
@@ -76,15 +78,14 @@ class JointOperator(LinearOperator):
         parts = zip(self.operators, self._split(y), strict=True)
         return _stack([operator._restrict(part) for operator, part in parts])
 
+    def _weighted(self) -> Iterator[tuple[float, LinearOperator]]:
+        return zip(self.weights, self.operators, strict=True)
+
     def _split(self, y: Tensor) -> list[Tensor]:
         if y.shape[-3:] != (1, 1, sum(self._sizes)):
             raise ValueError(f"measurement must have shape (..., B, 1, 1, {sum(self._sizes)}), got {tuple(y.shape)}")
         parts = zip(y.split(self._sizes, dim=-1), self._shapes, strict=True)
         return [part.reshape(*y.shape[:-3], *shape) for part, shape in parts]
-
-    def _solve_dtype(self, dtype: torch.dtype, t: float | Tensor) -> torch.dtype:
-        # What float32 loses grows with t over the smallest eta: whitening hides that in the scale of A.
-        return super()._solve_dtype(dtype, t / min(operator.noise_std for operator in self.operators))
 
 
 def _stack(parts: Sequence[Tensor]) -> Tensor:

@@ -1,7 +1,8 @@
 """Panels of truth, measurement, estimates, their errors and their standard deviations.
 
-Real images are shown in RGB, clipped to [-1, 1]; complex ones by their magnitude, up to the truth's maximum (without a
-truth, which measured data may lack: up to an estimate's).
+Real images are shown in RGB, or grey by the mean of their channels where these are not three, clipped to [-1, 1];
+complex ones by their magnitude, up to the truth's maximum (without a truth, which measured data may lack: up to an
+estimate's).
 Errors and standard deviations are root mean squares over the channels, in the units of the image.
 """
 
@@ -256,7 +257,7 @@ def _draw_truth_and_measurement(axes: np.ndarray, result: ImageResult) -> float:
 
 def _visible_measurement(result: ImageResult, peak: float) -> tuple[np.ndarray, float, str]:
     assert result.measurement is not None
-    in_a_row = result.measurement.shape[:-1] == (1, 1)  # several measurements as one, in units of their noise
+    in_a_row = result.measurement.shape[:-1] == (1, 1)  # several measurements as one
     if not np.iscomplexobj(result.measurement) and not in_a_row:
         return result.measurement, peak, "Measurement"
     assert result.adjoint is not None
@@ -270,7 +271,8 @@ def _draw_image(axis: Axes, image: np.ndarray, peak: float, title: str) -> None:
     if np.iscomplexobj(image):
         axis.imshow(np.abs(image[0]), cmap="gray", vmin=0, vmax=peak, interpolation="nearest")
     else:
-        rgb = np.broadcast_to((image.clip(-1, 1) + 1) / 2, (3, *image.shape[-2:]))
+        colors = image if len(image) == 3 else image.mean(0, keepdims=True)
+        rgb = np.broadcast_to((colors.clip(-1, 1) + 1) / 2, (3, *image.shape[-2:]))
         axis.imshow(np.moveaxis(rgb, 0, -1), interpolation="nearest")
     axis.set_title(title, fontsize=_FONT, pad=3)
 

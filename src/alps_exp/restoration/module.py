@@ -186,8 +186,7 @@ class Restoration(pl.LightningModule):
                 )
             return operator.restrict(batch["measurement"])
         truth = batch["image"]
-        shape = operator.measurement_shape(truth.shape)
-        noise = measurement_noise(self.seed, batch["image_id"], truth.new_empty(shape))
+        noise = measurement_noise(self.seed, batch["image_id"], operator.forward(truth))
         return operator.measure(truth, noise)
 
     def _results(
@@ -238,8 +237,7 @@ class Restoration(pl.LightningModule):
         if (truth := batch.get("image")) is not None:
             crop = tuple(batch["crop"][0].tolist()) if "crop" in batch else None
             numbers |= image_metrics(x, truth, crop=crop) | lpips_numbers(self.lpips, x, truth)
-        if isinstance(self.prior, EnergyPrior):
-            t = self.sampler.last_scale
+        if isinstance(self.prior, EnergyPrior) and (t := self.sampler.last_scale) is not None:
             numbers["energy"] = InMicroBatches(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
         return {name: value.cpu() for name, value in numbers.items()}
 

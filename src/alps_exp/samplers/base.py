@@ -80,8 +80,8 @@ class Sampler(ABC):
         self.schedule, self.denoiser, self.micro_batch = schedule, denoiser, micro_batch
 
     @property
-    def last_scale(self) -> float:
-        """The noise scale at which the sampler ends."""
+    def last_scale(self) -> float | None:
+        """The noise scale at which the sampler ends; None for a reconstruction, which has none."""
         return self.schedule()[-1]
 
     def __call__(
@@ -104,6 +104,8 @@ class Sampler(ABC):
         ValueError
             If the prior, the operator and the measurement do not fit each other, or there is no sample to draw.
         """
+        if y.ndim != 4:
+            raise ValueError(f"expected a measurement of 4 dimensions, the batch and any three, got {tuple(y.shape)}")
         ids = image_ids if image_ids is not None else [str(i) for i in range(len(y))]
         if len(ids) != len(y) or num_samples < 1:
             given = f"{len(ids)} ids and num_samples {num_samples}"

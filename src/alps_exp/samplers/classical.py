@@ -18,6 +18,7 @@ class Classical(Sampler):
     """A reconstruction without a prior: one image from a measurement, the same for every seed and sample."""
 
     estimate = "point"
+    last_scale = None
 
     def __init__(self) -> None:
         self.denoiser, self.micro_batch = None, None

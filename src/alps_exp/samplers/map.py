@@ -86,7 +86,7 @@ class MAP(Sampler):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the estimate (S, B, C, H, W), the same for all S, and its diagnostics (S, B) and (S, B, ...)."""
         start, _ = self.start.sample(prior, operator, y, _Starts(noise, self.starts))
-        potential = Potential(prior, operator, y, self.last_scale, accuracy=self.tolerance / 10)
+        potential = Potential(prior, operator, y, self.schedule()[-1], accuracy=self.tolerance / 10)
         ends, trace = self._minimise(potential, start)
         best = ends.value.argmin(dim=0)
         image = torch.arange(len(best), device=best.device)

@@ -68,8 +68,9 @@ def correction(
     pull_back: PullBack,
 ) -> Tensor:
     """Return t^2 J^T A^H v after some iterations for v, from v = 0: what `matched_mean` adds to d = D(x, t)."""
-    moved = direction = torch.zeros_like(d)
+    moved = torch.zeros_like(d)
     residual = previous = y - operator.forward(d)
+    direction = torch.zeros_like(residual)
     before = torch.ones_like(inner(residual, residual))
     going = torch.ones_like(before, dtype=torch.bool)
     for _ in range(iterations):

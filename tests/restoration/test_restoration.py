@@ -1,0 +1,43 @@
+"""The inference module by itself: how it measures, and what it says of estimates without a noise scale."""
+
+import pytest
+import torch
+
+from alps_exp.operators import Inpainting, LinearOperator
+from alps_exp.priors import GaussianPrior
+from alps_exp.restoration import Labels, Restoration
+from alps_exp.samplers import ALPS, SENSE, Geometric
+
+SIDE = 12
+
+
+class Fourier(LinearOperator):
+    """The spectrum of a real image."""
+
+    def forward(self, x):
+        return torch.fft.fft2(x, norm="ortho")
+
+    def adjoint(self, y):
+        return torch.fft.ifft2(y, norm="ortho").real
+
+
+def restore(sampler, operator, images):
+    prior = GaussianPrior(torch.zeros(1, SIDE, SIDE), 0.25 * torch.eye(SIDE**2))
+    labels = Labels("task", "operator", "sampler")
+    module = Restoration(prior, lambda: operator, sampler, None, labels, 2, 0, save_samples=False)
+    return module.restore({"image": images, "image_id": [str(i) for i in range(len(images))]})
+
+
+@pytest.mark.parametrize("sampler", [SENSE(), ALPS(Geometric(3.0, 0.05, 5))], ids=["sense", "alps"])
+def test_an_estimate_has_an_energy_where_its_sampler_ends_at_a_scale(sampler):
+    results = restore(sampler, Inpainting(torch.ones(1, 1, SIDE, SIDE), 0.1), torch.zeros(1, 1, SIDE, SIDE))
+    energies = [record.energy for record in results[0].records]
+    assert all(record.status == "ok" for record in results[0].records)
+    assert all((energy is None) == (sampler.last_scale is None) for energy in energies)
+
+
+def test_complex_measurements_of_real_images_have_noise_in_both_parts():
+    images = torch.zeros(20, 1, SIDE, SIDE)
+    measured = [torch.as_tensor(r.measurement) for r in restore(SENSE(), Fourier(0.1), images)]
+    noise = torch.stack(measured)
+    assert noise.real.std() == pytest.approx(0.1, rel=0.05) and noise.imag.std() == pytest.approx(0.1, rel=0.05)
