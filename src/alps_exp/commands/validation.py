@@ -62,8 +62,8 @@ def check_targets(value: Any, path: str) -> None:
 def _target(name: Any, path: str) -> Callable[..., Any]:
     try:
         return pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # the module of a user can raise any
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"{path}_target_ is {name!r}, expected what can be imported ({reason})") from error
 
 

@@ -19,15 +19,12 @@ from torch.utils.data import Dataset
 
 from alps_exp.data.cache import SharedCache
 from alps_exp.data.keys import Item, split_item
+from alps_exp.errors import ImageError
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
 SUFFIXES = (".png", ".jpg", ".jpeg")
 READ_ERRORS = (OSError, SyntaxError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError)
 READ_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-
-
-class ImageError(ValueError):
-    """An image of the request cannot be read, or is not what the request takes it for."""
 
 
 class ImageFolder(Dataset[dict[str, Any]]):

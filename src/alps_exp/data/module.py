@@ -10,7 +10,7 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
-from alps_exp.data.images import ImageError
+from alps_exp.errors import ImageError
 
 STAGES = {
     "fit": ("train", "validation"),
