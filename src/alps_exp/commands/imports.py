@@ -25,7 +25,8 @@ def import_fault(error: BaseException) -> str | None:
         return None
     package = module.partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and module == package:
-        return f"the package {package} is not installed: pip install it beside alps_exp"
+        by = f", which {bodies[-1].partition('.')[0]} needs," if bodies else ""
+        return f"the package {package}{by} is not installed: pip install it beside alps_exp"
     reason = textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)
     return (
         f"the package {package} cannot be imported ({reason}): install a version of it that fits the other packages,"

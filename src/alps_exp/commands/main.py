@@ -64,10 +64,11 @@ def main() -> None:
         verb = _put_config_name(sys.argv)
         sys.argv[1:] = map(_choose_no_experiment, sys.argv[1:])
         status = _run(verb, wanted)
-    except (*REQUEST_ERRORS, OSError) as error:
-        if wanted:
+    except Exception as error:
+        fault = import_fault(error)
+        if wanted or not (fault or isinstance(error, (*REQUEST_ERRORS, OSError))):
             raise
-        status = _refuse(error, WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) else FAILED)
+        status = _refuse(error, WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) and not fault else FAILED)
     sys.exit(status)
 
 
