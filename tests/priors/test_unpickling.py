@@ -36,7 +36,11 @@ def slots(**values):
 
 def storage(content=None):
     """Return what reads as a storage of four numbers."""
-    content = pickle.dumps(content) if content is not None else torch.zeros(4).storage().__reduce__()[1][0]
+    content = (
+        pickle.dumps(content, protocol=2)
+        if content is not None
+        else torch.zeros(4).__reduce_ex__(4)[1][0].__reduce__()[1][0]
+    )
     return STORAGE + b"B" + struct.pack("<I", len(content)) + content + b"\x85R"
 
 
@@ -106,7 +110,11 @@ FORGED = {
     "tensor beyond its storage": tensor(b"K\x05", b"K\x01"),
     "tensor of one number repeated": tensor(b"\x8a\x06\x00\x00\x00\x00\x00\x01", b"K\x00"),
     "tensor without a storage": TENSOR + b"(NK\x00))\x89)tR",
-    "number that is an object": SCALAR + DTYPE + text("O8") + b"\x85RNb" + b"C\x08\x01\x02\x03\x04\x05\x06\x07\x08\x86R",
+    "number that is an object": SCALAR
+    + DTYPE
+    + text("O8")
+    + b"\x85RNb"
+    + b"C\x08\x01\x02\x03\x04\x05\x06\x07\x08\x86R",
     "number of a wrong length": SCALAR + DTYPE + text("f8") + b"\x85R(K\x03" + text("<") + b"tb" + b"C\x01\x01\x86R",
 }
 

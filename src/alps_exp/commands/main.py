@@ -97,7 +97,7 @@ def _put_config_name(argv: list[str]) -> str:
 
 
 def _choose_no_experiment(word: str) -> str:
-    """Return ``experiment=null``, also among others of a sweep, as an empty list, which is what Hydra takes for none."""
+    """Return ``experiment=null``, also in a sweep, with the empty list that Hydra takes for no choice."""
     return re.sub(r"\bnull\b", "[]", word) if word.startswith("experiment=") else word
 
 

@@ -1,4 +1,4 @@
-"""Which targets a config from a run folder may name: it is data, perhaps a stranger's, and must run nothing of theirs."""
+"""Which targets a config from a run folder may name: it is data, perhaps a stranger's, and runs nothing of theirs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PLAIN_OPCODES = (
 
 
 class StoredObject:
-    """An object of the file, of which only the name of its class, the constructor's arguments and the state are read."""
+    """An object of the file: the name of its class, the arguments of its constructor and its state, as they stand."""
 
     __slots__ = ("arguments", "class_name", "state")
 
