@@ -35,12 +35,9 @@ def slots(**values):
 
 
 def storage(content=None):
-    """Return what reads as a storage of four numbers."""
-    content = (
-        pickle.dumps(content, protocol=2)
-        if content is not None
-        else torch.zeros(4).__reduce_ex__(4)[1][0].__reduce__()[1][0]
-    )
+    """Return what reads as a storage of four numbers, or claims to."""
+    of_four_numbers = torch.zeros(4).__reduce_ex__(4)[1][0].__reduce__()[1][0]
+    content = of_four_numbers if content is None else pickle.dumps(content, protocol=2)
     return STORAGE + b"B" + struct.pack("<I", len(content)) + content + b"\x85R"
 
 
@@ -110,11 +107,7 @@ FORGED = {
     "tensor beyond its storage": tensor(b"K\x05", b"K\x01"),
     "tensor of one number repeated": tensor(b"\x8a\x06\x00\x00\x00\x00\x00\x01", b"K\x00"),
     "tensor without a storage": TENSOR + b"(NK\x00))\x89)tR",
-    "number that is an object": SCALAR
-    + DTYPE
-    + text("O8")
-    + b"\x85RNb"
-    + b"C\x08\x01\x02\x03\x04\x05\x06\x07\x08\x86R",
+    "number that is an object": SCALAR + DTYPE + text("O8") + b"\x85RNbC\x08" + bytes(8) + b"\x86R",
     "number of a wrong length": SCALAR + DTYPE + text("f8") + b"\x85R(K\x03" + text("<") + b"tb" + b"C\x01\x01\x86R",
 }
 
