@@ -1,7 +1,9 @@
 """Weights & Biases with and without a key."""
 
+import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 import wandb
@@ -70,3 +72,25 @@ def test_without_a_server_a_run_is_offline_soon_and_is_gone_on_with(no_key, tmp_
     again = loggers.wandb_logger("project", str(tmp_path / "run"), "name")
     assert again.experiment.id == run.id and again.experiment is not run
     loggers.finish([again], succeeded=True)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\x00\xff", b"a/b", b"x" * 500])
+def test_a_damaged_id_begins_a_new_run_and_says_so(no_key, tmp_path, caplog, content):
+    no_key.setenv("WANDB_MODE", "offline")
+    (tmp_path / "wandb_id").write_bytes(content)
+    logger = loggers.wandb_logger("project", str(tmp_path), "name")
+    run_id = logger.experiment.id
+    loggers.finish([logger], succeeded=True)
+    assert [record.message for record in caplog.records if str(tmp_path / "wandb_id") in record.message]
+    assert (tmp_path / "wandb_id").read_text() == run_id
+    assert loggers.wandb_logger("project", str(tmp_path), "name")._wandb_init["id"] == run_id
+
+
+def test_the_id_is_whole_or_not_there(no_key, tmp_path, monkeypatch):
+    no_key.setenv("WANDB_MODE", "offline")
+    replaced = []
+    monkeypatch.setattr(os, "replace", lambda old, new: replaced.append((Path(old).read_text(), Path(new).name)))
+    logger = loggers.wandb_logger("project", str(tmp_path), "name")
+    run_id = logger.experiment.id
+    loggers.finish([logger], succeeded=True)
+    assert (run_id, "wandb_id") in replaced and not (tmp_path / "wandb_id").exists()

@@ -116,6 +116,25 @@ class _Runs:
         return (print, ("this must not run",))
 
 
+class _ObjectType:
+    def __reduce__(self):
+        return np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)
+
+
+class _Addresses:
+    """An array whose bytes NumPy, told so by the state of its type, would take for the addresses of objects."""
+
+    def __reduce__(self):
+        return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, (1, 1, 1, 1), _ObjectType(), False, bytes(8))
+
+
+def test_an_array_of_addresses_is_no_array(nowhere):
+    layers = {"Conv_0": {"kernel": _Addresses(), "bias": _Addresses()}}
+    (nowhere / "e.ckpt").write_bytes(pickle.dumps({"AlexNet_0": layers}, protocol=3))
+    with pytest.raises(ValueError, match="e.ckpt holds no weights of AlexNet's LPIPS: .*numbers of the type 'O8'"):
+        load_lpips(str(nowhere / "e.ckpt"))
+
+
 def test_wrong_files_are_refused(features, heads, nowhere, capsys):
     with pytest.raises(FileNotFoundError, match="no weights for LPIPS at /nowhere"):
         load_lpips("/nowhere")

@@ -7,8 +7,9 @@ import pickle
 import pytest
 import torch
 
-from alps_exp.priors import DhariwalUNet, SongUNet, VPPrecond, iDDPMPrecond, load_energy, load_teacher
+from alps_exp.priors import DhariwalUNet, SongUNet, VPPrecond, iDDPMPrecond, load_energy, load_teacher, nvlabs
 from alps_exp.priors.nvlabs import read_nvlabs
+from alps_exp.priors.unpickling import StoredObject, read_pickle
 
 ARGUMENTS = {"img_resolution": 16, "img_channels": 3, "model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1}
 
@@ -103,6 +104,26 @@ def test_what_is_no_whole_network_is_refused(nvlabs_pickle, tmp_path):
     path.write_bytes(pickle.dumps({"G_ema": 1}))
     with pytest.raises(ValueError, match="has no such object as its network `ema`, expected one of NVlabs' EDM code"):
         load_teacher(path)
+
+
+@pytest.mark.parametrize("damage", ["without end", "in itself", "sigma_min", "_modules"])
+def test_a_forged_module_is_refused_in_one_line(damage, nvlabs_pickle, monkeypatch):
+    network = vp_network()
+    path = nvlabs_pickle(network, ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
+    content = read_pickle(path)
+    model = content["ema"].state["_modules"]["model"]
+    children = model.state["_modules"]
+    if damage == "without end":
+        for _ in range(60):
+            state = {"_parameters": {}, "_buffers": {}, "_modules": dict.fromkeys("ab", children["map_layer0"])}
+            children["map_layer0"] = StoredObject("Linear", state=state)
+    elif damage == "in itself":
+        children["again"] = model
+    else:
+        del (content["ema"] if damage == "sigma_min" else model).state[damage]
+    monkeypatch.setattr(nvlabs, "read_pickle", lambda path: content)
+    with pytest.raises(ValueError, match=f"the weights in {path} do not fit their architecture: .*"):
+        read_nvlabs(path)
 
 
 def test_the_authors_weights_load_onto_a_converted_teacher(nvlabs_pickle, tmp_path):

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import netrc
 import os
+import re
 import shlex
 import sys
 import threading
@@ -27,17 +28,20 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
+from alps_exp.runs import write_atomically
+
 log = logging.getLogger(__name__)
 # Seconds, in all no more than 10 where a server does not answer.
 PROBE_TIMEOUT, INIT_TIMEOUT, FINISH_TIMEOUT = 3, 4, 8
 LONGEST_GROUP = 128  # characters, of the server
+RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 class ResilientWandbLogger(WandbLogger):
     """A logger that works offline where its server does not answer, and keeps its run's id in `id_file`."""
 
     def __init__(self, id_file: Path, **arguments: Any) -> None:
-        super().__init__(**arguments, id=id_file.read_text() if id_file.exists() else None)
+        super().__init__(**arguments, id=_saved_id(id_file))
         self._id_file = id_file
 
     @property
@@ -51,9 +55,19 @@ class ResilientWandbLogger(WandbLogger):
                 log.warning("Weights & Biases does not answer (%s): offline", str(error).partition("\n")[0])
                 self._wandb_init["mode"] = "offline"
                 run = super().experiment
-            self._id_file.parent.mkdir(parents=True, exist_ok=True)
-            self._id_file.write_text(run.id)
+            write_atomically(self._id_file, run.id.encode())
         return self._experiment
+
+
+def _saved_id(path: Path) -> str | None:
+    """Return the id of the run to go on with; None if there is none, or, with a warning, if the file is damaged."""
+    if not path.exists():
+        return None
+    text = path.read_text(errors="replace")
+    if RUN_ID.fullmatch(text):
+        return text
+    log.warning("%s holds no id of a run of Weights & Biases: a new one is begun", path)
+    return None
 
 
 def wandb_logger(project: str, save_dir: str, name: str, group: str | None = None) -> ResilientWandbLogger:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +18,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from alps_exp import __version__
 from alps_exp.commands.completion import COMPLETION, verb_to_complete
 from alps_exp.commands.configs import config_folder
+from alps_exp.commands.imports import import_fault
 from alps_exp.commands.job import Job
 from alps_exp.commands.recreate import Original, original_of
 from alps_exp.commands.validation import check_arguments, nearest
+from alps_exp.errors import ImageError
 from alps_exp.runs import RunFolder, register_resolvers
 
 VERBS = {
@@ -59,11 +62,13 @@ def main() -> None:
     wanted = os.environ.get(SHOW_TRACEBACK)
     try:
         verb = _put_config_name(sys.argv)
+        sys.argv[1:] = map(_choose_no_experiment, sys.argv[1:])
         status = _run(verb, wanted)
-    except (*REQUEST_ERRORS, OSError) as error:
-        if wanted:
+    except Exception as error:
+        fault = import_fault(error)
+        if wanted or not (fault or isinstance(error, (*REQUEST_ERRORS, OSError))):
             raise
-        status = _refuse(error, WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) else FAILED)
+        status = _refuse(error, WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) and not fault else FAILED)
     sys.exit(status)
 
 
@@ -91,6 +96,11 @@ def _put_config_name(argv: list[str]) -> str:
     return ROOTS[argv[2]]
 
 
+def _choose_no_experiment(word: str) -> str:
+    """Return ``experiment=null``, also in a sweep, with the empty list that Hydra takes for no choice."""
+    return re.sub(r"\bnull\b", "[]", word) if word.startswith("experiment=") else word
+
+
 # At import, since a launcher's processes compose a config after no more than that. The schema of the joblib plugin has
 # the name of our file, and fits it.
 register_resolvers()
@@ -106,6 +116,10 @@ class Task:
     show_traceback: str | None
     original: Original | None
     statuses: list[int] = field(default_factory=lambda: [OK])
+
+    def check(self, request: Mapping[str, Any]) -> None:
+        """Raise ValueError if the resolved config of a job is no request of this verb."""
+        check_arguments(_function(self.verb), request)
 
     def __call__(self, config: DictConfig) -> int:
         sys.argv = self.argv  # Lightning runs it again, and provenance tells it
@@ -131,7 +145,7 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         _check_launcher()
         if original is not None:
             original.check_elsewhere(job.folder)
-        function = getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
+        function = _function(verb)
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_arguments(function, plain)
         return function(job, **{key: config[key] for key in plain})
@@ -139,12 +153,16 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         if os.environ.get(SHOW_TRACEBACK):
             raise
         status = _status_of(error, job)
-        if status == FAILED and not isinstance(error, OSError) and not _is_of_an_image(error):
+        if status == FAILED and not isinstance(error, OSError | ImageError) and not import_fault(_root(error)):
             traceback.print_exc()
         if job.begun:
             with suppress(OSError):  # of the disk that is full, which the error then tells of
                 job.folder.mark_failed(_one_line(error))
         return _refuse(error, status)
+
+
+def _function(verb: str) -> Callable[..., int]:
+    return getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
 
 
 def _check_launcher() -> None:
@@ -157,16 +175,12 @@ def _check_launcher() -> None:
 
 def _status_of(error: Exception, job: Job) -> int:
     """Tell what was wrong: the request, or what happened to the job, as a disk that is full or a file that is gone."""
-    if _is_of_an_image(error):
+    if import_fault(_root(error)):
+        return FAILED
+    if isinstance(error, ImageError):
         gone = isinstance(error.__cause__, FileNotFoundError) or FileNotFoundError.__name__ in str(error)
         return FAILED if gone else WRONG_REQUEST
     return WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) and not job.under_way else FAILED
-
-
-def _is_of_an_image(error: Exception) -> bool:
-    from alps_exp.data import ImageError  # takes seconds, which --help need not wait for
-
-    return isinstance(error, ImageError)
 
 
 def _refuse(error: Exception, status: int) -> int:
@@ -175,16 +189,25 @@ def _refuse(error: Exception, status: int) -> int:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        return f"unknown choice {group}={choice}{nearest(choice, error.options)}"
+        known = error.options or [path.stem for path in (config_folder() / group).glob("*.yaml")]
+        return f"unknown choice {group}={choice}{nearest(choice, known)}"
     if isinstance(error, ConfigCompositionException) and (cause := _key_error(error)):
         return cause
-    root = error.__cause__ if isinstance(error, hydra.errors.InstantiationException) else None
-    text = str(root or error)
+    root = _root(error)
+    text = import_fault(root) or str(root)
+    if isinstance(error, InterpolationResolutionError):  # of a resolver, whose error OmegaConf keeps as text alone
+        text = text.rpartition(" raised while resolving interpolation: ")[2].partition("\n    full_key: ")[0]
     if "Original Traceback" in text:  # of a data worker
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return " ".join(text.split())
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what came up in a target, where Hydra wrapped it."""
+    wrapped = isinstance(error, hydra.errors.InstantiationException)
+    return error.__cause__ if wrapped and error.__cause__ else error
 
 
 def _key_error(error: BaseException) -> str | None:

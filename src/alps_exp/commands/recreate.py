@@ -10,11 +10,14 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from alps_exp.commands.configs import config_folder
+from alps_exp.commands.trust import check_trust
 from alps_exp.runs import Provenance, RunFolder, request
 from alps_exp.runs.provenance import changed_code, changed_environment, changed_inputs
 
-FLAG = "--from"
+FLAG, TRUST = "--from", "--trust"
 OUTPUT_ROOT = "outputs/again"
+NOT_TAKEN_OVER = ("defaults", "hydra", "logger")
+"""Keys of a config that say what else is composed, where it is written, and where it is sent."""
 
 
 @dataclass
@@ -44,7 +47,8 @@ def original_of(argv: list[str], verb: str, roots: Mapping[str, str]) -> Origina
     """Take ``--from RUN`` out of a command line, and let the line name a config that has RUN's values.
 
     They are the values of RUN's `config.yaml`, whatever the defaults are by now, save that nothing is logged and that
-    the output root is `OUTPUT_ROOT`; overrides on the line come after them.
+    the output root is `OUTPUT_ROOT`; overrides on the line come after them. The values may be a stranger's, so that
+    their targets are held to `check_trust`, with the packages of ``--trust PACKAGE[,PACKAGE]``.
 
     Parameters
     ----------
@@ -63,30 +67,36 @@ def original_of(argv: list[str], verb: str, roots: Mapping[str, str]) -> Origina
     Raises
     ------
     ValueError
-        If RUN is no run folder of this verb, or an override chooses from a config group.
+        If RUN is no run folder of this verb, names a target that is not trusted, or an override chooses from a config
+        group.
     """
-    path = _take_flag(argv)
+    path, trusted = _take_flag(argv, FLAG, "the folder of a run"), _take_flag(argv, TRUST, "packages")
     if path is None:
+        if trusted is not None:
+            raise ValueError(f"{TRUST} {trusted} is of no use without {FLAG} RUN")
         return None
     original = _read(RunFolder(path), roots)
     if original.verb != verb:
         raise ValueError(f"{path} is a run of {original.verb}, not of {verb}: alps {original.verb} {FLAG} {path}")
     _refuse_choices(argv)
+    values = {key: value for key, value in original.config.items() if key not in NOT_TAKEN_OVER}
+    check_trust(values, trusted.split(",") if trusted else [], str(original.folder.path / "config.yaml"))
     place = argv.index("--config-name") + 1
-    _store(f"{argv[place]}_again", argv[place], original.config)
+    _store(f"{argv[place]}_again", argv[place], values)
     argv[place] += "_again"
     return original
 
 
-def _take_flag(argv: list[str]) -> str | None:
+def _take_flag(argv: list[str], name: str, what: str) -> str | None:
+    """Take ``NAME VALUE`` or ``NAME=VALUE`` out of a command line; None where it is not there."""
     for place, word in enumerate(argv):
-        flag, equals, path = word.partition("=")
-        if flag == FLAG:
-            path = path if equals else "".join(argv[place + 1 : place + 2])
-            if not path:
-                raise ValueError(f"{FLAG} is given without the folder of a run")
+        flag, equals, value = word.partition("=")
+        if flag == name:
+            value = value if equals else "".join(argv[place + 1 : place + 2])
+            if not value:
+                raise ValueError(f"{name} is given without {what}")
             del argv[place : place + (1 if equals else 2)]
-            return path
+            return value
     return None
 
 
@@ -115,12 +125,14 @@ def _refuse_choices(argv: list[str]) -> None:
             )
 
 
-def _store(name: str, root: str, config: Mapping[str, Any]) -> None:
-    values = {key: value for key, value in config.items() if key != "logger"}
-    fresh = {"output_root": OUTPUT_ROOT, "resume_anyway": False}
-    folders = OmegaConf.load(config_folder() / f"{root}.yaml").hydra
-    node = {"defaults": ["_self_", {"logger": "none"}], **values, **fresh, "hydra": folders}
-    ConfigStore.instance().store(name, node)
+def _store(name: str, root: str, values: Mapping[str, Any]) -> None:
+    ours: dict[str, Any] = {
+        "defaults": ["_self_", {"logger": "none"}],
+        "output_root": OUTPUT_ROOT,
+        "resume_anyway": False,
+        "hydra": OmegaConf.load(config_folder() / f"{root}.yaml").hydra,
+    }
+    ConfigStore.instance().store(name, {**values, **ours})
 
 
 def _change(key: str, before: Any, now: Any) -> str:

@@ -50,7 +50,7 @@ def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], 
 def check_targets(value: Any, path: str) -> None:
     """Check every config of a `_target_` in `value`; raises as `check_arguments`."""
     if isinstance(value, Mapping) and "_target_" in value:
-        check_arguments(_target(value["_target_"], path), value, path)
+        check_arguments(resolve_target(value["_target_"], f"{path}_target_"), value, path)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             check_targets(item, f"{path}{key}.")
@@ -59,12 +59,13 @@ def check_targets(value: Any, path: str) -> None:
             check_targets(item, f"{path}{index}.")
 
 
-def _target(name: Any, path: str) -> Callable[..., Any]:
+def resolve_target(name: Any, key: str) -> Callable[..., Any]:
+    """Import what a `_target_` names; raises ValueError with its `key` if that is not there or cannot be imported."""
     try:
         return pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}_target_ is {name!r}, expected what can be imported ({reason})") from error
+    except Exception as error:  # the module of a user can raise any
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{key} is {name!r}, expected what can be imported ({reason})") from error
 
 
 def nearest(given: str, known: Iterable[str], prefix: str = "") -> str:

@@ -5,7 +5,7 @@ from alps_exp.data.augment import Warp
 from alps_exp.data.brain import BrainSlices, HeadSlices, MagnitudeSlices
 from alps_exp.data.coils import BirdcageMaps
 from alps_exp.data.fastmri import FastMRIVolume
-from alps_exp.data.images import ImageError, ImageFolder
+from alps_exp.data.images import ImageFolder
 from alps_exp.data.kspace import ArrayVolume, KSpaceError
 from alps_exp.data.kspace_masks import CartesianMask1D, CartesianMask2D, PoissonMask
 from alps_exp.data.masks import BoxMask, FileMask, MaskProduct, RandomMask
@@ -15,6 +15,7 @@ from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_s
 from alps_exp.data.prior import PriorSamples
 from alps_exp.data.selection import Blanks, First
 from alps_exp.data.sensitivity import EspiritMaps, LowResolutionMaps
+from alps_exp.errors import ImageError
 
 __all__ = [
     "ArrayVolume",

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from alps_exp.data.cache import SharedCache
 from alps_exp.data.folders import files_below
 from alps_exp.data.keys import Item, split_item
+from alps_exp.errors import ImageError
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -34,10 +35,6 @@ TO_UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF orientation
 SIDEWAYS = (5, 6, 7, 8)
-
-
-class ImageError(ValueError):
-    """An image of the request cannot be read, or is not what the request takes it for."""
 
 
 class CropError(ImageError):

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from scipy import fft
 
-from alps_exp.data.images import ImageError
+from alps_exp.errors import ImageError
 
 Array = np.ndarray
 

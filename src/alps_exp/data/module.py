@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
 
-from alps_exp.data.images import ImageError
+from alps_exp.errors import ImageError
 
 STAGES = {
     "fit": ("train", "validation"),

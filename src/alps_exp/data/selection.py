@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, Subset
 
-from alps_exp.data.images import ImageError
 from alps_exp.data.module import WithUnreadable
+from alps_exp.errors import ImageError
 
 
 class First(Subset[dict[str, Any]]):

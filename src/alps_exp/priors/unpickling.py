@@ -1,97 +1,179 @@
-"""Reading of NVlabs' pickles as data: tensors, names and constructor arguments, and no code."""
+"""Reading of other people's pickles as data: tensors, arrays, names and constructor arguments, and no code."""
 
 from __future__ import annotations
 
 import io
+import math
 import pickle
-import struct
-from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-NUMBERS = {"b1": "?", "i4": "i", "i8": "q", "f4": "f", "f8": "d"}
-"""Formats of `struct` for the numpy numbers that occur among the attributes of modules."""
+NUMBERS = ("b1", "i4", "i8", "f4", "f8")
+"""Numbers of numpy that occur in the pickles read here."""
+PLAIN_OPCODES = (
+    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT"
+    " SHORT_BINBYTES BINBYTES BINBYTES8 SHORT_BINUNICODE BINUNICODE BINUNICODE8 EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 TUPLE"
+    " EMPTY_LIST APPEND APPENDS EMPTY_DICT EMPTY_SET BINGET LONG_BINGET BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL"
+).split()
+"""What Python's own reader may do: it makes numbers, texts, tuples, lists, empty containers, and looks up names."""
 
 
 class StoredObject:
-    """An object of the file, of which only the name of its class and its state are read."""
+    """An object of the file: the name of its class, the arguments of its constructor and its state, as they stand."""
 
-    class_name = ""
-    state: Any = None
+    __slots__ = ("arguments", "class_name", "state")
 
-    def __init__(self, *arguments: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
+    def __init__(self, class_name: str, arguments: Sequence[Any] = (), state: Any = None) -> None:
+        self.class_name, self.arguments, self.state = class_name, arguments, state
 
 
-class NumberType:
-    """What the file says of a numpy number: the letters of its type."""
+@dataclass(frozen=True, slots=True)
+class KnownName:
+    """What a name in the file stands for: nothing that a file could call or change, and how to read what it makes."""
 
-    def __init__(self, letters: str, *arguments: Any) -> None:
-        self.letters = letters
-
-    def __setstate__(self, state: Any) -> None:
-        pass
+    name: str
+    read: Callable[..., Any]
 
 
-class DataUnpickler(pickle.Unpickler):
+class DataUnpickler(pickle._Unpickler):
     """Rebuilds numbers, texts, containers and tensors; what would be an instance of a class becomes a `StoredObject`.
 
     The names in a file are looked up in a table and nowhere else: nothing is imported, and the source text that
-    NVlabs' pickles carry is dropped. What the names stand for are immutable built-in types, inert classes, and
-    bound methods, whose attributes a file cannot set.
+    NVlabs' pickles carry is dropped. Of the instructions that a pickle can hold, those that call, make objects, set
+    their state or fill containers are replaced by ones that do so to a `KnownName`, a `StoredObject`, a plain
+    dictionary or set, and to nothing else; the keys of these are texts or whole numbers. Any other is refused. Python's
+    own reader in C could not be told so: its BUILD sets attributes on whatever the file puts before it.
     """
 
-    def __init__(self, file: Any) -> None:
-        super().__init__(file)
-        self._known = {
-            "torch_utils.persistence._reconstruct_persistent_obj": self._persistent,
-            "torch.nn.modules.container.ModuleDict": StoredObject,
-            "torch.nn.modules.container.ModuleList": StoredObject,
-            "torch._utils._rebuild_tensor_v2": self._tensor,
-            "torch._utils._rebuild_parameter": self._parameter,
-            "torch.storage._load_from_bytes": self._storage,
-            "numpy.dtype": NumberType,
-            "numpy.core.multiarray.scalar": self._number,
-            "numpy._core.multiarray.scalar": self._number,
-            "collections.OrderedDict": OrderedDict,
-            "dnnlib.util.EasyDict": dict,
-            "builtins.set": set,
-        }
+    stack: list[Any]
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> KnownName:
         """Return what a name of the file stands for; raises UnpicklingError for any name outside the table."""
         full_name = f"{module}.{name}"
-        if full_name not in self._known:
+        if full_name not in KNOWN:
             raise pickle.UnpicklingError(f"it names the global {full_name}, which is not allowed")
-        return self._known[full_name]
+        return KnownName(full_name, KNOWN[full_name])
 
-    def _persistent(self, description: dict[str, Any]) -> StoredObject:
-        stored = StoredObject()
-        stored.class_name, stored.state = str(description["class_name"]), description["state"]
-        return stored
+    def _make(self) -> None:
+        """Do what REDUCE and NEWOBJ ask for: call the name below the arguments."""
+        arguments, known = self.stack.pop(), self.stack.pop()
+        if not isinstance(known, KnownName) or not isinstance(arguments, tuple):
+            raise pickle.UnpicklingError("it calls what is no name")
+        self.stack.append(known.read(*arguments))
 
-    def _storage(self, content: bytes) -> Tensor:
-        """Return the flat tensor of a storage, which is a torch file of its own inside the pickle."""
-        storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        if not isinstance(storage, torch.storage.TypedStorage):
-            raise pickle.UnpicklingError(f"expected the storage of a tensor, got a {type(storage).__name__}")
-        return torch.empty(0, dtype=storage.dtype).set_(storage)  # type: ignore[call-overload]
+    def _set_state(self) -> None:
+        """Do what BUILD asks for."""
+        state, stored = self.stack.pop(), self.stack[-1]
+        if not isinstance(stored, StoredObject):
+            raise pickle.UnpicklingError(f"it sets the state of a {type(stored).__name__}")
+        stored.state = state
 
-    def _tensor(self, storage: Tensor, offset: int, size: Any, stride: Any, *flags: Any) -> Tensor:
-        return storage.as_strided(size, stride, offset)
+    def _set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._fill([key, value])
 
-    def _parameter(self, data: Tensor, *flags: Any) -> Tensor:
-        return data
+    def _set_items(self) -> None:
+        self._fill(self.pop_mark())  # type: ignore[attr-defined]
 
-    def _number(self, kind: NumberType, content: bytes) -> float:
-        (number,) = struct.unpack("<" + NUMBERS[kind.letters], content)
-        return number
+    def _fill(self, items: list[Any]) -> None:
+        keys, values, mapping = items[::2], items[1::2], self.stack[-1]
+        if not isinstance(mapping, dict) or not all(isinstance(key, str | int) for key in keys):
+            raise pickle.UnpicklingError(f"it sets items of a {type(mapping).__name__}, or not by text or number")
+        mapping.update(zip(keys, values, strict=True))
+
+    def _add_items(self) -> None:
+        texts = _set(self.pop_mark())  # type: ignore[attr-defined]
+        if not isinstance(self.stack[-1], set):
+            raise pickle.UnpicklingError(f"it adds items to a {type(self.stack[-1]).__name__}")
+        self.stack[-1].update(texts)
+
+    def _refuse(self) -> None:
+        raise pickle.UnpicklingError("it holds an instruction that data does not need")
+
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict.fromkeys(range(256), _refuse) | {
+        **{getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in PLAIN_OPCODES},
+        pickle.REDUCE[0]: _make,
+        pickle.NEWOBJ[0]: _make,
+        pickle.BUILD[0]: _set_state,
+        pickle.SETITEM[0]: _set_item,
+        pickle.SETITEMS[0]: _set_items,
+        pickle.ADDITEMS[0]: _add_items,
+    }
+
+
+def _persistent(description: dict[str, Any]) -> StoredObject:
+    return StoredObject(str(description["class_name"]), state=description["state"])
+
+
+def _storage(content: bytes) -> Tensor:
+    """Return the flat tensor of a storage, which is a torch file of its own inside the pickle."""
+    storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise pickle.UnpicklingError(f"expected the storage of a tensor, got a {type(storage).__name__}")
+    return torch.empty(0, dtype=storage.dtype).set_(storage)  # type: ignore[call-overload]
+
+
+def _tensor(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *flags: Any) -> Tensor:
+    """Return a part of a storage, which holds every element of it: a file cannot make more of them than it has."""
+    if math.prod(size) > storage.numel():
+        raise pickle.UnpicklingError(f"a tensor of shape {tuple(size)} is out of bounds for {storage.numel()} elements")
+    return storage.as_strided(size, stride, offset)
+
+
+def _parameter(data: Tensor, *flags: Any) -> Tensor:
+    return data
+
+
+def _dictionary() -> dict[str | int, Any]:
+    return {}
+
+
+def _set(items: Sequence[Any] = ()) -> set[str]:
+    if not all(isinstance(item, str) for item in items):
+        raise pickle.UnpicklingError("a set has items that are no texts")
+    return set(items)
+
+
+def _stored(class_name: str) -> Callable[..., StoredObject]:
+    return lambda *arguments: StoredObject(class_name, arguments)
+
+
+def _number(kind: StoredObject, content: bytes) -> float:
+    (number,) = _numbers(kind, content).tolist()
+    return number
+
+
+def _numbers(kind: StoredObject, content: bytes) -> np.ndarray:
+    letters, order = kind.arguments[0], kind.state[1]
+    if letters not in NUMBERS:
+        raise pickle.UnpicklingError(f"numbers of the type {letters!r}, expected one of {', '.join(NUMBERS)}")
+    return np.frombuffer(content, f"{order}{letters}")
+
+
+KNOWN: dict[str, Callable[..., Any]] = {
+    "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
+    "torch.nn.modules.container.ModuleDict": _stored("ModuleDict"),
+    "torch.nn.modules.container.ModuleList": _stored("ModuleList"),
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch.storage._load_from_bytes": _storage,
+    "numpy.dtype": _stored("dtype"),
+    "numpy.ndarray": _stored("ndarray"),
+    "numpy.core.multiarray.scalar": _number,
+    "numpy._core.multiarray.scalar": _number,
+    "numpy.core.multiarray._reconstruct": _stored("ndarray"),
+    "numpy._core.multiarray._reconstruct": _stored("ndarray"),
+    "collections.OrderedDict": _dictionary,
+    "dnnlib.util.EasyDict": _dictionary,
+    "builtins.set": _set,
+}
+"""How what a name stands for is read."""
 
 
 def read_pickle(path: Path) -> Any:
@@ -100,7 +182,7 @@ def read_pickle(path: Path) -> Any:
     Raises
     ------
     ValueError
-        If the file names a global outside of the short list of `DataUnpickler`, is truncated or is no pickle.
+        If the file names a global outside of the short list of `KNOWN`, is truncated or is no pickle of data.
     """
     try:
         with open(path, "rb") as file:
@@ -108,3 +190,12 @@ def read_pickle(path: Path) -> Any:
     except Exception as error:  # a damaged or forged file can raise any
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {reason}") from error
+
+
+def to_array(stored: Any) -> np.ndarray:
+    """Return the NumPy array that a pickle describes; raises ValueError if the object is none, or damaged."""
+    try:
+        _, shape, kind, in_columns, content = stored.state
+        return _numbers(kind, content).reshape(shape, order="F" if in_columns else "C")
+    except (AttributeError, IndexError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise ValueError(f"expected an array of numbers ({error})") from error

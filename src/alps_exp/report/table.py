@@ -95,6 +95,12 @@ def _labels(run: RunFolder) -> dict[str, Any]:
     return labels if isinstance(labels, dict) and "task" in labels else {}
 
 
+def _operator(run: RunFolder) -> dict[str, Any]:
+    """Return the operator in the config of a run; empty where there is none."""
+    operator = run.load_config().get("operator")
+    return operator if isinstance(operator, dict) else {}
+
+
 def build_table(
     paths: Iterable[str | Path],
     seeds: Literal["mean", "each"] = "mean",
@@ -158,7 +164,7 @@ def build_table(
 
 def _row_without_records(run: RunFolder) -> dict[str, Any]:
     """Return what is known of a run before its first image."""
-    labels, noise_std = _labels(run), run.load_config().get("operator", {}).get("noise_std")
+    labels, noise_std = _labels(run), _operator(run).get("noise_std")
     return {
         "task": labels.get("task", str(run.path)),
         "noise_std": noise_std if isinstance(noise_std, int | float) else None,
@@ -182,7 +188,7 @@ def _rows(
         for label, group in _split(groups[task, noise_std, sampler], runs, seeds):
             key = {"task": task, "noise_std": noise_std, "sampler": sampler + label}
             if paper is not None:
-                settings = runs[group["run"].iloc[0]].load_config().get("operator", {})
+                settings = _operator(runs[group["run"].iloc[0]])
                 key |= published(paper, task, group["operator"].iloc[0], settings, noise_std, sampler)
             unfinished = _unfinished(group, runs)
             of_runs = images_of([runs[path] for path in group["run"].unique()])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from alps_exp.runs.files import file_name, write_atomically
@@ -82,20 +83,24 @@ class RunFolder:
         write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)).encode())
 
     def load_config(self) -> dict[str, Any]:
-        """Read `config.yaml`; empty if there is none.
+        """Read `config.yaml`, which may be a stranger's, as plain values; empty if there is none.
 
         Raises
         ------
         ValueError
-            If it is no config.
+            If it is no config, or has interpolations, which a saved one never has: they would read the environment.
         """
         path = self.path / "config.yaml"
         if not path.exists():
             return {}
         try:
-            return dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
-        except (OSError, TypeError, ValueError, YAMLError) as error:
+            values: Any = OmegaConf.to_container(OmegaConf.load(path))
+            config = dict(values)
+        except (OSError, TypeError, ValueError, RecursionError, OmegaConfBaseException, YAMLError) as error:
             raise ValueError(f"{path} is not a config ({error})") from error
+        if (text := _interpolation(config)) is not None:
+            raise ValueError(f"{path} is not the config of a run: it says {text}, where a saved one has the value")
+        return config
 
     def starts(self) -> list[Provenance]:
         """Return the provenance of every start so far, the oldest first.
@@ -298,6 +303,14 @@ class RunFolder:
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
+
+
+def _interpolation(node: Any) -> str | None:
+    """Return the first text in nested values that OmegaConf would take for an interpolation."""
+    if isinstance(node, str):
+        return node if "${" in node else None
+    parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return next((text for part in parts if (text := _interpolation(part)) is not None), None)
 
 
 def _whole_records(file: Path) -> list[Record]:

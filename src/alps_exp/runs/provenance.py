@@ -6,11 +6,13 @@ import hashlib
 import platform
 import subprocess
 import sys
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from alps_exp.runs.files import file_hash
 
@@ -52,6 +54,24 @@ class Provenance:
     changes: list[str] = field(default_factory=list)
     original: str | None = None
     differences: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Raise TypeError for a value of another type: files may hold anything."""
+        for name, hint in typing.get_type_hints(Provenance).items():
+            if not _is(getattr(self, name), hint):
+                raise TypeError(f"{name} is {getattr(self, name)!r}")
+        if self.code and "version" not in self.code:
+            raise TypeError("code has no version")
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Tell whether a value from JSON has the type, also inside lists and dictionaries."""
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is list:
+        return isinstance(value, list) and all(_is(item, inner[0]) for item in value)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_is(item, inner[1]) for item in value.values())
+    return isinstance(value, hint)
 
 
 def collect_provenance(

@@ -39,6 +39,9 @@ MACHINE_KEYS_OF_VERB = {
 OPTIMIZERS = ("training.optimizer", "distillation.optimizer")
 
 
+LONGEST_NAME = 255  # bytes, of a folder on the usual file systems
+
+
 def request(config: Any, verb: str = "") -> dict[str, Any]:
     """Return the resolved config without the machine's own keys, as plain dictionaries, lists and values.
 
@@ -79,9 +82,31 @@ def config_hash(config: Any, verb: str = "") -> str:
 
 
 def register_resolvers() -> None:
-    """Let ``hydra.run.dir`` and ``hydra.sweep.subdir`` say ``${config_hash:}`` or ``${config_hash:VERB}``."""
+    """Let ``hydra.run.dir`` and ``hydra.sweep.subdir`` say ``${config_hash:VERB}`` and ``${folder_name:${name}}``."""
     OmegaConf.register_new_resolver("config_hash", _config_hash, replace=True)
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 
 
 def _config_hash(verb: str = "", *, _root_: DictConfig) -> str:
     return config_hash(_root_, verb)
+
+
+def folder_name(name: Any) -> str:
+    """Return the name of a run, which is that of a folder below the output root and never leads out of it.
+
+    Raises
+    ------
+    ValueError
+        If it is no text, or a part of it between slashes is empty, hidden (as `..` is), too long or not printable.
+    """
+    if not isinstance(name, str) or not all(map(_is_folder, name.split("/"))):
+        raise ValueError(
+            f"name is {name!r}, expected text, FOLDER or FOLDER/FOLDER, of folders below the output root: none empty,"
+            f" with a dot in front, over {LONGEST_NAME} bytes, or with backslashes or control characters"
+        )
+    return name
+
+
+def _is_folder(part: str) -> bool:
+    plain = part.strip() == part and part.isprintable() and not part.startswith(".") and "\\" not in part
+    return plain and 0 < len(part.encode()) <= LONGEST_NAME

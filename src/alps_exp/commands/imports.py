@@ -1,0 +1,34 @@
+"""What keeps a package from being imported, told without importing anything that could be broken itself."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+
+LONGEST_REASON = 200  # characters; some packages raise a page of advice
+
+
+def import_fault(error: BaseException) -> str | None:
+    """Say which package could not be imported and what to do, where the error came up in an import; else None.
+
+    It is the package that an ImportError names, or else the one whose module body ran last: a package that does not
+    fit another often fails with an error of the other's.
+    """
+    bodies = [
+        frame.f_globals.get("__name__", "")
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == "<module>"
+    ]
+    module = getattr(error, "name", None) if isinstance(error, ImportError) else None
+    module = module or (bodies[-1] if bodies else None)
+    if module is None:
+        return None
+    package = module.partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and module == package:
+        by = f", which {bodies[-1].partition('.')[0]} needs," if bodies else ""
+        return f"the package {package}{by} is not installed: pip install it beside alps_exp"
+    reason = textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)
+    return (
+        f"the package {package} cannot be imported ({reason}): install a version of it that fits the other packages,"
+        " or remove it if none needs it; HYDRA_FULL_ERROR=1 shows where it fails"
+    )

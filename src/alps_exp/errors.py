@@ -1,0 +1,7 @@
+"""Errors that both those who raise them and the command line know, which must tell of them without other packages."""
+
+from __future__ import annotations
+
+
+class ImageError(ValueError):
+    """An image of the request cannot be read, or is not what the request takes it for."""
