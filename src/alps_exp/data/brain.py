@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from alps_exp.data.augment import Array, Warp, average_blocks, random_contrast, random_phase
 from alps_exp.data.keys import Item, generator_of, keyed_generator, split_item
+from alps_exp.packages import require
 
 BRAIN_VIEW, HEAD_VIEW = 208, 240  # mm a side
 MIDDLE = (0, -17)  # MNI x and y in mm: the middle of the brain
@@ -42,11 +43,8 @@ def mni152_volume(size: int) -> Array:
     over a square field of view of 208 mm; twice the final resolution, since slices are averaged after
     interpolation.
     """
-    try:
-        from nilearn.datasets import load_mni152_template
-    except ImportError as error:
-        raise ValueError("the embedded brain needs nilearn: pip install 'alps_exp[demo]'") from error
-    template = load_mni152_template(resolution=1)
+    datasets = require("nilearn.datasets", "the embedded brain", "'alps_exp[demo]'")
+    template = datasets.load_mni152_template(resolution=1)
     return _square_planes(np.asarray(template.dataobj, np.float32), template.affine, BRAIN_VIEW, size)
 
 
@@ -63,10 +61,7 @@ def head_volume(path: str, size: int) -> Array:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such volume: {path}")
-    try:
-        import nibabel
-    except ImportError as error:
-        raise ValueError("NIfTI volumes need nibabel: pip install 'alps_exp[demo]'") from error
+    nibabel = require("nibabel", "a NIfTI volume", "'alps_exp[demo]'")
     try:
         volume: Any = nibabel.load(path)
         values = np.asarray(volume.dataobj, np.float32)

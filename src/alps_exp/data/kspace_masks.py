@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import sigpy.mri
 
 from alps_exp.data.kspace import central
 from alps_exp.data.masks import Array, Mask
+from alps_exp.packages import require
 
 
 class _CartesianMask(Mask):
@@ -139,4 +139,5 @@ class PoissonMask(_CartesianMask):
         centre = tuple(2 * round(self.center_fraction * n / 2) for n in (height, width))
         self._check(centre[0] * centre[1], round(height * width / self.acceleration))
         seed = int(rng.integers(2**31))
-        return sigpy.mri.poisson((height, width), self.acceleration, centre, dtype=np.float64, seed=seed)
+        mri = require("sigpy.mri", "a Poisson disc", "sigpy")
+        return mri.poisson((height, width), self.acceleration, centre, dtype=np.float64, seed=seed)

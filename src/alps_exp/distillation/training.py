@@ -130,10 +130,10 @@ class DenoisingTraining(pl.LightningModule):
                 self.log(f"validation/{name}_sigma_{sigma:g}", error, batch_size=len(x), sync_dist=True)
 
     def validation_noise(self, x: Tensor, sigma: float, image_ids: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return x with noise that is the same for an image at every validation, and sigma for each image."""
-        generators = [torch.Generator(x.device).manual_seed(_key(self.seed, image_id)) for image_id in image_ids]
-        noise = [torch.randn(x.shape[1:], generator=g, device=x.device, dtype=x.dtype) for g in generators]
-        return x + sigma * torch.stack(noise), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
+        """Return x with noise that is the same for an image at every validation on any device, and sigma for each."""
+        generators = [torch.Generator().manual_seed(_key(self.seed, image_id)) for image_id in image_ids]
+        noise = torch.stack([torch.randn(x.shape[1:], generator=g, dtype=x.dtype) for g in generators])
+        return x + sigma * noise.to(x.device), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note kind and architecture, so that the checkpoint can be read without its run."""
