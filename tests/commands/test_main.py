@@ -67,7 +67,7 @@ def test_empty_and_unreadable_data_are_refused(alps, tmp_path, models):
     images.mkdir()
     request = ["restore", "data=folder", f"data.test.path={images}", f"output_root={tmp_path}", "logger=none", *models]
     status, _, err = alps(*request)
-    assert status == 2 and f"no PNG or JPEG image in {images}" in err
+    assert status == 2 and f"no PNG, JPEG or WebP image in {images}" in err
     (images / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     status, _, err = alps(*request)
     assert status == 2 and "unreadable image torn.png" in err

@@ -21,7 +21,7 @@ from alps_exp.data.cache import SharedCache
 from alps_exp.data.keys import Item, split_item
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 READ_ERRORS = (OSError, SyntaxError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError)
 READ_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
@@ -31,7 +31,7 @@ class ImageError(ValueError):
 
 
 class ImageFolder(Dataset[dict[str, Any]]):
-    """The PNG and JPEG images of a folder (searched recursively) or a zip archive, in order of their names.
+    """The PNG, JPEG and WebP images of a folder (searched recursively) or a zip archive, in order of their names.
 
     So it reads FFHQ as it is published (thumbnails in sub-folders 00000, 01000, ...), the zips of NVlabs' EDM (with a
     ``dataset.json``, whose order this is too; unlabelled), CelebA's aligned images, and any other folder.
@@ -152,7 +152,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
             found = self._open_archive().namelist()
         names = sorted(n for n in found if n.lower().endswith(SUFFIXES) and not _is_hidden(n))
         if not names:
-            raise ValueError(f"no PNG or JPEG image in {self.path}")
+            raise ValueError(f"no PNG, JPEG or WebP image in {self.path}")
         return names
 
     def _open_archive(self) -> zipfile.ZipFile:
