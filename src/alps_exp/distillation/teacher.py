@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 from torch import Tensor
 
@@ -56,11 +57,11 @@ class TeacherTraining(DenoisingTraining):
         super().__init__(trained, optimizer, sigma, seed, band_interval, frozen=energy.network if energy else None)
         self.energy_weight = energy_weight
 
-    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
-        d = self.network(noisy, sigma)
+    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
+        d = self.network(noisy, sigma, augment_labels=augment)
         squares = (d - x).square()
         for network in self._frozen:
-            _, gradient = energy_and_gradient(network, noisy, sigma)
+            _, gradient = energy_and_gradient(partial(network, augment_labels=augment), noisy, sigma)
             squares = squares + self.energy_weight * (d - (noisy - gradient)).square()
         return self.weight(sigma) * squares.mean(dim=(1, 2, 3))
 
