@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from alps_exp.distillation.noise import LogNormalSigma
-from alps_exp.distillation.training import CosineAdam, DenoisingTraining
+from alps_exp.distillation.optimizers import ScheduledAdam
+from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy, energy_and_gradient
 from alps_exp.priors.preconditioning import Preconditioned
@@ -37,7 +38,7 @@ class EnergyDistillation(DenoisingTraining):
     def __init__(
         self,
         teacher: Denoiser,
-        optimizer: CosineAdam,
+        optimizer: ScheduledAdam,
         sigma: LogNormalSigma,
         seed: int = 0,
         band_interval: int = 50,

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from alps_exp.distillation.bands import band_losses, gradient_norm
+from alps_exp.distillation.budget import budget_of
+from alps_exp.distillation.divergence import Diverged, check_state
 from alps_exp.distillation.gap import mean_gap
 from alps_exp.distillation.noise import LogNormalSigma, add_noise, step_generator
+from alps_exp.distillation.optimizers import ScheduledAdam
 from alps_exp.priors.base import as_channels
 from alps_exp.priors.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.state_dicts import RECORD
 
+CHECK_EVERY = 50
+"""Steps between looks at whether all losses were finite, each of which waits for the device."""
+NEVER = torch.iinfo(torch.int64).max
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-@dataclass(frozen=True)
-class CosineAdam:
-    """Adam whose rate warms up linearly and falls to zero along a half cosine at the trainer's last step."""
-
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
-    beta2: float = 0.99
-
-    def __call__(self, parameters: Iterable[nn.Parameter], max_steps: int) -> dict[str, Any]:
-        """Return optimiser and schedule in Lightning's form."""
-
-        def rate(step: int) -> float:
-            return min(1.0, (step + 1) / max(self.warmup_steps, 1)) * (1 + math.cos(math.pi * step / max_steps)) / 2
-
-        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.9, self.beta2))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class DenoisingTraining(pl.LightningModule):
@@ -50,7 +35,7 @@ class DenoisingTraining(pl.LightningModule):
     network
         The network that is trained; its weights are the result.
     optimizer
-        Optimiser and schedule.
+        Optimizer and schedule of its rate over the trainer's `Budget`.
     sigma
         Distribution of the noise scale.
     seed
@@ -60,6 +45,16 @@ class DenoisingTraining(pl.LightningModule):
         multiple of it; 0: none.
     frozen
         Another network that the loss asks, which is not trained.
+
+    Attributes
+    ----------
+    facts : dict
+        What checkpoints are to tell of the training, by name.
+
+    Raises
+    ------
+    Diverged
+        In a training, if a loss is not finite, or a weight that is about to be saved.
     """
 
     kind: ClassVar[str]
@@ -68,7 +63,7 @@ class DenoisingTraining(pl.LightningModule):
     def __init__(
         self,
         network: Preconditioned,
-        optimizer: CosineAdam,
+        optimizer: ScheduledAdam,
         sigma: LogNormalSigma,
         seed: int = 0,
         band_interval: int = 50,
@@ -77,10 +72,13 @@ class DenoisingTraining(pl.LightningModule):
         super().__init__()
         self.network, self.optimizer, self.sigma = network, optimizer, sigma
         self.seed, self.band_interval = seed, band_interval
+        self.facts: dict[str, str] = {}
+        self._first_bad = torch.tensor(NEVER)
         # In a tuple it is no sub-module: neither averaged, saved nor counted among the parameters.
         self._frozen: tuple[Preconditioned, ...] = (frozen.requires_grad_(False).eval(),) if frozen else ()
 
     def on_fit_start(self) -> None:
+        self._first_bad = self._first_bad.to(self.device)
         parameter = next(self.network.parameters())
         for network in self._frozen:
             network.to(parameter.device, parameter.dtype)
@@ -108,6 +106,7 @@ class DenoisingTraining(pl.LightningModule):
         sigma = self.sigma(len(x), generator)
         losses = self.loss(x, add_noise(x, sigma, generator), sigma, self._augment_labels(batch))
         mean = losses.mean()
+        self._note(mean)
         self.log("loss", mean, prog_bar=True)
         done = self.global_step + 1  # as Lightning counts the steps that it logs
         if self.band_interval and done % self.band_interval == 0:
@@ -130,6 +129,21 @@ class DenoisingTraining(pl.LightningModule):
         for name, loss in band_losses(losses, sigma).items():
             self.log(f"loss/{name}", loss.detach())
             self.log(f"gradient_norm/{name}", gradient_norm(loss, self.network.parameters()))
+
+    def _note(self, loss: Tensor) -> None:
+        """Note the first step whose loss is not finite, on the device, for which nobody waits."""
+        bad = self._first_bad.clamp(max=self.global_step + 1)
+        self._first_bad = torch.where(loss.detach().isfinite(), self._first_bad, bad)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Raise `Diverged`, now and then, if the loss of a process was not finite."""
+        if self.global_step % CHECK_EVERY == 0:
+            self._check_losses()
+
+    def _check_losses(self) -> None:
+        first: Any = self.all_gather(self._first_bad)
+        if (step := int(first.min())) < NEVER:
+            raise Diverged(f"the loss is not finite at step {step}")
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean square of each of the `errors` at each of `VALIDATION_SIGMAS`, in full precision."""
@@ -165,14 +179,18 @@ class DenoisingTraining(pl.LightningModule):
         return x + sigma * torch.stack(noise), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note kind and architecture, so that the checkpoint can be read without its run."""
-        checkpoint[RECORD] = {"kind": self.kind, "architecture": architecture_of(self.network)}
+        """Note kind, architecture and facts, so that the checkpoint can be read without its run.
+
+        It is dumped in all processes, and none is written by any if `Diverged` is raised.
+        """
+        self._check_losses()
+        check_state(checkpoint)
+        noted = {"kind": self.kind, "architecture": architecture_of(self.network), "facts": dict(self.facts)}
+        checkpoint[RECORD] = noted
 
     def configure_optimizers(self) -> Any:
-        """Return optimiser and schedule; raises ValueError if there is no last step, at which the rate is zero."""
-        if self.trainer.max_steps < 1:
-            raise ValueError(f"trainer.max_steps must be at least 1, got {self.trainer.max_steps}")
-        return self.optimizer(self.network.parameters(), self.trainer.max_steps)
+        """Return optimizer and schedule; raises ValueError if the training has no end."""
+        return self.optimizer(self.network.parameters(), budget_of(self.trainer).progress)
 
 
 def _label_width(network: Preconditioned) -> int:
