@@ -23,10 +23,10 @@ def faces(tmp_path):
 
 
 @pytest.fixture
-def exact(monkeypatch):
-    """Have the GPU compute in float32, without TF32."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+def exact():
+    """Have the GPU convolve in float32, not TF32, as it multiplies matrices anyway."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def test_a_restoration_has_the_numbers_of_the_cpu(faces, models, alps, tmp_path, gpu, exact):

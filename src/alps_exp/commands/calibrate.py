@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -70,14 +71,15 @@ def calibrate(
     return predict(job, module, source, prior, trainer, logger, resume_anyway, partial(_report, job.folder, seed))
 
 
-def _report(folder: RunFolder, seed: int, records: list[Record], loop: pl.Trainer) -> None:
-    """Write the calibration of the restored images, and give it to logger and terminal."""
+def _report(folder: RunFolder, seed: int, records: list[Record], loop: pl.Trainer) -> list[Path]:
+    """Write the calibration of the restored images, give it to logger and terminal, and return what is written."""
     report = calibration_report(folder, records, seed)
     if report is None:
-        return
-    figure = write_calibration(report, folder.path)
+        return []
+    written = write_calibration(report, folder.path)
     print(f"{folder.path}\n{(folder.path / 'calibration.md').read_text()}")
-    log_result(loop, _scalars(report), "calibration", figure)
+    log_result(loop, _scalars(report), "calibration", written[-1])
+    return written
 
 
 def _scalars(report: dict[str, Any]) -> dict[str, float]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from alps_exp.commands.job import Job
-from alps_exp.priors.checkpoint import Checkpoint, NoArchitecture, describe, read_checkpoint, save_model, write_card
-from alps_exp.runs import file_hash
+from alps_exp.priors.checkpoint import Checkpoint, NoArchitecture, describe, model_bytes, read_checkpoint, write_card
+from alps_exp.runs import file_hash, write_atomically
 
 
 def checkpoint(
@@ -35,10 +36,11 @@ def checkpoint(
     if target.exists():
         raise ValueError(f"{target} is there already: remove it, or name another with output=PATH")
     read = read_checkpoint(source, architecture)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_model(target, read.network, _kind(source, read, kind), getattr(torch, weights))
-    card = _source(source, read) | describe(read.network) | {"sha256": file_hash(target), "licence": licence}
+    content = model_bytes(read.network, _kind(source, read, kind), getattr(torch, weights), read.history)
+    facts = {"sha256": hashlib.sha256(content).hexdigest(), "licence": licence}
+    card = _source(source, read) | describe(read.network) | facts
     write_card(target.with_suffix(".md"), f"{target.stem}: {_kind(source, read, kind)}", card)
+    write_atomically(target, content)  # last, since weights that are there are taken for converted
     print(target)
     return 0
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import io
 import signal
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.plugins import TorchCheckpointIO
 
+from alps_exp.distillation.budget import AGREE_EVERY
 from alps_exp.runs import write_atomically
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
-AGREE_EVERY = 10
-"""Steps between the ranks' agreements on a checkpoint, each of which waits for the device."""
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -31,10 +28,10 @@ class WholeCheckpoints(TorchCheckpointIO):
         write_atomically(Path(path), buffer.getvalue())
 
 
-class Checkpointing(Timer):
-    """Writes a checkpoint every few minutes, on SIGUSR1 and SIGUSR2, and where `duration` ends the training.
+class Checkpointing(pl.Callback):
+    """Writes a checkpoint every few minutes, on SIGUSR1 and SIGUSR2, and where the training ends.
 
-    All come after a step of the optimiser, and behind the other callbacks, whose state is then whole; saved any later,
+    All come after a step of the optimizer, and behind the other callbacks, whose state is then whole; saved any later,
     a checkpoint would hold averaged weights as live ones. A signal is then handed on to who waited for it before: by
     SIGUSR2, submitit puts a job that SLURM is about to end in the queue again.
 
@@ -44,20 +41,21 @@ class Checkpointing(Timer):
         The checkpoint's file, of which there is one.
     minutes
         Time between checkpoints.
-    duration
-        Time after which the training stops, counted from its last start; None: never.
+
+    Raises
+    ------
+    ValueError
+        If the time is negative, or no number.
     """
 
-    def __init__(
-        self, path: str | Path, minutes: float, duration: str | timedelta | dict[str, int] | None = None
-    ) -> None:
-        super().__init__(duration)
+    def __init__(self, path: str | Path, minutes: float) -> None:
+        if not minutes >= 0:
+            raise ValueError(f"checkpoint_minutes must be at least 0, got {minutes}")
         self.path, self.seconds = Path(path), 60 * minutes
         self._received: list[int] = []
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
         self._written = time.monotonic()
         self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
 
@@ -70,8 +68,7 @@ class Checkpointing(Timer):
         batch_idx = arguments[-1]
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        super().on_train_batch_end(trainer, *arguments)
-        if trainer.should_stop or self._is_asked_for(trainer):
+        if trainer.should_stop or trainer.global_step == trainer.max_steps or self._is_asked_for(trainer):
             trainer.save_checkpoint(self.path)
             self._written = time.monotonic()
             self._hand_on()
@@ -91,7 +88,3 @@ class Checkpointing(Timer):
         for number in received:
             if callable(handler := self._handlers[number]):
                 handler(number, None)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: time starts anew with every start."""
-        return {}

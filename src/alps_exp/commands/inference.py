@@ -65,9 +65,12 @@ def predict(
     trainer: DictConfig,
     logger: DictConfig | None,
     resume_anyway: bool,
-    report: Callable[[list[Record], pl.Trainer], None],
+    report: Callable[[list[Record], pl.Trainer], list[Path]],
 ) -> int:
-    """Restore the test images in this job's run folder, report, and return the exit status: 1 if some failed."""
+    """Restore the test images in this job's run folder, report, and return the exit status: 1 if some failed.
+
+    The report is made of the finished images' files, and returns the files that it writes.
+    """
     test: Any = images.test
     _check_images(test, module.prior, prior.title)
 
@@ -96,8 +99,7 @@ def predict(
                 _record_unread(job.folder, test.image_ids, error)
                 raise
             records = job.folder.merge_records(test.image_ids)
-            report(records, loop)
-            job.folder.mark_done()
+            job.folder.mark_done([path.name for path in report(records, loop)])
     return _status(records)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from alps_exp.commands.recreate import Original
-from alps_exp.runs import Provenance, RunFolder
+from alps_exp.runs import DONE, Provenance, RunFolder
 
 
 @dataclass
@@ -28,13 +28,25 @@ class Job:
     def is_done(self, provenance: Callable[[], Provenance], resume_anyway: bool, image_ids: Sequence[str] = ()) -> bool:
         """Tell, and say, whether an earlier start did it all; raises ValueError as `RunFolder.check_resume` does.
 
-        Only then is the `provenance` of this start collected, which reads data and weights.
+        Only then is the `provenance` of this start collected, which reads data and weights. What was done once, but is
+        not there as it was left, is named, and is to be made again.
         """
-        if not self.folder.is_done() or self.folder.unfinished(image_ids):
+        if not self._is_whole() or self.folder.unfinished(image_ids):
             return False
         self.folder.check_resume(provenance(), resume_anyway)
         print(f"{self.folder.path} is done already")
         return True
+
+    def _is_whole(self) -> bool:
+        """Tell whether `DONE` is there and vouches for what is there; say why it does not."""
+        if not (self.folder.path / DONE).exists():
+            return False
+        if not self.folder.vouched_files():
+            print(f"{self.folder.path}: DONE does not say what it vouches for: what is missing is made again")
+            return False
+        if changed := self.folder.changed_files():
+            print(f"{self.folder.path}: missing or not as it was left, and made again: {_listed(changed)}")
+        return not changed
 
     def begin(self, provenance: Provenance, resume_anyway: bool) -> None:
         """Record this start in the folder, and the config; raises ValueError as `RunFolder.begin` does."""
@@ -50,3 +62,7 @@ class Job:
         provenance.differences = original.differences(self.config, provenance)
         for difference in provenance.differences or ["nothing"]:
             print(f"differs from {original.folder.path}: {difference}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alps_exp import __version__
 from alps_exp.commands.completion import COMPLETION, verb_to_complete
 from alps_exp.commands.configs import config_folder
+from alps_exp.commands.device import register_device_resolver
 from alps_exp.commands.job import Job
 from alps_exp.commands.recreate import Original, original_of
 from alps_exp.commands.validation import check_arguments, nearest
@@ -94,6 +95,7 @@ def _put_config_name(argv: list[str]) -> str:
 # At import, since a launcher's processes compose a config after no more than that. The schema of the joblib plugin has
 # the name of our file, and fits it.
 register_resolvers()
+register_device_resolver()
 warnings.filterwarnings("ignore", "(?s).*is validated against ConfigStore schema with the same name")
 
 

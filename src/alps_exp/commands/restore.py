@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -60,15 +61,16 @@ def restore(
     return predict(job, module, images, prior, trainer, logger, resume_anyway, partial(_report, job.folder))
 
 
-def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> None:
-    """Draw the run's figure, and give logger and terminal the means over the restored images."""
+def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> list[Path]:
+    """Draw the run's figure, and give logger and terminal the means over the images; return what is written."""
     frame = pd.DataFrame([vars(record) for record in records])
     failed = frame.loc[frame.status != "ok", "image_id"].unique()
     frame = frame[~frame.image_id.isin(failed)]
     if frame.empty:
-        return
+        return []
     figure = run_figure(folder)
     numbers = frame[["psnr", "ssim", "nmse", "lpips", "data_misfit"]].astype(float).dropna(axis=1, how="all")
     means = numbers.groupby(frame.estimate).mean()
     print(f"{folder.path}\n{means.round(4).to_string()}")
     log_result(loop, {f"{i}/{k}": float(v) for (i, k), v in means.stack().items()}, "figure", figure)
+    return [figure]

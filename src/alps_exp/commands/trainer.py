@@ -30,8 +30,8 @@ def open_trainer(
 ) -> Iterator[pl.Trainer]:
     """Yield the trainer with its logger, which ends with the job, so that no two jobs share one.
 
-    The callbacks stand behind those of the request; a time limit is theirs to keep, since Lightning's own timer
-    counts the time of earlier starts.
+    The callbacks stand behind those of the request; a time limit is theirs to keep. Energies need gradients, also
+    where nothing is trained.
 
     Raises
     ------
@@ -45,6 +45,7 @@ def open_trainer(
         logger=instantiate(logger) if logger else False,
         default_root_dir=str(job.folder.path),
         max_time=None,
+        inference_mode=False,
         plugins=_plugins(),
     )
     _refuse_nested_sweeps(loop)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
+import math
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from alps_exp.commands.checkpoints import Checkpointing
 from alps_exp.commands.job import Job
-from alps_exp.commands.recreate import FLAG
+from alps_exp.commands.model_card import facts_of, write_training_card
 from alps_exp.commands.trainer import log_config, open_trainer
-from alps_exp.data import ImageDataModule, image_shape
+from alps_exp.data import ImageDataModule
+from alps_exp.distillation import Budget, Diverged
+from alps_exp.distillation.budget import spent_in
+from alps_exp.distillation.divergence import check_state
 from alps_exp.distillation.training import DenoisingTraining
-from alps_exp.priors.checkpoint import describe, save_model, write_card
-from alps_exp.runs import Provenance, collect_provenance, file_hash
+from alps_exp.priors.checkpoint import History, lineage, save_model
+from alps_exp.priors.state_dicts import RECORD
+from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance, file_hash
 
 LAST = Path("checkpoints") / "last.ckpt"
 
@@ -33,23 +38,27 @@ def index_hash(dataset: Any) -> str:
 def train(
     job: Job,
     module: DenoisingTraining,
-    kind: str,
     data: ImageDataModule,
     trainer: DictConfig,
     logger: DictConfig | None,
     weights: str,
     licence: str,
     resume_anyway: bool,
+    ema_decay: float,
     checkpoint_minutes: float,
     compiled: nn.Module | None,
-    checkpoints: dict[str, Path] | None = None,
+    checkpoints: dict[str, Path],
 ) -> int:
-    """Fit `module` in this job's run folder, going on from its last checkpoint, and write weights and card.
+    """Fit `module` in this job's run folder until its budget is spent, and write weights and card.
 
-    The weights are the exponential moving average, which Lightning's callback leaves in the module at the end. The
-    network `compiled` is compiled in place, which renames none of its weights.
+    It goes on from the run's last checkpoint. The weights are the averaged ones of the checkpoint at the end, so that
+    they are the same wherever a training is killed. The network `compiled` is compiled in place, which renames none of
+    its weights.
     """
-    folder = job.folder
+    if not 0 <= ema_decay < 1:
+        raise ValueError(f"ema_decay must be at least 0 and below 1, got {ema_decay}")
+    folder, path = job.folder, job.folder.path / f"{module.kind}.safetensors"
+    fit = Fit(module, data, _budget(trainer), folder.path / LAST)
     data.setup("fit")
     if compiled is not None:
         compiled.compile()
@@ -62,76 +71,96 @@ def train(
             data_hash=index_hash(data.train),
         )
 
-    if job.is_done(provenance, resume_anyway):
+    extended = fit.goes_on_after(folder)
+    if not extended and job.is_done(provenance, resume_anyway):
         return 0
-    with open_trainer(job, trainer, logger, [_checkpointing(folder.path, checkpoint_minutes, trainer)]) as loop:
+    with open_trainer(job, trainer, logger, [fit.budget, Checkpointing(fit.checkpoint, checkpoint_minutes)]) as loop:
         if not loop.is_global_zero:
-            loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
-            return 0
+            return int(fit.run(loop) is None)
         with folder.lock():
+            whole = not extended and _is_whole(folder, path)  # of which nothing tells once `DONE` is taken away
             start = provenance(str(loop.strategy.root_device))
             job.begin(start, resume_anyway)
             log_config(job, loop)
-            loop.fit(module, data, ckpt_path=_last_checkpoint(folder.path))
-            if loop.interrupted or loop.global_step < loop.max_steps:
-                print(f"stopped at step {loop.global_step} of {loop.max_steps}; {_resume_point(folder.path)}")
-                return 1
-            path = folder.path / f"{kind}.safetensors"
-            save_model(path, module.network, kind, getattr(torch, weights))
-            _write_training_card(path, kind, module, loop, start.code, data, licence, job)
-            folder.mark_done()
+            if not whole:
+                module.facts = facts_of(job, start, module, fit.budget, data, loop)
+                if (validation := fit.run(loop, folder)) is None:
+                    return 1
+                origins = lineage(checkpoints["start"]) if "start" in checkpoints else []
+                spent = spent_in(fit.checkpoint)
+                save_model(path, module.network, module.kind, getattr(torch, weights), History(spent.steps, origins))
+                write_training_card(path, job, module, data, spent, origins, validation, licence)
+            folder.mark_done([path.name, path.with_suffix(".md").name])
     print(path)
     return 0
 
 
-def _checkpointing(folder: Path, minutes: float, trainer: DictConfig) -> Checkpointing:
+@dataclass
+class Fit:
+    """A training with its budget and the file of its last checkpoint."""
+
+    module: DenoisingTraining
+    data: ImageDataModule
+    budget: Budget
+    checkpoint: Path
+
+    def goes_on_after(self, folder: RunFolder) -> bool:
+        """Tell whether the run was done with a smaller budget; raises ValueError if it is beyond this one already."""
+        if not self.checkpoint.exists():
+            return False
+        if 0 < self.budget.max_steps < (steps := spent_in(self.checkpoint).steps):
+            raise ValueError(
+                f"trainer.max_steps is {self.budget.max_steps}, this run has gone on to {steps} steps:"
+                " give another output_root for a shorter one"
+            )
+        return bool(folder.vouched_files()) and not self.budget.is_spent_in(self.checkpoint)
+
+    def run(self, loop: pl.Trainer, folder: RunFolder | None = None) -> dict[str, float] | None:
+        """Train until the budget is spent, leave the averaged weights in the module, and return their validation.
+
+        Where that fails, say why, on the terminal and in the `folder`, and return None.
+        """
+        try:
+            if not self.budget.is_spent_in(self.checkpoint):
+                loop.fit(self.module, self.data, ckpt_path=str(self.checkpoint) if self.checkpoint.exists() else None)
+            if self.budget.is_spent_in(self.checkpoint):
+                return self._validate(loop)
+            reason = f"stopped at step {loop.global_step}, before the budget of {self.budget} was spent"
+        except Diverged as error:
+            reason = f"the training diverged: {error}"
+        if folder is not None:
+            folder.mark_failed(reason)
+            print(f"alps: {reason}; {self._resume_point()}", file=sys.stderr)
+        return None
+
+    def _validate(self, loop: pl.Trainer) -> dict[str, float]:
+        """Load the averaged weights and return their numbers on the validation images, by name."""
+        state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+        check_state(state)
+        self.module.load_state_dict(state["state_dict"])
+        self.module.facts = state[RECORD].get("facts", self.module.facts)
+        if self.data.validation is None:
+            return {}
+        found = loop.validate(self.module, self.data, verbose=False)
+        numbers = {name.removeprefix("validation/"): float(value) for one in found for name, value in one.items()}
+        if wrong := [name for name, value in numbers.items() if not math.isfinite(value)]:
+            raise Diverged(f"the validation's {wrong[0]} is not finite")
+        return numbers
+
+    def _resume_point(self) -> str:
+        steps = spent_in(self.checkpoint).steps if self.checkpoint.exists() else 0
+        return f"the same command goes on from step {steps}"
+
+
+def _budget(trainer: DictConfig) -> Budget:
     plain: Any = OmegaConf.to_container(trainer, resolve=True)
-    return Checkpointing(folder / LAST, minutes, plain["max_time"])
+    return Budget(plain["max_steps"], plain["max_time"])
 
 
-def _resume_point(folder: Path) -> str:
-    path = _last_checkpoint(folder)
-    step = torch.load(path, weights_only=True, map_location="cpu")["global_step"] if path else 0
-    return f"the same command goes on from step {step}"
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    path = folder / LAST
-    return str(path) if path.exists() else None
-
-
-def _write_training_card(
-    path: Path,
-    kind: str,
-    module: DenoisingTraining,
-    loop: pl.Trainer,
-    code: dict[str, str],
-    data: ImageDataModule,
-    licence: str,
-    job: Job,
-) -> None:
-    choices = HydraConfig.get().runtime.choices
-    source = f"`data={choices['data']}`, " if "data" in choices else ""  # a run that is run again makes no choices
-    again = [FLAG, str(job.original.folder.path)] if job.original else []
-    images: Any = data.train
-    height, width = image_shape(images[0, 0])[1:]
-    commit = code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else "")
-    write_card(
-        path.with_suffix(".md"),
-        f"{choices.get('experiment') or choices.get('data') or job.config.name}: {kind}",
-        describe(module.network)
-        | {
-            "resolution": f"{height} x {width}, {module.network.channels} channels",
-            "training data": f"{source}{len(images):,} images",
-            "steps": f"{loop.global_step:,}",
-            "command": f"`alps {HydraConfig.get().job.name} {shlex.join([*again, *HydraConfig.get().overrides.task])}`",
-            "commit": commit,
-            "sha256": file_hash(path),
-            "validation": ", ".join(
-                f"{name.removeprefix('validation/')} {float(value):.3g}"
-                for name, value in loop.callback_metrics.items()
-                if name.startswith("validation/")
-            ),
-            "licence": licence,
-        },
-    )
+def _is_whole(folder: RunFolder, weights: Path) -> bool:
+    """Tell whether the weights and their card are as a run that was done once has left them."""
+    card = weights.with_suffix(".md")
+    there = (folder.path / DONE).exists() and weights.is_file() and card.is_file()
+    if not there or {weights.name, card.name}.intersection(folder.changed_files()):
+        return False
+    return f"| sha256 | {file_hash(weights)} |" in card.read_text()

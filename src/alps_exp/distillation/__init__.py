@@ -1,8 +1,19 @@
 """Training of teachers and their distillation into energies, as Lightning modules."""
 
+from alps_exp.distillation.budget import Budget
+from alps_exp.distillation.divergence import Diverged
 from alps_exp.distillation.energy import EnergyDistillation
 from alps_exp.distillation.noise import LogNormalSigma
+from alps_exp.distillation.optimizers import BudgetAdam, CosineAdam, ScheduledAdam
 from alps_exp.distillation.teacher import TeacherTraining
-from alps_exp.distillation.training import CosineAdam
 
-__all__ = ["CosineAdam", "EnergyDistillation", "LogNormalSigma", "TeacherTraining"]
+__all__ = [
+    "BudgetAdam",
+    "Budget",
+    "CosineAdam",
+    "Diverged",
+    "EnergyDistillation",
+    "LogNormalSigma",
+    "ScheduledAdam",
+    "TeacherTraining",
+]

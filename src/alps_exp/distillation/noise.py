@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,22 @@ def step_generator(seed: int, step: int, rank: int, device: torch.device) -> tor
 
 @dataclass(frozen=True)
 class LogNormalSigma:
-    """Noise scales with ln(sigma) ~ N(mean, std^2) (Karras et al. 2022, Table 1: -1.2, 1.2)."""
+    """Noise scales with ln(sigma) ~ N(mean, std^2) (Karras et al. 2022, Table 1: -1.2, 1.2).
+
+    Raises
+    ------
+    ValueError
+        If the mean is not finite, or the standard deviation negative or not finite.
+    """
 
     mean: float = -1.2
     std: float = 1.2
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.mean):
+            raise ValueError(f"sigma.mean must be finite, got {self.mean}")
+        if not 0 <= self.std < math.inf:
+            raise ValueError(f"sigma.std must be at least 0 and finite, got {self.std}")
 
     def __call__(self, count: int, generator: torch.Generator) -> Tensor:
         """Return `count` noise scales (count,) on the generator's device."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
+from functools import partial
 
 from torch import Tensor
 
 from alps_exp.distillation.noise import LogNormalSigma
-from alps_exp.distillation.training import CosineAdam, DenoisingTraining
+from alps_exp.distillation.optimizers import ScheduledAdam
+from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy, energy_and_gradient
 from alps_exp.priors.preconditioning import Preconditioned
@@ -35,6 +38,11 @@ class TeacherTraining(DenoisingTraining):
     optimizer, sigma, seed, band_interval
         As in `DenoisingTraining`.
 
+    Raises
+    ------
+    ValueError
+        If the weight is negative or not finite.
+
     Source: Karras et al. 2022 (arXiv 2206.00364), equation 8 and Table 1; denoisers that are nearly gradient fields:
     Chao et al. 2023 (arXiv 2209.12753), who penalise the antisymmetric part of the Jacobian instead.
     """
@@ -44,7 +52,7 @@ class TeacherTraining(DenoisingTraining):
     def __init__(
         self,
         network: Preconditioned,
-        optimizer: CosineAdam,
+        optimizer: ScheduledAdam,
         sigma: LogNormalSigma,
         seed: int = 0,
         band_interval: int = 50,
@@ -54,13 +62,15 @@ class TeacherTraining(DenoisingTraining):
     ) -> None:
         trained = copy.deepcopy(start.network).requires_grad_(True).train() if start else network
         super().__init__(trained, optimizer, sigma, seed, band_interval, frozen=energy.network if energy else None)
+        if not 0 <= energy_weight < math.inf:
+            raise ValueError(f"energy_weight must be at least 0 and finite, got {energy_weight}")
         self.energy_weight = energy_weight
 
-    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
-        d = self.network(noisy, sigma)
+    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
+        d = self.network(noisy, sigma, augment_labels=augment)
         squares = (d - x).square()
         for network in self._frozen:
-            _, gradient = energy_and_gradient(network, noisy, sigma)
+            _, gradient = energy_and_gradient(partial(network, augment_labels=augment), noisy, sigma)
             squares = squares + self.energy_weight * (d - (noisy - gradient)).square()
         return self.weight(sigma) * squares.mean(dim=(1, 2, 3))
 

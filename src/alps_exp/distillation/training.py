@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from alps_exp.distillation.bands import band_losses, gradient_norm
+from alps_exp.distillation.budget import budget_of
+from alps_exp.distillation.divergence import Diverged, check_state
+from alps_exp.distillation.gap import mean_gap
 from alps_exp.distillation.noise import LogNormalSigma, add_noise, step_generator
+from alps_exp.distillation.optimizers import ScheduledAdam
 from alps_exp.priors.base import as_channels
 from alps_exp.priors.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.state_dicts import RECORD
 
+CHECK_EVERY = 50
+"""Steps between looks at whether all losses were finite, each of which waits for the device."""
+NEVER = torch.iinfo(torch.int64).max
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-@dataclass(frozen=True)
-class CosineAdam:
-    """Adam whose rate warms up linearly and falls to zero along a half cosine at the trainer's last step."""
-
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
-    beta2: float = 0.99
-
-    def __call__(self, parameters: Iterable[nn.Parameter], max_steps: int) -> dict[str, Any]:
-        """Return optimiser and schedule in Lightning's form."""
-
-        def rate(step: int) -> float:
-            return min(1.0, (step + 1) / max(self.warmup_steps, 1)) * (1 + math.cos(math.pi * step / max_steps)) / 2
-
-        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.9, self.beta2))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class DenoisingTraining(pl.LightningModule):
@@ -49,7 +35,7 @@ class DenoisingTraining(pl.LightningModule):
     network
         The network that is trained; its weights are the result.
     optimizer
-        Optimiser and schedule.
+        Optimizer and schedule of its rate over the trainer's `Budget`.
     sigma
         Distribution of the noise scale.
     seed
@@ -59,6 +45,16 @@ class DenoisingTraining(pl.LightningModule):
         multiple of it; 0: none.
     frozen
         Another network that the loss asks, which is not trained.
+
+    Attributes
+    ----------
+    facts : dict
+        What checkpoints are to tell of the training, by name.
+
+    Raises
+    ------
+    Diverged
+        In a training, if a loss is not finite, or a weight that is about to be saved.
     """
 
     kind: ClassVar[str]
@@ -67,7 +63,7 @@ class DenoisingTraining(pl.LightningModule):
     def __init__(
         self,
         network: Preconditioned,
-        optimizer: CosineAdam,
+        optimizer: ScheduledAdam,
         sigma: LogNormalSigma,
         seed: int = 0,
         band_interval: int = 50,
@@ -76,19 +72,20 @@ class DenoisingTraining(pl.LightningModule):
         super().__init__()
         self.network, self.optimizer, self.sigma = network, optimizer, sigma
         self.seed, self.band_interval = seed, band_interval
-        if network.model.map_augment is not None:  # of EDM's own training; nothing here gives augmentation labels
-            network.model.map_augment.requires_grad_(False)
+        self.facts: dict[str, str] = {}
+        self._first_bad = torch.tensor(NEVER)
         # In a tuple it is no sub-module: neither averaged, saved nor counted among the parameters.
         self._frozen: tuple[Preconditioned, ...] = (frozen.requires_grad_(False).eval(),) if frozen else ()
 
     def on_fit_start(self) -> None:
+        self._first_bad = self._first_bad.to(self.device)
         parameter = next(self.network.parameters())
         for network in self._frozen:
             network.to(parameter.device, parameter.dtype)
 
     @abstractmethod
-    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W)."""
+    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
+        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W) with labels of augmentation, or none."""
 
     @abstractmethod
     def errors(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> dict[str, Tensor]:
@@ -107,27 +104,73 @@ class DenoisingTraining(pl.LightningModule):
         generator = step_generator(self.seed, step, self.global_rank, self.device)
         torch.manual_seed(generator.initial_seed() ^ 1)  # of dropout, which takes no generator
         sigma = self.sigma(len(x), generator)
-        losses = self.loss(x, add_noise(x, sigma, generator), sigma)
+        losses = self.loss(x, add_noise(x, sigma, generator), sigma, self._augment_labels(batch))
         mean = losses.mean()
+        self._note(mean)
         self.log("loss", mean, prog_bar=True)
         done = self.global_step + 1  # as Lightning counts the steps that it logs
         if self.band_interval and done % self.band_interval == 0:
             self._log_bands(losses, sigma)
         return mean
 
+    def _augment_labels(self, batch: dict[str, Any]) -> Tensor | None:
+        """Return the labels of a batch; zeros, which say that nothing was done, where only the network has any."""
+        width, given = _label_width(self.network), batch.get("augment")
+        if given is None:
+            return batch["image"].real.new_zeros(len(batch["image"]), width) if width else None
+        if wrong := {_label_width(network) for network in (self.network, *self._frozen)} - {given.shape[1]}:
+            raise ValueError(
+                f"the data give {given.shape[1]} augmentation labels, the network takes {wrong.pop()}: train one of"
+                f" augment_dim={given.shape[1]}, or on data without alps_exp.data.Augmented"
+            )
+        return given
+
     def _log_bands(self, losses: Tensor, sigma: Tensor) -> None:
         for name, loss in band_losses(losses, sigma).items():
             self.log(f"loss/{name}", loss.detach())
             self.log(f"gradient_norm/{name}", gradient_norm(loss, self.network.parameters()))
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Log the mean square of each of the `errors` at each of `VALIDATION_SIGMAS`."""
-        x = as_channels(batch["image"])
+    def _note(self, loss: Tensor) -> None:
+        """Note the first step whose loss is not finite, on the device, for which nobody waits."""
+        bad = self._first_bad.clamp(max=self.global_step + 1)
+        self._first_bad = torch.where(loss.detach().isfinite(), self._first_bad, bad)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Raise `Diverged`, now and then, if the loss of a process was not finite."""
+        if self.global_step % CHECK_EVERY == 0:
+            self._check_losses()
+
+    def _check_losses(self) -> None:
+        first: Any = self.all_gather(self._first_bad)
+        if (step := int(first.min())) < NEVER:
+            raise Diverged(f"the loss is not finite at step {step}")
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log the mean square of each of the `errors` at each of `VALIDATION_SIGMAS`, in full precision."""
+        x, prefix = as_channels(batch["image"]), self._validation_prefixes()[dataloader_idx]
         for sigma in VALIDATION_SIGMAS:
             noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
-            for name, value in self.errors(x, noisy, scales).items():
-                error = value.square().mean()
-                self.log(f"validation/{name}_sigma_{sigma:g}", error, batch_size=len(x), sync_dist=True)
+            with torch.autocast(x.device.type, enabled=False):
+                errors = self.errors(x, noisy, scales)
+            for name, value in errors.items():
+                name = f"{prefix}{name}_sigma_{sigma:g}"
+                self.log(name, value.square().mean(), batch_size=len(x), sync_dist=True, add_dataloader_idx=False)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean of the relative gap over log-uniform sigma, where an energy is compared with a teacher."""
+        logged = self.trainer.callback_metrics
+        for prefix in self._validation_prefixes():
+            gap, reference = (
+                [logged.get(f"{prefix}{name}_sigma_{sigma:g}") for sigma in VALIDATION_SIGMAS]
+                for name in ("gap", "reference")
+            )
+            if gap[0] is not None:
+                self.log(f"{prefix}gap", mean_gap(gap, reference, VALIDATION_SIGMAS))
+
+    def _validation_prefixes(self) -> list[str]:
+        """Return what the names of the numbers of each validation dataset begin with."""
+        parts = self.trainer.datamodule.validation_parts  # type: ignore[attr-defined]
+        return [f"validation/{name}/" if name else "validation/" for name in parts]
 
     def validation_noise(self, x: Tensor, sigma: float, image_ids: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Return x with noise that is the same for an image at every validation on any device, and sigma for each."""
@@ -136,14 +179,23 @@ class DenoisingTraining(pl.LightningModule):
         return x + sigma * noise.to(x.device), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note kind and architecture, so that the checkpoint can be read without its run."""
-        checkpoint[RECORD] = {"kind": self.kind, "architecture": architecture_of(self.network)}
+        """Note kind, architecture and facts, so that the checkpoint can be read without its run.
+
+        It is dumped in all processes, and none is written by any if `Diverged` is raised.
+        """
+        self._check_losses()
+        check_state(checkpoint)
+        noted = {"kind": self.kind, "architecture": architecture_of(self.network), "facts": dict(self.facts)}
+        checkpoint[RECORD] = noted
 
     def configure_optimizers(self) -> Any:
-        """Return optimiser and schedule; raises ValueError if there is no last step, at which the rate is zero."""
-        if self.trainer.max_steps < 1:
-            raise ValueError(f"trainer.max_steps must be at least 1, got {self.trainer.max_steps}")
-        return self.optimizer(self.network.parameters(), self.trainer.max_steps)
+        """Return optimizer and schedule; raises ValueError if the training has no end."""
+        return self.optimizer(self.network.parameters(), budget_of(self.trainer).progress)
+
+
+def _label_width(network: Preconditioned) -> int:
+    embedding = network.model.map_augment
+    return 0 if embedding is None else embedding.weight.shape[1]
 
 
 def _key(seed: int, image_id: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,10 +18,27 @@ from alps_exp.priors.energy import Energy
 from alps_exp.priors.nvlabs import read_nvlabs
 from alps_exp.priors.preconditioning import Preconditioned, architecture_of, build
 from alps_exp.priors.state_dicts import Weights, load_into, read_weights
+from alps_exp.runs.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "models"
 ZIP, LEGACY_TORCH, PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", b"\x80"
 """First bytes of torch's files, of those before torch 1.6, and of pickles."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Weights that a training went on from: their file's hash, and the steps of their own training, if known."""
+
+    sha256: str
+    steps: int | None
+
+
+@dataclass(frozen=True)
+class History:
+    """How weights were trained: the steps, and from which weights on, those that these went on from behind them."""
+
+    steps: int
+    origins: list[Origin]
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,7 @@ class Checkpoint:
     kind: str | None
     format: str
     notes: dict[str, str] = field(default_factory=dict)
+    history: History | None = None
 
 
 class NoArchitecture(ValueError):
@@ -169,7 +187,23 @@ def _read_safetensors(path: Path) -> Checkpoint:
     with _fitting(path):
         network = build(json.loads(header["architecture"]))
         network.load_state_dict(state)
-    return Checkpoint(network, header["kind"], "safetensors")
+    return Checkpoint(network, header["kind"], "safetensors", history=_history(header))
+
+
+def _history(header: Mapping[str, str]) -> History | None:
+    if "history" not in header:
+        return None
+    told = json.loads(header["history"])
+    return History(told["steps"], [Origin(**origin) for origin in told["origins"]])
+
+
+def lineage(path: Path) -> list[Origin]:
+    """Return the weights in a file as an origin, and behind them those that they went on from."""
+    history = None
+    with suppress(SafetensorError), safe_open(path, framework="pt") as file:
+        history = _history(file.metadata() or {})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return [Origin(digest, history.steps if history else None), *(history.origins if history else [])]
 
 
 def _read_torch(path: Path, architecture: str | Path | None) -> Checkpoint:
@@ -193,20 +227,40 @@ def _fitting(path: Path) -> Iterator[None]:
         raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
 
 
-def save_model(path: Path, network: Preconditioned, kind: str, dtype: torch.dtype = torch.float32) -> None:
-    """Write a teacher's or an energy's network to a safetensors file, its weights as `dtype`, its buffers as they are.
+def save_model(
+    path: Path,
+    network: Preconditioned,
+    kind: str,
+    dtype: torch.dtype = torch.float32,
+    history: History | None = None,
+) -> None:
+    """Write a teacher's or an energy's network atomically to a safetensors file, as `model_bytes` gives it."""
+    write_atomically(path, model_bytes(network, kind, dtype, history))
 
-    Equal weights make equal files.
+
+def model_bytes(
+    network: Preconditioned, kind: str, dtype: torch.dtype = torch.float32, history: History | None = None
+) -> bytes:
+    """Return the content of a safetensors file of a network, its weights as `dtype`, its buffers as they are.
+
+    Equal weights with an equal history make equal files.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite as `dtype`.
     """
     weights = dict(network.named_parameters())
     state = {
         name: (value.to(dtype) if name in weights else value).contiguous()
         for name, value in network.state_dict().items()
     }
-    temporary = path.with_suffix(".tmp")
+    if wrong := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise ValueError(f"the weights {wrong[0]} are not finite as {str(dtype).removeprefix('torch.')}")
     notes = {"kind": kind, "architecture": json.dumps(architecture_of(network))}
-    temporary.write_bytes(_with_sorted_header(save(state, metadata=notes)))
-    temporary.replace(path)
+    if history is not None:
+        notes["history"] = json.dumps(asdict(history))
+    return _with_sorted_header(save(state, metadata=notes))
 
 
 def _with_sorted_header(content: bytes) -> bytes:
@@ -235,6 +289,6 @@ def _listed(name: str, arguments: Mapping[str, object]) -> str:
 
 
 def write_card(path: Path, title: str, entries: Mapping[str, str]) -> None:
-    """Write a model card: a title, then a table of entries."""
+    """Write a model card atomically: a title, then a table of entries."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in entries.items())
-    path.write_text(f"# {title}\n\n| | |\n|---|---|\n{rows}\n")
+    write_atomically(path, f"# {title}\n\n| | |\n|---|---|\n{rows}\n".encode())

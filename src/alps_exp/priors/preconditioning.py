@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alps_exp.operators.base import positive
 from alps_exp.priors.dhariwal import DhariwalUNet
 from alps_exp.priors.networks import SongUNet
 
@@ -27,7 +28,8 @@ class Preconditioned(nn.Module, ABC):
     Raises
     ------
     ValueError
-        If x has another number of channels, or is too small to be continued.
+        If an argument is not a positive finite number; if x has another number of channels, or is too small to be
+        continued.
     """
 
     sigma_data = 0.5
@@ -35,6 +37,8 @@ class Preconditioned(nn.Module, ABC):
 
     def __init__(self, model: SongUNet | DhariwalUNet, **arguments: float) -> None:
         super().__init__()
+        for name, value in arguments.items():
+            positive(name, value)
         self.model, self.arguments = model, arguments
         self.class_label: int | None = None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

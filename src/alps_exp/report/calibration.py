@@ -43,11 +43,12 @@ _ENDS = ("value", "low", "high")
 Report = Mapping[str, Any]
 
 
-def write_calibration(report: Report, folder: Path) -> Path:
-    """Write the report of a run to `calibration.json`, `calibration.md` and `calibration.png`; return the last one."""
-    write_atomically(folder / REPORT, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
-    write_atomically(folder / "calibration.md", _one_run(report).encode())
-    return calibration_figure([report], folder / "calibration.png")
+def write_calibration(report: Report, folder: Path) -> list[Path]:
+    """Write the report of a run to `calibration.json`, `calibration.md` and `calibration.png`; return their paths."""
+    numbers, text = folder / REPORT, folder / "calibration.md"
+    write_atomically(numbers, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(text, _one_run(report).encode())
+    return [numbers, text, calibration_figure([report], folder / "calibration.png")]
 
 
 def _one_run(report: Report) -> str:

@@ -1,13 +1,14 @@
 """What makes a run durable: its folder, its records, its provenance, and the hash that names it."""
 
 from alps_exp.runs.files import file_hash, write_atomically
-from alps_exp.runs.folder import RunFolder
+from alps_exp.runs.folder import DONE, RunFolder
 from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, collect_provenance
 from alps_exp.runs.records import ESTIMATES, Record
 from alps_exp.runs.request import config_hash, register_resolvers, request
 
 __all__ = [
+    "DONE",
     "ESTIMATES",
     "DamagedFile",
     "ImageResult",

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +23,7 @@ from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, n
 from alps_exp.runs.records import Record
 
 log = logging.getLogger(__name__)
+DONE, FAILED = "DONE", "FAILED"
 
 
 class RunFolder:
@@ -133,8 +134,9 @@ class RunFolder:
         ValueError
             If a checkpoint or the data differs and `resume_anyway` is false.
         """
-        if not (starts := self.starts()):
-            return []
+        starts, lost = self._known_starts()
+        if not starts:
+            return lost
         inputs = changed_inputs(starts[-1], provenance)
         if inputs and not resume_anyway:
             raise ValueError(
@@ -146,15 +148,28 @@ class RunFolder:
     def begin(self, provenance: Provenance, resume_anyway: bool = False) -> None:
         """Record this start and what differs from the last one, warn about it, and take away `DONE` and `FAILED`.
 
-        Raises as `check_resume`.
+        Images that are not those that `DONE` vouches for go with it, since they are to be restored again. Raises as
+        `check_resume`.
         """
         provenance.changes = self.check_resume(provenance, resume_anyway)
         for change in provenance.changes:
             log.warning("%s is resumed with a difference: %s", self.path, change)
-        for mark in ("DONE", "FAILED"):
+        for name in self.changed_files():
+            if name.startswith("images/"):
+                (self.path / "images" / Path(name).name).unlink(missing_ok=True)
+        for mark in (DONE, FAILED):
             (self.path / mark).unlink(missing_ok=True)
         self._remove_leftovers()
-        self._write_starts([*self.starts(), provenance])
+        self._write_starts([*self._known_starts()[0], provenance])
+
+    def _known_starts(self) -> tuple[list[Provenance], list[str]]:
+        """Return the earlier starts, and a phrase that says so where there were some that nothing tells of any more."""
+        try:
+            starts = self.starts()
+        except ValueError as error:
+            return [], [f"earlier starts are unknown: {error}"]
+        lost = not starts and (self.path / DONE).exists()
+        return starts, ["earlier starts are unknown: provenance.json is gone"] if lost else []
 
     def _write_starts(self, starts: Sequence[Provenance]) -> None:
         text = json.dumps({"runs": [asdict(start) for start in starts]}, indent=2)
@@ -230,8 +245,15 @@ class RunFolder:
             return [_record(line, path, number) for number, line in enumerate(lines, 1)]
         return [record for file in sorted(self.path.glob("images/*.h5")) for record in _whole_records(file)]
 
-    def mark_done(self) -> None:
+    def mark_done(self, files: Iterable[str] = ()) -> None:
         """Record the end of this start, then write `DONE`; failed images do not stand in the way.
+
+        `DONE` is JSON: ``files`` has the ``size`` in bytes of every file that it vouches for, by its name.
+
+        Parameters
+        ----------
+        files
+            What the run leaves beside config, provenance, records and images.
 
         Raises
         ------
@@ -242,15 +264,41 @@ class RunFolder:
             raise ValueError(f"run folder {self.path} cannot be done: it was never begun")
         starts[-1].end = now()
         self._write_starts(starts)
-        write_atomically(self.path / "DONE", b"")
+        sizes = {name: {"size": (self.path / name).stat().st_size} for name in [*self._own_files(), *files]}
+        write_atomically(self.path / DONE, json.dumps({"files": sizes}, indent=1).encode())
+
+    def _own_files(self) -> list[str]:
+        """Return the files that all runs have, as far as they are there."""
+        images = sorted(path.relative_to(self.path).as_posix() for path in self.path.glob("images/*.h5"))
+        named = ("config.yaml", "provenance.json", "records.jsonl")
+        return [name for name in named if (self.path / name).exists()] + images
+
+    def vouched_files(self) -> dict[str, int]:
+        """Return the sizes in bytes of the files that `DONE` vouches for, by name.
+
+        There are none where there is no `DONE`, and in one that is torn or from before there were sizes in it.
+        """
+        try:
+            files = json.loads((self.path / DONE).read_bytes())["files"]
+            return {str(name): int(file["size"]) for name, file in files.items()}
+        except (FileNotFoundError, AttributeError, KeyError, TypeError, ValueError):
+            return {}
+
+    def changed_files(self) -> list[str]:
+        """Return the names of the files that are missing, or have another size than `DONE` says."""
+        return [name for name, size in self.vouched_files().items() if _size(self.path / name) != size]
 
     def mark_failed(self, reason: str) -> None:
         """Write to `FAILED` why this start ended early; the next one takes it away."""
-        write_atomically(self.path / "FAILED", f"{now()} {reason}\n".encode())
+        write_atomically(self.path / FAILED, f"{now()} {reason}\n".encode())
 
     def is_done(self) -> bool:
-        """Tell whether `DONE` is there."""
-        return (self.path / "DONE").exists()
+        """Tell whether `DONE` is there, and with it what it vouches for."""
+        return (self.path / DONE).exists() and not self.changed_files()
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _whole_records(file: Path) -> list[Record]:

@@ -1,0 +1,92 @@
+"""What the model card of a training says: its request, its budget and what was reached, and where it started."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+
+from alps_exp.commands.job import Job
+from alps_exp.commands.recreate import FLAG
+from alps_exp.data import ImageDataModule, image_shape
+from alps_exp.distillation.budget import Budget, Spent
+from alps_exp.distillation.training import DenoisingTraining
+from alps_exp.priors.checkpoint import Origin, describe, write_card
+from alps_exp.runs import Provenance, file_hash
+
+
+def facts_of(
+    job: Job, start: Provenance, module: DenoisingTraining, budget: Budget, data: ImageDataModule, loop: pl.Trainer
+) -> dict[str, str]:
+    """Return what only the start that trains knows: checkpoints keep it, whichever start writes the card."""
+    again = [FLAG, str(job.original.folder.path)] if job.original else []
+    sizes = (data.batch_size, loop.world_size, loop.accumulate_grad_batches)
+    code = start.code
+    given = {role: f"sha256 {weights['sha256']}" for role, weights in start.checkpoints.items() if role != "start"}
+    return given | {
+        "learning rate": str(module.optimizer),
+        "budget": str(budget),
+        "effective batch": "{} images: {} x {} devices x {} batches a step".format(math.prod(sizes), *sizes),
+        "precision": str(loop.precision),
+        "device": _device_name(loop.strategy.root_device),
+        "command": f"`alps {HydraConfig.get().job.name} {shlex.join([*again, *HydraConfig.get().overrides.task])}`",
+        "commit": code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else ""),
+    }
+
+
+def write_training_card(
+    weights: Path,
+    job: Job,
+    module: DenoisingTraining,
+    data: ImageDataModule,
+    spent: Spent,
+    origins: Sequence[Origin],
+    validation: Mapping[str, float],
+    licence: str,
+) -> None:
+    """Write the card of a training's weights beside them."""
+    choices = HydraConfig.get().runtime.choices
+    source = f"`data={choices['data']}`, " if "data" in choices else ""  # a run that is run again makes no choices
+    images: Any = data.train
+    height, width = image_shape(images[0, 0])[1:]
+    write_card(
+        weights.with_suffix(".md"),
+        f"{choices.get('experiment') or choices.get('data') or job.config.name}: {module.kind}",
+        describe(module.network)
+        | {
+            "resolution": f"{height} x {width}, {module.network.channels} channels",
+            "training data": f"{source}{len(images):,} images",
+            "steps": f"{spent.steps:,}",
+            "minutes": f"{spent.seconds / 60:.1f}",
+        }
+        | _beginning(spent.steps, origins)
+        | module.facts
+        | {
+            "sha256": file_hash(weights),
+            "validation": ", ".join(f"{name} {value:.3g}" for name, value in validation.items()),
+            "licence": licence,
+        },
+    )
+
+
+def _beginning(steps: int, origins: Sequence[Origin]) -> dict[str, str]:
+    """Return the weights that a training went on from, those that these went on from, and the steps of all."""
+    if not origins:
+        return {}
+    known = [origin.steps for origin in origins if origin.steps is not None]
+    unknown = "" if len(known) == len(origins) else ", and those of weights that do not say theirs"
+    chain = [f"sha256 {o.sha256} ({'?' if o.steps is None else f'{o.steps:,}'} steps)" for o in origins]
+    return {
+        "started from": ", from ".join(chain) + "; the rate was warmed up again",
+        "steps in all": f"{steps + sum(known):,}{unknown}",
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
