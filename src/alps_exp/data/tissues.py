@@ -9,6 +9,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from alps_exp.data.augment import Array, Warp, average_blocks, smooth_field
 from alps_exp.data.brain import BRAIN_VIEW, HEAD_VIEW, SUPERSAMPLING, TEMPLATE_WARP, BrainSlices, square_planes
+from alps_exp.packages import require
 
 SHARPNESS = (1.0, 4.0)  # exponent of the tissue probabilities, whose average over 152 brains is blurred
 SHELL = ((1.0, 4.0), (4.0, 9.0), (3.0, 8.0))  # thickness in mm of fluid, skull and scalp
@@ -22,10 +23,7 @@ def mni152_tissues(size: int, view: int) -> Array:
     Returns fractions (3, 189, 2 size, 2 size) float32 in [0, 1], which lie as `mni152_volume` does, over a square field
     of view of `view` mm.
     """
-    try:
-        from nilearn import datasets
-    except ImportError as error:
-        raise ValueError("the tissue maps need nilearn: pip install 'alps_exp[demo]'") from error
+    datasets = require("nilearn.datasets", "the tissue maps", "'alps_exp[demo]'")
     loaders = (datasets.load_mni152_gm_template, datasets.load_mni152_wm_template, datasets.load_mni152_brain_mask)
     maps = [load(resolution=1) for load in loaders]
     return np.stack([square_planes(np.asarray(m.dataobj, np.float32), m.affine, view, size).clip(max=1) for m in maps])
