@@ -2,30 +2,38 @@
 
 import multiprocessing
 import os
+import pkgutil
+import signal
 import sys
 from pathlib import Path
 
 import torch
 
-MODULES = ["alps_exp.commands.restore", "alps_exp.commands.distill", "alps_exp.commands.main"]
+MODULES = [f"alps_exp.commands.{name}" for name in ("restore", "teacher", "distill", "main")]
 
 
-def start(log: Path, *arguments: str) -> multiprocessing.Process:
-    """Start `alps` on one thread; what it prints goes to the end of `log`."""
+def start(log: Path, *arguments: str, killed_at: str | None = None) -> multiprocessing.Process:
+    """Start `alps` on one thread; what it prints goes to the end of `log`.
+
+    Where it calls the function of the dotted name `killed_at`, it is killed.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(MODULES)
-    process = context.Process(target=_run, args=(log, arguments))
+    process = context.Process(target=_run, args=(log, arguments, killed_at))
     process.start()
     return process
 
 
-def _run(log: Path, arguments: tuple[str, ...]) -> None:
+def _run(log: Path, arguments: tuple[str, ...], killed_at: str | None) -> None:
     from alps_exp.commands.main import main
 
     torch.set_num_threads(1)
     with open(log, "a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    if killed_at is not None:
+        owner, _, name = killed_at.rpartition(".")
+        setattr(pkgutil.resolve_name(owner), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
     sys.argv = ["alps", *arguments]
     main()

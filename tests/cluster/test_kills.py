@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import signal
 import time
 
 import numpy as np
@@ -31,9 +32,17 @@ def request_of(tmp_path, network):
     common += [f"teacher.name={tmp_path / 'teacher.safetensors'}", "data.batch_size=2"]
     restore = ["energy=file", f"energy.name={tmp_path / 'energy.safetensors'}", f"data.test.path={tmp_path / 'images'}"]
     restore += ["sampler.schedule.steps=6", "num_samples=2", "save=samples"]
-    distill = [f"data.train.path={tmp_path / 'images'}", "data.validation=null", "trainer.max_steps=10"]
-    distill += ["checkpoint_minutes=0", "trainer.enable_progress_bar=false"]
-    return {"restore": ["restore", *common, *restore], "distill": ["distill", *common, *distill]}
+    training = [f"data.train.path={tmp_path / 'images'}", "trainer.max_steps=10", "trainer.enable_progress_bar=false"]
+    distill = [*training, "data.validation=null", "checkpoint_minutes=0"]
+    teacher = [*training, "data.train.size=16", "data.validation.size=16", "data.batch_size=2", "data=folder"]
+    teacher += [f"data.validation.path={tmp_path / 'images'}", "logger=none", "trainer.accelerator=cpu"]
+    sizes = ("img_resolution=16", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]")
+    teacher += [f"training.network.model.{size}" for size in sizes]
+    return {
+        "restore": ["restore", *common, *restore],
+        "distill": ["distill", *common, *distill],
+        "teacher": ["teacher", *teacher],
+    }
 
 
 def finish(folder, request, root):
@@ -119,3 +128,41 @@ def test_a_distillation_killed_at_random_moments_leaves_the_same_weights(request
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
     assert not list(stormy.rglob("*.tmp"))
+
+
+AT_THE_END = {
+    "fit": "pytorch_lightning.loops.fit_loop._FitLoop.on_run_end",
+    "validation": "alps_exp.commands.training.Fit._validate",
+    "weights": "alps_exp.commands.training.save_model",
+    "card": "alps_exp.commands.training.write_training_card",
+    "DONE": "alps_exp.runs.folder.RunFolder.mark_done",
+}
+ALWAYS = ("fit", "card")
+
+
+@pytest.mark.parametrize("verb", ["distill", pytest.param("teacher", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("before", [x if x in ALWAYS else pytest.param(x, marks=pytest.mark.slow) for x in AT_THE_END])
+def test_a_training_killed_between_its_last_step_and_done_leaves_the_same_weights(request_of, tmp_path, before, verb):
+    """The last checkpoint is there; what is left is done without another step."""
+    request, root = [*request_of[verb], "checkpoint_minutes=60"], tmp_path / "out"
+    finish(tmp_path, request, root)
+    calm = results_of(root)
+    shutil.rmtree(root)
+    process = processes.start(tmp_path / "log", *request, f"output_root={root}", killed_at=AT_THE_END[before])
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and not list(root.rglob("DONE"))
+    (checkpoint,) = root.rglob("last.ckpt")
+    written = checkpoint.stat().st_mtime_ns
+    finish(tmp_path, request, root)
+    assert results_of(root) == calm and checkpoint.stat().st_mtime_ns == written
+    assert len(list(root.rglob("DONE"))) == 1 and not list(root.rglob("*.tmp"))
+
+
+def results_of(root):
+    """Return the weights' bytes and the card but for the time, and see that the weights are the averaged ones."""
+    (weights,), (checkpoint,) = root.rglob("*.safetensors"), root.rglob("last.ckpt")
+    state = torch.load(checkpoint, weights_only=True)
+    for name, value in load_file(weights).items():
+        assert torch.equal(value, state["state_dict"][f"network.{name}"])
+    card = weights.with_suffix(".md").read_text().splitlines()
+    return weights.read_bytes(), [row for row in card if not row.startswith("| minutes |")]

@@ -1,10 +1,12 @@
 """The command line in this process, and small random models that requests name."""
 
 import sys
+from contextlib import contextmanager
 
 import pytest
 
 from alps_exp.commands import main as command
+from alps_exp.commands.checkpoints import Checkpointing
 from alps_exp.priors import save_model
 
 
@@ -15,6 +17,24 @@ def models(tmp_path, network):
         save_model(tmp_path / f"small-{kind}.safetensors", network(3), kind)
     names = [f"{kind}.name={tmp_path / f'small-{kind}.safetensors'}" for kind in ("teacher", "energy")]
     return ["teacher=file", "energy=file", *names]
+
+
+@pytest.fixture
+def breaking(monkeypatch):
+    """Return a context in which a training that writes a checkpoint at every step breaks off after one more step."""
+
+    def broken(self, trainer, *arguments):
+        write(self, trainer, *arguments)
+        raise RuntimeError(f"broken off after step {trainer.global_step}")
+
+    @contextmanager
+    def context():
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpointing, "on_train_batch_end", broken)
+            yield ["checkpoint_minutes=0"]
+
+    write = Checkpointing.on_train_batch_end
+    return context
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_other_data_other_weights_and_other_packages_are_told(run, models, tmp_p
     assert phrases[-1].startswith("torch 0.1 before, ")
 
 
-def test_a_teacher_gets_the_weights_that_one_with_a_break_got(run, tmp_path):
+def test_a_teacher_gets_the_weights_that_one_with_a_break_got(run, breaking, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     for i in range(2):
@@ -113,7 +113,8 @@ def test_a_teacher_gets_the_weights_that_one_with_a_break_got(run, tmp_path):
     sizes = ["img_resolution=8", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]"]
     network = [f"training.network.model.{size}" for size in (*sizes, "dropout=0.5")]
     request = [*data, *network, "trainer.max_steps=2", "trainer.accelerator=cpu", "logger=none"]
-    run("teacher", *request, "trainer.max_time={microseconds:1}", status=1)
+    with breaking() as often:
+        run("teacher", *request, *often, status=1)
     run("teacher", *request)
     first = the_run(tmp_path / "outputs" / "teacher")
     assert told(run("teacher", "--from", str(first))) == []

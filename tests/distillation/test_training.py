@@ -8,7 +8,14 @@ import torch
 from torch.utils.data import Dataset
 
 from alps_exp.data import ImageDataModule
-from alps_exp.distillation import CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
+from alps_exp.distillation import (
+    Budget,
+    BudgetAdam,
+    CosineAdam,
+    EnergyDistillation,
+    LogNormalSigma,
+    TeacherTraining,
+)
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.noise import step_generator
 from alps_exp.priors import Denoiser, EDMPrecond, Energy, SongUNet, load_teacher, save_model
@@ -135,6 +142,49 @@ def test_a_warm_up_of_no_steps_starts_at_the_full_rate():
     assert made["lr_scheduler"]["scheduler"].get_last_lr() == [1e-3]
 
 
+def test_rates_are_their_closed_forms_over_the_budget():
+    cosine, budget = CosineAdam(1e-3, 10), BudgetAdam(1e-3, 10, decay_fraction=0.2)
+    assert cosine.factor(0, 0) == 0.1 and cosine.factor(20, 0.5) == pytest.approx(0.5)
+    assert [budget.factor(step, 0.0) for step in (0, 4, 9, 10)] == [0.1, 0.5, 1.0, 1.0]
+    shares = [0.5, 0.8, 0.85, 0.95, 1.0]  # half of the fall is at a quarter of its length
+    assert [budget.factor(100, share) for share in shares] == pytest.approx([1, 1, 0.5, 1 - 0.75**0.5, 0])
+    assert budget.factor(0, 1.0) == 0 and BudgetAdam(1e-3, 0, decay_fraction=0).factor(0, 1.0) == 1
+    assert BudgetAdam(1e-3, 0, decay_fraction=1).decay(0.25) == pytest.approx(0.5)
+
+
+def test_a_budget_is_steps_or_time_whichever_ends_first():
+    of_both = Budget(100, {"minutes": 10})
+    assert of_both.progress(25) == 0.25
+    of_both.seconds = 300
+    assert of_both.progress(25) == 0.5 and of_both.progress(75) == 0.75 and of_both.progress(200) == 1
+    of_time = Budget(-1, "00:00:01:40")
+    of_time.seconds = 25
+    assert of_time.progress(10**9) == 0.25
+    with pytest.raises(ValueError, match="max_steps"):
+        Budget(0, "00:00:01:40")
+
+
+class Rates(pl.Callback):
+    """Notes the rate of every step."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_train_batch_start(self, trainer, *_):
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def test_every_step_has_the_rate_of_its_share_of_the_trainers_budget(network, tmp_path):
+    rates, steps = Rates(), 10
+    training = TeacherTraining(network(1), BudgetAdam(1e-3, 2, decay_fraction=0.4), LogNormalSigma(), band_interval=0)
+    quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "logger"), False)
+    pl.Trainer(max_steps=steps, accelerator="cpu", callbacks=[rates, Budget(steps)], **quiet).fit(
+        training, ImageDataModule(train=Waves(), batch_size=2)
+    )
+    fall = [1 - (k / 4) ** 0.5 for k in range(4)]
+    assert rates.rates == pytest.approx([5e-4, *[1e-3] * 5, *[1e-3 * f for f in fall]])
+
+
 def test_noise_is_a_function_of_seed_step_and_rank():
     cpu = torch.device("cpu")
     draws = [
@@ -172,7 +222,7 @@ def test_a_published_network_is_trained_without_the_augmentation_labels_of_its_o
 
 
 def test_a_training_needs_a_last_step(network, tmp_path):
-    with pytest.raises(ValueError, match="trainer.max_steps must be at least 1, got -1"):
+    with pytest.raises(ValueError, match="trainer.max_steps must be at least 1 .*got -1"):
         fit(teacher_training(network), -1, tmp_path)
 
 

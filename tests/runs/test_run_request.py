@@ -29,7 +29,7 @@ CONFIG = {
     "logger": {"name": "csv"},
     "hydra": {"launcher": {"name": "basic"}},
 }
-RESTORE_KEYS = MACHINE_KEYS | {"data.batch_size"}
+RESTORE_KEYS = MACHINE_KEYS | {"data.batch_size", "trainer.max_time"}
 
 
 def leaves(node, prefix=""):
@@ -61,6 +61,14 @@ def test_the_hash_is_stable_and_does_not_depend_on_the_order_of_keys():
     reordered = dict(reversed(list(CONFIG.items())))
     assert config_hash(CONFIG, "restore") == config_hash(reordered, "restore") == "3cbcc00c2fcf"
     assert config_hash(CONFIG | {"new": 1}) != config_hash(CONFIG)
+
+
+def test_only_at_a_constant_rate_is_a_longer_training_the_same_run():
+    def digest(steps, fraction):
+        optimizer = {"decay_fraction": fraction}
+        return config_hash({"training": {"optimizer": optimizer}, "trainer": {"max_steps": steps}}, "teacher")
+
+    assert digest(10, 0) == digest(20, 0) and digest(10, 0.2) != digest(20, 0.2)
 
 
 def test_interpolations_are_resolved_and_left_out_keys_are_not_touched():

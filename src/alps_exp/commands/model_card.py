@@ -69,10 +69,15 @@ def write_training_card(
         | module.facts
         | {
             "sha256": file_hash(weights),
-            "validation": ", ".join(f"{name} {value:.3g}" for name, value in validation.items()),
+            "validation": in_words(validation),
             "licence": licence,
         },
     )
+
+
+def in_words(numbers: Mapping[str, float]) -> str:
+    """Return numbers by name in one line."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
 
 
 def _beginning(steps: int, origins: Sequence[Origin]) -> dict[str, str]:

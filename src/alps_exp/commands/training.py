@@ -16,7 +16,7 @@ from torch import nn
 
 from alps_exp.commands.checkpoints import Checkpointing
 from alps_exp.commands.job import Job
-from alps_exp.commands.model_card import facts_of, write_training_card
+from alps_exp.commands.model_card import facts_of, in_words, write_training_card
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.data import ImageDataModule
 from alps_exp.distillation import Budget, Diverged
@@ -90,6 +90,7 @@ def train(
                 spent = spent_in(fit.checkpoint)
                 save_model(path, module.network, module.kind, getattr(torch, weights), History(spent.steps, origins))
                 write_training_card(path, job, module, data, spent, origins, validation, licence)
+                print(f"validation: {in_words(validation) or 'no images'}")
             folder.mark_done([path.name, path.with_suffix(".md").name])
     print(path)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Set
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -23,7 +24,6 @@ MACHINE_KEYS = frozenset(
         "trainer.default_root_dir",
         "trainer.devices",
         "trainer.enable_progress_bar",
-        "trainer.max_time",
         "trainer.num_nodes",
         "trainer.strategy",
     }
@@ -31,16 +31,19 @@ MACHINE_KEYS = frozenset(
 """Keys that change where and how fast a run goes, not what it gives."""
 
 MACHINE_KEYS_OF_VERB = {
-    "restore": frozenset({"data.batch_size"}),
-    "calibrate": frozenset({"data.batch_size"}),
+    "restore": frozenset({"data.batch_size", "trainer.max_time"}),
+    "calibrate": frozenset({"data.batch_size", "trainer.max_time"}),
 }
-"""Further ones for the verbs whose results they do not change; in training the batch size does."""
+"""Further ones for the verbs whose results they do not change; in training batch size and time do."""
+
+OPTIMIZERS = ("training.optimizer", "distillation.optimizer")
 
 
 def request(config: Any, verb: str = "") -> dict[str, Any]:
     """Return the resolved config without the machine's own keys, as plain dictionaries, lists and values.
 
-    Keys that are left out are not resolved, so they may hold what is not known yet.
+    Keys that are left out are not resolved, so they may hold what is not known yet. The steps of a training whose
+    rate stays constant to the end are left out too: a longer one goes on from a shorter.
 
     Parameters
     ----------
@@ -50,10 +53,17 @@ def request(config: Any, verb: str = "") -> dict[str, Any]:
         The verb it configures (``restore``, ...), for `MACHINE_KEYS_OF_VERB`.
     """
     root = config if isinstance(config, DictConfig) else OmegaConf.create(config)
-    return _resolved(root, MACHINE_KEYS | MACHINE_KEYS_OF_VERB.get(verb, frozenset()))
+    return _resolved(root, MACHINE_KEYS | MACHINE_KEYS_OF_VERB.get(verb, frozenset()) | _without_meaning(root))
 
 
-def _resolved(node: Any, left_out: frozenset[str], prefix: str = "") -> Any:
+def _without_meaning(root: DictConfig) -> set[str]:
+    """Return the keys that mean nothing beside the others: a limit of time that is none, steps at a constant rate."""
+    no_limit = OmegaConf.select(root, "trainer.max_time") is None
+    constant = any(OmegaConf.select(root, f"{optimizer}.decay_fraction") == 0 for optimizer in OPTIMIZERS)
+    return {key for key, drop in {"trainer.max_time": no_limit, "trainer.max_steps": constant}.items() if drop}
+
+
+def _resolved(node: Any, left_out: Set[str], prefix: str = "") -> Any:
     if isinstance(node, DictConfig):
         kept = [key for key in node if prefix + str(key) not in left_out]
         return {str(key): _resolved(node[key], left_out, f"{prefix}{key!s}.") for key in kept}
