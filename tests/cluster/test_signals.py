@@ -8,7 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from alps_exp.commands.checkpoints import AGREE_EVERY, Checkpointing
+from alps_exp.commands.checkpoints import Checkpointing
+from alps_exp.distillation.budget import AGREE_EVERY
 
 SIGNALLED_AT = 3
 
@@ -35,6 +36,18 @@ class SignalToTheLastRank(pl.Callback):
             os.kill(os.getpid(), signal.SIGUSR1)
 
 
+class NoteSaved(pl.Callback):
+    """Writes the steps of the checkpoints to a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        if trainer.is_global_zero:
+            with open(self.path, "a") as file:
+                file.write(f"{trainer.global_step}\n")
+
+
 @pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_signal_brings_one_checkpoint_and_is_handed_on(tmp_path, ranks):
     handed_on = tmp_path / "handed_on"
@@ -49,11 +62,16 @@ def test_a_signal_brings_one_checkpoint_and_is_handed_on(tmp_path, ranks):
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[SignalToTheLastRank(), Checkpointing(tmp_path / "last.ckpt", minutes=60)],
+            callbacks=[
+                SignalToTheLastRank(),
+                NoteSaved(tmp_path / "saved"),
+                Checkpointing(tmp_path / "last.ckpt", minutes=60),
+            ],
         )
         trainer.fit(Line(), DataLoader(TensorDataset(torch.ones(80, 1))))
     finally:
         signal.signal(signal.SIGUSR1, before)
-    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert state["global_step"] == (SIGNALLED_AT if ranks == 1 else AGREE_EVERY)
+    signalled = SIGNALLED_AT if ranks == 1 else AGREE_EVERY
+    assert (tmp_path / "saved").read_text().split() == [str(signalled), str(2 * AGREE_EVERY)]  # and one at the end
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2 * AGREE_EVERY
     assert handed_on.exists()

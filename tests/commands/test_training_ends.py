@@ -96,6 +96,20 @@ def test_what_is_lost_of_a_training_is_made_again_without_a_step(teach, steps, t
     assert "is done already" in teach(*budget)[1]
 
 
+def test_a_checkpoint_that_is_damaged_is_named_where_it_is_needed(teach, steps, tmp_path):
+    assert teach("trainer.max_steps=2")[0] == 0
+    run = run_in(tmp_path / "out")
+    cut(run.path / LAST)
+    assert "is done already" in teach("trainer.max_steps=2")[1]
+    cut(run.path / "teacher.md")
+    status, _, err = teach("trainer.max_steps=2")
+    (line,) = [line for line in err.splitlines() if line.startswith("alps: ")]
+    assert status == 2 and str(LAST) in line and "remove it" in line and not run.is_done()
+    (run.path / LAST).unlink()
+    assert teach("trainer.max_steps=2")[0] == 0
+    assert steps == [0, 1, 0, 1] and run.is_done()
+
+
 def test_a_done_from_before_sizes_is_believed_where_the_card_knows_the_weights(teach, steps, tmp_path):
     assert teach("trainer.max_steps=2")[0] == 0
     run = run_in(tmp_path / "out")

@@ -52,7 +52,7 @@ def open_trainer(
     loop.callbacks.extend([*callbacks, _Progress(job)])
     try:
         yield loop
-        succeeded = True
+        succeeded = not loop.interrupted  # as by a training that diverges
     finally:
         finish(loop.loggers, succeeded)
 

@@ -74,11 +74,11 @@ def train(
     extended = fit.goes_on_after(folder)
     if not extended and job.is_done(provenance, resume_anyway):
         return 0
+    whole = not extended and _is_whole(folder, path)  # of which nothing tells once `DONE` is taken away
     with open_trainer(job, trainer, logger, [fit.budget, Checkpointing(fit.checkpoint, checkpoint_minutes)]) as loop:
         if not loop.is_global_zero:
-            return int(fit.run(loop) is None)
+            return 0 if whole else int(fit.run(loop) is None)
         with folder.lock():
-            whole = not extended and _is_whole(folder, path)  # of which nothing tells once `DONE` is taken away
             start = provenance(str(loop.strategy.root_device))
             job.begin(start, resume_anyway)
             log_config(job, loop)
@@ -107,14 +107,16 @@ class Fit:
 
     def goes_on_after(self, folder: RunFolder) -> bool:
         """Tell whether the run was done with a smaller budget; raises ValueError if it is beyond this one already."""
-        if not self.checkpoint.exists():
-            return False
-        if 0 < self.budget.max_steps < (steps := spent_in(self.checkpoint).steps):
+        try:
+            steps = spent_in(self.checkpoint).steps if self.checkpoint.exists() else 0
+        except ValueError:
+            return False  # of a run that is done, nobody needs the checkpoint
+        if 0 < self.budget.max_steps < steps:
             raise ValueError(
                 f"trainer.max_steps is {self.budget.max_steps}, this run has gone on to {steps} steps:"
                 " give another output_root for a shorter one"
             )
-        return bool(folder.vouched_files()) and not self.budget.is_spent_in(self.checkpoint)
+        return steps > 0 and bool(folder.vouched_files()) and not self.budget.is_spent_in(self.checkpoint)
 
     def run(self, loop: pl.Trainer, folder: RunFolder | None = None) -> dict[str, float] | None:
         """Train until the budget is spent, leave the averaged weights in the module, and return their validation.
@@ -139,7 +141,7 @@ class Fit:
         state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         check_state(state)
         self.module.load_state_dict(state["state_dict"])
-        self.module.facts = state[RECORD].get("facts", self.module.facts)
+        self.module.facts = state.get(RECORD, {}).get("facts", self.module.facts)
         if self.data.validation is None:
             return {}
         found = loop.validate(self.module, self.data, verbose=False)

@@ -95,9 +95,19 @@ class Spent(NamedTuple):
 
 
 def spent_in(checkpoint: Path) -> Spent:
-    """Return the steps and the seconds that a training had spent when it wrote a checkpoint."""
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    return Spent(state["global_step"], state["callbacks"].get(Budget.__qualname__, {}).get("seconds", 0.0))
+    """Return the steps and the seconds that a training had spent when it wrote a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is damaged.
+    """
+    try:
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        return Spent(state["global_step"], state["callbacks"].get(Budget.__qualname__, {}).get("seconds", 0.0))
+    except Exception as error:  # a damaged file can raise any
+        reason = " ".join(str(error).split())[:80]
+        raise ValueError(f"{checkpoint} is damaged ({reason}): remove it to train from the start") from error
 
 
 def _seconds(max_time: Duration) -> float | None:
