@@ -41,6 +41,14 @@ def reconstruct(description):
 reconstruct.__module__, reconstruct.__qualname__ = "torch_utils.persistence", "_reconstruct_persistent_obj"
 
 
+@pytest.fixture
+def gpu():
+    """Return the GPU, or skip the test where there is none."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device("cuda")
+
+
 class Persistent:
     """Pickles an object as NVlabs' classes do: its source, class name and state."""
 

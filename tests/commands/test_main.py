@@ -69,7 +69,7 @@ def test_data_that_are_not_there_are_refused(alps, tmp_path, models):
     assert status == 2 and f"alps: no such folder or zip archive of images: {images}\n" in err
     images.mkdir()
     status, _, err = alps(*request)
-    assert status == 2 and f"no PNG or JPEG image in {images}" in err
+    assert status == 2 and f"no PNG, JPEG or WebP image in {images}" in err
     Image.new("RGB", (16, 16)).save(images / "a.png")
     status, _, err = alps(*request, "data.test.crop=[0,0,32,32]")
     assert status == 2 and "a.png of 16 x 16" in err and "Traceback" not in err

@@ -235,7 +235,7 @@ def test_missing_path_is_named_on_first_use_only(tmp_path):
 
 def test_empty_folder_and_empty_range(tmp_path, folder):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no PNG or JPEG image in .*empty"):
+    with pytest.raises(ValueError, match="no PNG, JPEG or WebP image in .*empty"):
         len(ImageFolder(str(tmp_path / "empty"), size=4))
     with pytest.raises(ValueError, match=r"\[3, 6\) do not fit the 5 images"):
         len(ImageFolder(str(folder), size=4, indices=(3, 6)))

@@ -118,7 +118,7 @@ def test_what_a_sampler_has_can_be_asked(kind):
 
 def test_noise_is_keyed_by_seed_image_and_sample():
     def draw(seed, ids, samples):
-        return KeyedNoise(seed, ids, samples, torch.device("cpu")).like(torch.zeros(len(ids), 1, 32, 32))
+        return KeyedNoise(seed, ids, samples).like(torch.zeros(len(ids), 1, 32, 32))
 
     both = draw(0, ["a", "b"], 3)
     assert torch.equal(both[:, 1], draw(0, ["b"], 3)[:, 0])
@@ -128,7 +128,7 @@ def test_noise_is_keyed_by_seed_image_and_sample():
 
 
 def test_complex_noise_has_unit_variance_in_each_part():
-    noise = KeyedNoise(0, ["a"], 1, torch.device("cpu"))
+    noise = KeyedNoise(0, ["a"], 1)
     draw = noise.like(torch.zeros(1, 1, 256, 256, dtype=torch.complex128))
     assert abs(draw.real.std() - 1) < 0.01 and abs(draw.imag.std() - 1) < 0.01
 

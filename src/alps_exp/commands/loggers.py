@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import logging
 import netrc
 import os
@@ -21,13 +20,13 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import numpy as np
-import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
+from alps_exp.packages import require
 from alps_exp.runs import write_atomically
 
 log = logging.getLogger(__name__)
@@ -49,6 +48,8 @@ class ResilientWandbLogger(WandbLogger):
     def experiment(self) -> Any:
         """The run, made on first use by the first process."""
         if self._experiment is None:
+            import wandb
+
             try:
                 run = super().experiment
             except wandb.errors.Error as error:
@@ -81,7 +82,13 @@ def wandb_logger(project: str, save_dir: str, name: str, group: str | None = Non
         Folder of the local files and of the run's id, by which a resumed job goes on with its run.
     group
         Group name; None takes the command of the sweep, or no group outside of one.
+
+    Raises
+    ------
+    ValueError
+        If the package wandb is not installed.
     """
+    wandb = require("wandb", "logger=wandb", "wandb, or take logger=csv or logger=none")
     Path(save_dir).mkdir(parents=True, exist_ok=True)
     return ResilientWandbLogger(
         Path(save_dir) / "wandb_id",
@@ -142,6 +149,8 @@ def finish(loggers: Sequence[Logger], succeeded: bool) -> None:
     for logger in loggers:
         logger.save()
     if any(isinstance(logger, WandbLogger) for logger in loggers):
+        import wandb
+
         wandb.finish(exit_code=0 if succeeded else 1)
 
 
@@ -153,8 +162,7 @@ def tensorboard_logger(save_dir: str) -> TensorBoardLogger:
     ValueError
         If the package tensorboard is not installed.
     """
-    if not importlib.util.find_spec("tensorboard"):
-        raise ValueError("logger=tensorboard needs the package tensorboard: pip install 'alps_exp[tensorboard]'")
+    require("tensorboard", "logger=tensorboard", "'alps_exp[tensorboard]'")
     return TensorBoardLogger(save_dir, name="", version="")
 
 

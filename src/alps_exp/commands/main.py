@@ -23,6 +23,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from alps_exp import __version__
 from alps_exp.commands.completion import COMPLETION, verb_to_complete
 from alps_exp.commands.configs import config_folder
+from alps_exp.commands.device import register_device_resolver
 from alps_exp.commands.imports import import_fault
 from alps_exp.commands.job import Job
 from alps_exp.commands.recreate import Original, original_of
@@ -104,6 +105,7 @@ def _choose_no_experiment(word: str) -> str:
 # At import, since a launcher's processes compose a config after no more than that. The schema of the joblib plugin has
 # the name of our file, and fits it.
 register_resolvers()
+register_device_resolver()
 warnings.filterwarnings("ignore", "(?s).*is validated against ConfigStore schema with the same name")
 
 

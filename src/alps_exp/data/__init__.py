@@ -2,6 +2,7 @@
 
 from alps_exp.data.astronaut import Astronaut
 from alps_exp.data.augment import Warp
+from alps_exp.data.augmented import Augmented
 from alps_exp.data.brain import BrainSlices, HeadSlices, MagnitudeSlices
 from alps_exp.data.coils import BirdcageMaps
 from alps_exp.data.fastmri import FastMRIVolume
@@ -15,11 +16,14 @@ from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_s
 from alps_exp.data.prior import PriorSamples
 from alps_exp.data.selection import Blanks, First
 from alps_exp.data.sensitivity import EspiritMaps, LowResolutionMaps
+from alps_exp.data.subject import SubjectSlices
+from alps_exp.data.tissues import TissueSlices
 from alps_exp.errors import ImageError
 
 __all__ = [
     "ArrayVolume",
     "Astronaut",
+    "Augmented",
     "BirdcageMaps",
     "Blanks",
     "BoxMask",
@@ -47,6 +51,8 @@ __all__ = [
     "PriorSamples",
     "RandomMask",
     "StepKeyedBatchSampler",
+    "SubjectSlices",
+    "TissueSlices",
     "Warp",
     "image_shape",
 ]

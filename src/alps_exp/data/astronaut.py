@@ -9,6 +9,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from alps_exp.data.images import to_tensor
+from alps_exp.packages import require
 
 # In pixels (x, y) of the photograph: pupils and corners of the mouth, marked by hand.
 EYES = np.array([[203.0, 101.0], [246.75, 103.0]])
@@ -74,13 +75,10 @@ class Astronaut(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         if index != 0:
             raise IndexError(f"there is one astronaut, index 0, got {index}")
-        try:
-            from skimage.data import astronaut
-        except ImportError as error:
-            raise ValueError("the embedded face needs scikit-image: pip install 'alps_exp[demo]'") from error
+        photographs = require("skimage.data", "the embedded face", "'alps_exp[demo]'")
         fine = SUPERSAMPLING * self.size
         quad = tuple((ffhq_quad(EYES, MOUTH) + 0.5).ravel())
-        face = Image.fromarray(astronaut()).transform(
+        face = Image.fromarray(photographs.astronaut()).transform(
             (fine, fine), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR
         )
         pixels = np.asarray(face.resize((self.size, self.size), Image.Resampling.LANCZOS))

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from alps_exp.data.augment import Array, Warp, average_blocks, random_contrast, random_phase
 from alps_exp.data.keys import Item, generator_of, keyed_generator, split_item
+from alps_exp.packages import require
 
 BRAIN_VIEW, HEAD_VIEW = 208, 240  # mm a side
 MIDDLE = (0, -17)  # MNI x and y in mm: the middle of the brain
@@ -42,12 +43,9 @@ def mni152_volume(size: int) -> Array:
     over a square field of view of 208 mm; twice the final resolution, since slices are averaged after
     interpolation.
     """
-    try:
-        from nilearn.datasets import load_mni152_template
-    except ImportError as error:
-        raise ValueError("the embedded brain needs nilearn: pip install 'alps_exp[demo]'") from error
-    template = load_mni152_template(resolution=1)
-    return _square_planes(np.asarray(template.dataobj, np.float32), template.affine, BRAIN_VIEW, size)
+    datasets = require("nilearn.datasets", "the embedded brain", "'alps_exp[demo]'")
+    template = datasets.load_mni152_template(resolution=1)
+    return _of_unit_maximum(square_planes(np.asarray(template.dataobj, np.float32), template.affine, BRAIN_VIEW, size))
 
 
 @lru_cache(maxsize=2)
@@ -63,10 +61,7 @@ def head_volume(path: str, size: int) -> Array:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such volume: {path}")
-    try:
-        import nibabel
-    except ImportError as error:
-        raise ValueError("NIfTI volumes need nibabel: pip install 'alps_exp[demo]'") from error
+    nibabel = require("nibabel", "a NIfTI volume", "'alps_exp[demo]'")
     try:
         volume: Any = nibabel.load(path)
         values = np.asarray(volume.dataobj, np.float32)
@@ -76,10 +71,11 @@ def head_volume(path: str, size: int) -> Array:
         raise ValueError(f"{path} must be one volume of 1 mm along the axes of MNI space, got {values.shape}")
     if not np.isfinite(values).all() or values.max() <= 0:
         raise ValueError(f"{path} has values that are not finite, or none above 0")
-    return _square_planes(values, volume.affine, HEAD_VIEW, size)
+    return _of_unit_maximum(square_planes(values, volume.affine, HEAD_VIEW, size))
 
 
-def _square_planes(values: Array, affine: Array, view: int, size: int) -> Array:
+def square_planes(values: Array, affine: Array, view: int, size: int) -> Array:
+    """Return a volume of 1 mm in MNI space as axial planes (189, 2 size, 2 size), which lie as in `mni152_volume`."""
     planes = torch.from_numpy(values.transpose(2, 1, 0).copy())
     x, y, z = (round(float(origin)) for origin in affine[:3, 3])
     (width, depth, height), half = values.shape, view // 2
@@ -88,8 +84,11 @@ def _square_planes(values: Array, affine: Array, view: int, size: int) -> Array:
     if min(left + width, back + depth, below + height) <= 0 or max(left, back) >= view or below >= NUM_PLANES:
         raise ValueError(f"a volume with its corner at {x}, {y}, {z} mm lies outside of the view in MNI space")
     square = pad(planes, (*borders, below, NUM_PLANES - below - height)).flip(1)
-    fine = _resize(square, SUPERSAMPLING * size).clamp(min=0)
-    return (fine / fine.max()).numpy()
+    return resize(square, SUPERSAMPLING * size).clamp(min=0).numpy()
+
+
+def _of_unit_maximum(planes: Array) -> Array:
+    return planes / planes.max()
 
 
 class BrainSlices(Dataset[dict[str, Any]]):
@@ -161,15 +160,18 @@ class BrainSlices(Dataset[dict[str, Any]]):
     def _test_item(self, index: int) -> dict[str, Any]:
         image_id = self.image_ids[index]
         magnitude = average_blocks(mni152_volume(self.size)[TEST_PLANES[index]], SUPERSAMPLING)
-        return _complex_item(magnitude, random_phase(keyed_generator(0, image_id), self.size), image_id)
+        return complex_item(magnitude, random_phase(keyed_generator(0, image_id), self.size), image_id)
 
     def _random_item(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         planes, fine = self.sample_planes(rng), SUPERSAMPLING * self.size
         rows, columns = self.warp.sample(rng, fine)
         places = [planes, *(fine * (x + 0.5) - 0.5 for x in (rows, columns))]
-        magnitude = map_coordinates(self.volume(), places, order=1, mode="nearest")
-        magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), self.bend)
-        return _complex_item(magnitude, random_phase(rng, self.size), self.image_ids[index])
+        magnitude = random_contrast(rng, self.magnitude(rng, places), self.bend)
+        return complex_item(magnitude, random_phase(rng, self.size), self.image_ids[index])
+
+    def magnitude(self, rng: np.random.Generator, places: list[Array]) -> Array:
+        """Return the slice (size, size) at the given places of the volume, whose contrast is yet to be drawn."""
+        return average_blocks(map_coordinates(self.volume(), places, order=1, mode="nearest"), SUPERSAMPLING)
 
     def sample_planes(self, rng: np.random.Generator) -> Array:
         """Draw the height of each supersampled pixel of a random plane, in mm: (2 size, 2 size) float32."""
@@ -285,21 +287,22 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
         places = [fine * (x + 0.5) - 0.5 for x in self.warp.sample(rng, fine)]
         magnitude = map_coordinates(self._resized(index), places, order=1, mode="constant")
         magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), SLICE_BEND)
-        return _complex_item(magnitude, random_phase(rng, self.size), f"{self.path.stem}_{index:05d}")
+        return complex_item(magnitude, random_phase(rng, self.size), f"{self.path.stem}_{index:05d}")
 
     def _resized(self, index: int) -> Array:
         image = torch.from_numpy(self.images[index].astype(np.float32) / 255)
         if image.shape[-1] != SUPERSAMPLING * self.size:
-            image = _resize(image[None], SUPERSAMPLING * self.size)[0].clamp(0, 1)
+            image = resize(image[None], SUPERSAMPLING * self.size)[0].clamp(0, 1)
         return image.numpy()
 
 
-def _resize(images: Tensor, size: int) -> Tensor:
+def resize(images: Tensor, size: int) -> Tensor:
     """Resample (N, n, n) to (N, size, size) with an anti-aliasing bicubic filter."""
     return interpolate(images[:, None], size=(size, size), mode="bicubic", antialias=True)[:, 0]
 
 
-def _complex_item(magnitude: Array, phase: Array, image_id: str) -> dict[str, Any]:
+def complex_item(magnitude: Array, phase: Array, image_id: str) -> dict[str, Any]:
+    """Return the item of an image with the given magnitude and phase factor, both (n, n)."""
     return {"image": torch.from_numpy(magnitude * phase)[None], "image_id": image_id}
 
 

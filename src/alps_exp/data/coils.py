@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import sigpy.mri
 import torch
 from torch import Tensor
+
+from alps_exp.packages import require
 
 
 class BirdcageMaps:
@@ -41,5 +42,6 @@ class BirdcageMaps:
         return self._maps[height, width].to(image.device).expand(len(image), -1, -1, -1)
 
     def _compute(self, height: int, width: int) -> Tensor:
-        maps = torch.from_numpy(sigpy.mri.birdcage_maps((self.num_coils, height, width)))
+        mri = require("sigpy.mri", "a simulated coil", "sigpy")
+        maps = torch.from_numpy(mri.birdcage_maps((self.num_coils, height, width)))
         return (maps / maps.abs().square().sum(0, keepdim=True).sqrt()).to(torch.complex64)

@@ -23,7 +23,7 @@ from alps_exp.data.keys import Item, split_item
 from alps_exp.errors import ImageError
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 READ_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,7 +42,7 @@ class CropError(ImageError):
 
 
 class ImageFolder(Dataset[dict[str, Any]]):
-    """The PNG and JPEG images of a folder (searched recursively, links too) or a zip archive, in order of their names.
+    """The PNG, JPEG and WebP images of a folder (searched recursively, links too) or a zip, in order of their names.
 
     So it reads FFHQ as it is published (thumbnails in sub-folders 00000, 01000, ...), the zips of NVlabs' EDM (with a
     ``dataset.json``, whose order this is too; unlabelled), CelebA's aligned images, and any other folder.
@@ -165,7 +165,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
             found = self._open_archive().namelist()
         names = sorted(n for n in found if n.lower().endswith(SUFFIXES) and not _is_hidden(n))
         if not names:
-            raise ValueError(f"no PNG or JPEG image in {self.path}")
+            raise ValueError(f"no PNG, JPEG or WebP image in {self.path}")
         return names
 
     def _open_archive(self) -> zipfile.ZipFile:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from sigpy.mri import samp
 
 from alps_exp.data.kspace import central
 from alps_exp.data.masks import Array, Mask
+from alps_exp.packages import require
 
 ATTEMPTS = 30  # of a Poisson disc to find room beside a point
 SURPLUS = 1.05
@@ -177,6 +177,7 @@ class _Disc:
 
     def draw(self, slope: float, seed: int) -> Array:
         rows, columns = self._radii(slope)
+        samp = require("sigpy.mri.samp", "a Poisson disc", "sigpy")
         mask = samp._poisson(self.shape[1], self.shape[0], ATTEMPTS, columns, rows, self.center, seed)
         return mask * (self.distance < 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,7 @@ class ImageDataModule(pl.LightningDataModule):
     Parameters
     ----------
     train, validation, test
-        Datasets, or None.
+        Datasets, or None; `validation` may be several by name, whose numbers are then logged by name.
     batch_size
         Images a batch, on each device.
     num_workers
@@ -219,16 +219,23 @@ class ImageDataModule(pl.LightningDataModule):
             dataset = getattr(self, name)
             if dataset is None and (stage, name) != ("fit", "validation"):
                 raise ValueError(f"this data choice has no {name} images, which {stage} needs")
-            if dataset is not None:
-                len(dataset)
+            for part in self.validation_parts.values() if name == "validation" else [dataset]:
+                len(part)
+
+    @property
+    def validation_parts(self) -> dict[str, Any]:
+        """The validation datasets by name; one alone has the empty name."""
+        if isinstance(self.validation, Mapping):
+            return dict(self.validation)
+        return {} if self.validation is None else {"": self.validation}
 
     def train_dataloader(self) -> _TrainingLoader:
         """Return the endless training batches, from the trainer's global step on."""
         return _TrainingLoader(self)
 
-    def val_dataloader(self) -> DataLoader | list[DataLoader]:
-        """Return the validation images in order; no loader where there are none."""
-        return [] if self.validation is None else self._in_order(self.validation)
+    def val_dataloader(self) -> list[DataLoader]:
+        """Return a loader of the images of each of the `validation_parts`, in order."""
+        return [self._in_order(dataset) for dataset in self.validation_parts.values()]
 
     def test_dataloader(self) -> DataLoader:
         """Return the test images in order."""

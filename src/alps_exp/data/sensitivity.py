@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-import sigpy.mri.app
 
 from alps_exp.data.kspace import Array, KSpaceError, central, to_image
+from alps_exp.packages import require
 
 
 class MapEstimator(ABC):
@@ -86,7 +86,8 @@ class EspiritMaps(MapEstimator):
 
     def estimate(self, kspace: Array, width: int) -> Array:
         """Return the maps; see the class."""
-        calibration = sigpy.mri.app.EspiritCalib(
+        app = require("sigpy.mri.app", "ESPIRiT", "sigpy")
+        calibration = app.EspiritCalib(
             kspace,
             calib_width=width,
             thresh=self.threshold,

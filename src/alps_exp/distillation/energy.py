@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ class EnergyDistillation(DenoisingTraining):
     """Regression of grad E on the frozen teacher's x - D, with E(x, t) = 1/2 ||x - psi(x, t)||^2.
 
     The student psi (`network`) starts at the teacher's weights, or at those of an energy to go on from (`start`).
+    Where the data give labels of augmentation, both are asked with them.
     The loss differentiates through the vector-Jacobian product in grad E. The weight is EDM's, whose small-sigma
     limit 1 / sigma^2 makes the loss the squared relative gap. Validation logs, at fixed noise scales, the gap
     ||(x - grad E) - D||^2, its reference ||x - D||^2 and the denoising errors of teacher and energy.
@@ -53,10 +55,11 @@ class EnergyDistillation(DenoisingTraining):
         """The frozen network that is distilled."""
         return self._frozen[0]
 
-    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
         with torch.no_grad():
-            target = noisy - self.teacher(noisy, sigma)
-        _, gradient = energy_and_gradient(self.network, noisy, sigma, create_graph=True)
+            target = noisy - self.teacher(noisy, sigma, augment_labels=augment)
+        student = partial(self.network, augment_labels=augment)
+        _, gradient = energy_and_gradient(student, noisy, sigma, create_graph=True)
         return self.weight(sigma) * (gradient - target).square().mean(dim=(1, 2, 3))
 
     def errors(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 from torch import Tensor
 
@@ -65,11 +66,11 @@ class TeacherTraining(DenoisingTraining):
             raise ValueError(f"energy_weight must be at least 0 and finite, got {energy_weight}")
         self.energy_weight = energy_weight
 
-    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
-        d = self.network(noisy, sigma)
+    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
+        d = self.network(noisy, sigma, augment_labels=augment)
         squares = (d - x).square()
         for network in self._frozen:
-            _, gradient = energy_and_gradient(network, noisy, sigma)
+            _, gradient = energy_and_gradient(partial(network, augment_labels=augment), noisy, sigma)
             squares = squares + self.energy_weight * (d - (noisy - gradient)).square()
         return self.weight(sigma) * squares.mean(dim=(1, 2, 3))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.budget import budget_of
 from alps_exp.distillation.divergence import Diverged, check_state
+from alps_exp.distillation.gap import mean_gap
 from alps_exp.distillation.noise import LogNormalSigma, add_noise, step_generator
 from alps_exp.distillation.optimizers import ScheduledAdam
 from alps_exp.priors.base import as_channels
@@ -73,8 +74,6 @@ class DenoisingTraining(pl.LightningModule):
         self.seed, self.band_interval = seed, band_interval
         self.facts: dict[str, str] = {}
         self._first_bad = torch.tensor(NEVER)
-        if network.model.map_augment is not None:  # of EDM's own training; nothing here gives augmentation labels
-            network.model.map_augment.requires_grad_(False)
         # In a tuple it is no sub-module: neither averaged, saved nor counted among the parameters.
         self._frozen: tuple[Preconditioned, ...] = (frozen.requires_grad_(False).eval(),) if frozen else ()
 
@@ -85,8 +84,8 @@ class DenoisingTraining(pl.LightningModule):
             network.to(parameter.device, parameter.dtype)
 
     @abstractmethod
-    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W)."""
+    def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
+        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W) with labels of augmentation, or none."""
 
     @abstractmethod
     def errors(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> dict[str, Tensor]:
@@ -105,7 +104,7 @@ class DenoisingTraining(pl.LightningModule):
         generator = step_generator(self.seed, step, self.global_rank, self.device)
         torch.manual_seed(generator.initial_seed() ^ 1)  # of dropout, which takes no generator
         sigma = self.sigma(len(x), generator)
-        losses = self.loss(x, add_noise(x, sigma, generator), sigma)
+        losses = self.loss(x, add_noise(x, sigma, generator), sigma, self._augment_labels(batch))
         mean = losses.mean()
         self._note(mean)
         self.log("loss", mean, prog_bar=True)
@@ -113,6 +112,18 @@ class DenoisingTraining(pl.LightningModule):
         if self.band_interval and done % self.band_interval == 0:
             self._log_bands(losses, sigma)
         return mean
+
+    def _augment_labels(self, batch: dict[str, Any]) -> Tensor | None:
+        """Return the labels of a batch; zeros, which say that nothing was done, where only the network has any."""
+        width, given = _label_width(self.network), batch.get("augment")
+        if given is None:
+            return batch["image"].real.new_zeros(len(batch["image"]), width) if width else None
+        if wrong := {_label_width(network) for network in (self.network, *self._frozen)} - {given.shape[1]}:
+            raise ValueError(
+                f"the data give {given.shape[1]} augmentation labels, the network takes {wrong.pop()}: train one of"
+                f" augment_dim={given.shape[1]}, or on data without alps_exp.data.Augmented"
+            )
+        return given
 
     def _log_bands(self, losses: Tensor, sigma: Tensor) -> None:
         for name, loss in band_losses(losses, sigma).items():
@@ -134,20 +145,38 @@ class DenoisingTraining(pl.LightningModule):
         if (step := int(first.min())) < NEVER:
             raise Diverged(f"the loss is not finite at step {step}")
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Log the mean square of each of the `errors` at each of `VALIDATION_SIGMAS`."""
-        x = as_channels(batch["image"])
+    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log the mean square of each of the `errors` at each of `VALIDATION_SIGMAS`, in full precision."""
+        x, prefix = as_channels(batch["image"]), self._validation_prefixes()[dataloader_idx]
         for sigma in VALIDATION_SIGMAS:
             noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
-            for name, value in self.errors(x, noisy, scales).items():
-                error = value.square().mean()
-                self.log(f"validation/{name}_sigma_{sigma:g}", error, batch_size=len(x), sync_dist=True)
+            with torch.autocast(x.device.type, enabled=False):
+                errors = self.errors(x, noisy, scales)
+            for name, value in errors.items():
+                name = f"{prefix}{name}_sigma_{sigma:g}"
+                self.log(name, value.square().mean(), batch_size=len(x), sync_dist=True, add_dataloader_idx=False)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean of the relative gap over log-uniform sigma, where an energy is compared with a teacher."""
+        logged = self.trainer.callback_metrics
+        for prefix in self._validation_prefixes():
+            gap, reference = (
+                [logged.get(f"{prefix}{name}_sigma_{sigma:g}") for sigma in VALIDATION_SIGMAS]
+                for name in ("gap", "reference")
+            )
+            if gap[0] is not None:
+                self.log(f"{prefix}gap", mean_gap(gap, reference, VALIDATION_SIGMAS))
+
+    def _validation_prefixes(self) -> list[str]:
+        """Return what the names of the numbers of each validation dataset begin with."""
+        parts = self.trainer.datamodule.validation_parts  # type: ignore[attr-defined]
+        return [f"validation/{name}/" if name else "validation/" for name in parts]
 
     def validation_noise(self, x: Tensor, sigma: float, image_ids: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return x with noise that is the same for an image at every validation, and sigma for each image."""
-        generators = [torch.Generator(x.device).manual_seed(_key(self.seed, image_id)) for image_id in image_ids]
-        noise = [torch.randn(x.shape[1:], generator=g, device=x.device, dtype=x.dtype) for g in generators]
-        return x + sigma * torch.stack(noise), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
+        """Return x with noise that is the same for an image at every validation on any device, and sigma for each."""
+        generators = [torch.Generator().manual_seed(_key(self.seed, image_id)) for image_id in image_ids]
+        noise = torch.stack([torch.randn(x.shape[1:], generator=g, dtype=x.dtype) for g in generators])
+        return x + sigma * noise.to(x.device), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note kind, architecture and facts, so that the checkpoint can be read without its run.
@@ -162,6 +191,11 @@ class DenoisingTraining(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return optimizer and schedule; raises ValueError if the training has no end."""
         return self.optimizer(self.network.parameters(), budget_of(self.trainer).progress)
+
+
+def _label_width(network: Preconditioned) -> int:
+    embedding = network.model.map_augment
+    return 0 if embedding is None else embedding.weight.shape[1]
 
 
 def _key(seed: int, image_id: str) -> int:

@@ -184,7 +184,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int, generator: to
     """Return the sliced 2-Wasserstein distance of two sets of samples (S, B, C, H, W) of equal size, (B,).
 
     The root of the mean over random unit directions of the squared one-dimensional distance (Rabin et al. 2011,
-    Bonneel et al. 2015); the directions are drawn by `generator`, the same for all images.
+    Bonneel et al. 2015); the directions are drawn by `generator`, on the CPU, the same for all images.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int, generator: to
         raise ValueError(f"expected two sets of samples of one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
     a, b = _real_numbers(a), _real_numbers(b)
     shape = (a.shape[-1], num_projections)
-    directions = torch.randn(shape, generator=generator, dtype=a.dtype, device=a.device)
+    directions = torch.randn(shape, generator=generator, dtype=a.dtype).to(a.device)
     directions = directions / directions.norm(dim=0)
     difference = (a @ directions).sort(0).values - (b @ directions).sort(0).values
     return difference.square().mean((0, 2)).sqrt()

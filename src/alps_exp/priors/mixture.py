@@ -115,12 +115,12 @@ class GaussianMixturePrior(EnergyPrior):
         return self._components(x, t).responsibilities
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return independent images (count, C, H, W) of the prior without noise, from a generator on its device."""
-        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        """Return independent images (count, C, H, W) of the prior without noise, from a generator on the CPU."""
+        chosen = torch.multinomial(self.weights.cpu(), count, replacement=True, generator=generator)
         shape = (count, self.means[0].numel())
-        z = torch.randn(shape, generator=generator, dtype=self.means.dtype, device=self.means.device)
+        z = torch.randn(shape, generator=generator, dtype=self.means.dtype).to(self.means.device)
         deviations = self._from_axes(self.variances.sqrt() * (z * math.sqrt(self._parts))[:, None])
-        deviation = deviations[torch.arange(count, device=chosen.device), chosen]
+        deviation = deviations[torch.arange(count), chosen]
         return self.means[chosen] + deviation.reshape(count, *self.means.shape[1:])
 
     def _components(self, x: Tensor, t: Scale) -> _AtPoint:

@@ -112,7 +112,7 @@ class Sampler(ABC):
             raise ValueError(f"expected an id for each of {len(y)} images and num_samples >= 1, got {given}")
         if not (self.composable or math.isclose(prior.curvature, 1)):
             raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS, MAP and SMC do")
-        noise = KeyedNoise(seed, ids, num_samples, y.device, first_sample)
+        noise = KeyedNoise(seed, ids, num_samples, first_sample)
         counted = InMicroBatches(prior, self.micro_batch)
         samples, diagnostics = self.sample(counted, operator, y, noise)
         forward, vjp = counted.calls.expand(len(y), 2).T / num_samples

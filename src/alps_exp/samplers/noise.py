@@ -1,4 +1,8 @@
-"""Standard normal noise keyed by (seed, image, sample), so that no result depends on batch, order or device count."""
+"""Standard normal noise keyed by (seed, image, sample), so that no result depends on batch, order or device.
+
+It is drawn on the CPU, whatever device works with it: each kind of device has random numbers of its own, and a sample
+would be another one on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -31,38 +35,34 @@ class KeyedNoise:
         An id for every image of the batch.
     num_samples
         Samples (chains) of each image, S.
-    device
-        Where the numbers are drawn.
     first
         Index of the first sample.
     """
 
-    def __init__(
-        self, seed: int, image_ids: Sequence[str], num_samples: int, device: torch.device, first: int = 0
-    ) -> None:
+    def __init__(self, seed: int, image_ids: Sequence[str], num_samples: int, first: int = 0) -> None:
         self.num_samples = num_samples
         self._generators = [
-            [torch.Generator(device).manual_seed(noise_key(seed, image_id, sample)) for image_id in image_ids]
+            [keyed_generator(seed, image_id, sample) for image_id in image_ids]
             for sample in range(first, first + num_samples)
         ]
 
     def like(self, x: Tensor) -> Tensor:
         """Return the next draw of every chain, (S, *x.shape); complex draws have unit variance in each part."""
-        return torch.stack([torch.stack([_normal(g, x) for g in row]) for row in self._generators])
+        return torch.stack([_normals(row, x) for row in self._generators]).to(x.device)
 
 
 def measurement_noise(seed: int, image_ids: Sequence[str], y: Tensor) -> Tensor:
     """Return the standard normal noise of the measurements `y` (B, ...), one draw an image."""
-    generators = [torch.Generator(y.device).manual_seed(noise_key(seed, i, "measurement")) for i in image_ids]
-    return torch.stack([_normal(g, y) for g in generators])
+    return _normals([keyed_generator(seed, image_id, "measurement") for image_id in image_ids], y).to(y.device)
 
 
-def _normal(generator: torch.Generator, x: Tensor) -> Tensor:
-    draw = torch.randn(x.shape[1:], generator=generator, dtype=x.dtype, device=generator.device)
-    return draw * math.sqrt(2) if x.is_complex() else draw
+def _normals(generators: Sequence[torch.Generator], x: Tensor) -> Tensor:
+    """Return a draw of the shape and dtype of x (B, ...) on the CPU, each image of it from its own generator."""
+    draws = torch.stack([torch.randn(x.shape[1:], generator=g, dtype=x.dtype) for g in generators])
+    return draws * math.sqrt(2) if x.is_complex() else draws
 
 
-def noise_key(*parts: object) -> int:
-    """Return a seed that is a function of the parts alone."""
+def keyed_generator(*parts: object) -> torch.Generator:
+    """Return a generator on the CPU whose numbers are a function of the parts alone."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import sigpy
 import torch
 from torch import Tensor
+
+from alps_exp.packages import require
 
 
 class Transform(ABC):
@@ -31,7 +32,8 @@ class Wavelet(Transform):
     def __init__(self, shape: torch.Size) -> None:
         self._shape = shape
         height, width = shape[-2:]
-        self._linop = sigpy.linop.Wavelet((shape[:-2].numel(), height, width), axes=(-2, -1), wave_name="db4")
+        linop = require("sigpy.linop", "the wavelet transform", "sigpy")
+        self._linop = linop.Wavelet((shape[:-2].numel(), height, width), axes=(-2, -1), wave_name="db4")
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the coefficients (N, H', W') of the N channels of x."""

@@ -1,0 +1,114 @@
+"""Slices of a subject's head from an NRRD file, for validation."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import pad
+from torch.utils.data import Dataset
+
+from alps_exp.data.augment import Array, random_phase
+from alps_exp.data.brain import HEAD_VIEW, complex_item, resize
+from alps_exp.data.keys import keyed_generator
+
+SIGNS = {"left-posterior-superior": (-1, -1, 1), "right-anterior-superior": (1, 1, 1)}
+"""Of steps along the axes to the right, to the front and upwards, by the name of a file's space."""
+
+
+class SubjectSlices(Dataset[dict[str, Any]]):
+    """The axial planes of a head as complex MR images, each with a smooth phase from its id.
+
+    An item is ``image`` (1, size, size) complex64 of maximum magnitude 1, front at the top, and ``image_id``. The head
+    stays where the scanner had it: in the middle of the view.
+
+    Parameters
+    ----------
+    path
+        NRRD file of one volume along the axes of the body.
+    size
+        Side of the images in pixels.
+    view
+        Field of view in mm, to the nearest pixel of the file.
+    planes
+        (start, stop) picks a half-open range of the planes, lowest first; None takes all.
+
+    Raises
+    ------
+    FileNotFoundError
+        On first use, where there is no such file.
+    ValueError
+        On first use, where pynrrd is missing, the file is no such volume, or planes do not fit it.
+    """
+
+    channels = 2
+
+    def __init__(
+        self, path: str, size: int = 64, view: float = HEAD_VIEW, planes: Sequence[int] | None = None
+    ) -> None:
+        self.path, self.size, self.view = Path(path), size, view
+        self.planes = None if planes is None else tuple(planes)
+
+    @cached_property
+    def images(self) -> dict[int, Array]:
+        """Magnitude (size, size) float32 of the planes in use, by their number."""
+        volume, spacing = read_nrrd(self.path)
+        start, stop = self.planes or (0, len(volume))
+        if not 0 <= start < stop <= len(volume):
+            raise ValueError(f"planes [{start}, {stop}) do not fit the {len(volume)} planes of {self.path}")
+        side = round(self.view / spacing)
+        rows, columns = (side - n for n in volume.shape[1:])
+        borders = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        planes = resize(pad(torch.from_numpy(volume[start:stop]), borders), self.size).clamp(min=0)
+        planes /= planes.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+        return dict(zip(range(start, stop), planes.numpy(), strict=True))
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Id of each item."""
+        return [f"{self.path.stem}_z{number:03d}" for number in self.images]
+
+    @property
+    def index(self) -> list[str]:
+        """A line for each item that changes with the volume: id and checksum."""
+        checksum = zlib.crc32(self.path.read_bytes())
+        return [f"{image_id} {checksum:08x}" for image_id in self.image_ids]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image_id, magnitude = self.image_ids[index], list(self.images.values())[index]
+        return complex_item(magnitude, random_phase(keyed_generator(0, image_id), self.size), image_id)
+
+
+def read_nrrd(path: Path) -> tuple[Array, float]:
+    """Read a volume as axial planes (N, rows, columns) float32, lowest first, front at the top, right at the right.
+
+    Returns the planes and the size of a pixel in mm. Raises as `SubjectSlices`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such volume: {path}")
+    try:
+        import nrrd
+    except ImportError as error:
+        raise ValueError("NRRD volumes need pynrrd: pip install 'alps_exp[demo]'") from error
+    try:
+        values, header = nrrd.read(str(path))
+        steps = np.asarray(header["space directions"], float)
+        signs = SIGNS[header["space"]]
+    except (nrrd.NRRDError, KeyError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise ValueError(f"{path} is not an NRRD volume along the axes of the body: {error}") from error
+    right, front, up = np.diag(steps) * signs if steps.shape == (3, 3) else (0.0, 0.0, 0.0)
+    if values.ndim != 3 or not np.allclose(steps, np.diag(np.diag(steps))) or not np.isclose(abs(right), abs(front)):
+        raise ValueError(f"{path} must be one volume of square pixels along the axes of the body, got steps of {steps}")
+    values = values.astype(np.float32)
+    if not right * up or not np.isfinite(values).all() or values.max() <= 0:
+        raise ValueError(f"{path} has values that are not finite, none above 0, or pixels of no size")
+    turned = [axis for axis, step in enumerate((up, -front, right)) if step < 0]
+    return np.flip(values.transpose(2, 1, 0), turned).copy(), abs(float(right))
