@@ -153,7 +153,7 @@ def test_volumes_are_found_behind_links_and_have_names_that_file_systems_hold(tm
     store, source = tmp_path / "store", tmp_path / "source"
     for folder in (store / ("颅脑" * 30), source):
         folder.mkdir(parents=True)
-    write_fastmri(store / ("颅脑" * 30) / f"{'磁共振' * 20}.h5", 1)
+    write_fastmri(store / ("颅脑" * 30) / f"{'磁共振' * 20}.h5", 2)
     (source / "linked").symlink_to(store)
     (source / "loop").symlink_to(source)
     (name,) = find_volumes(source)
