@@ -62,9 +62,9 @@ def restore(
 
 def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> None:
     """Draw the run's figure, and give logger and terminal the means over the restored images, and their number."""
-    frame = pd.DataFrame([vars(record) for record in records])
+    frame = pd.DataFrame([vars(record) | {"flagged": bool(record.flags)} for record in records])
     failed = frame.loc[frame.status != "ok", "image_id"].unique()
-    frame = frame[~frame.image_id.isin(failed)].assign(flagged=frame["flags"].map(bool))
+    frame = frame[~frame.image_id.isin(failed)]
     if frame.empty:
         return
     figure = run_figure(folder)
