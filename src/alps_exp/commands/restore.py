@@ -63,9 +63,9 @@ def restore(
 
 def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> list[Path]:
     """Draw the run's figure, give logger and terminal the images' means and number, and return what is written."""
-    frame = pd.DataFrame([vars(record) for record in records])
+    frame = pd.DataFrame([vars(record) | {"flagged": bool(record.flags)} for record in records])
     failed = frame.loc[frame.status != "ok", "image_id"].unique()
-    frame = frame[~frame.image_id.isin(failed)].assign(flagged=frame["flags"].map(bool))
+    frame = frame[~frame.image_id.isin(failed)]
     if frame.empty:
         return []
     figure = run_figure(folder)
