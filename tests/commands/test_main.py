@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from alps_exp import __version__
 from alps_exp.commands import table as table_command
+from alps_exp.commands.configs import config_folder
 
 
 def test_help_lists_the_verbs(alps):
@@ -49,6 +51,15 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         (["restore", "seed="], "seed"),
         (["restore", "hydra/launcher=joblib"], "hydra/launcher=joblib launches sweeps: add -m"),
         (["table", "runs=/nowhere"], "no folder /nowhere"),
+        (["restore", "experiment=demo_fac"], "unknown choice experiment=demo_fac: did you mean demo_face?"),
+        (["restore", "experiment=[demo_face,demo_fac]"], "unknown choice experiment=demo_fac: did you mean demo_face?"),
+        (["restore", "experiment=demo_fac", "--cfg", "job"], "did you mean demo_face?"),
+        (["restore", "+experiment=demo_fac"], "did you mean demo_face?"),
+        (["restore", "logger=wndb"], "unknown choice logger=wndb: did you mean wandb?"),
+        (["calibrate", "experiment=demo_fac"], "did you mean demo_face?"),
+        (["distill", "experiment=brain64_enrgy"], "did you mean brain64_energy?"),
+        (["teacher", "experiment=brain64_teachr"], "did you mean brain64_teacher?"),
+        (["restore", "--trust", "mylab"], "--trust mylab is of no use without --from"),
     ],
 )
 def test_wrong_requests_get_one_line_and_status_two(alps, tmp_path, models, arguments, message):
@@ -73,6 +84,23 @@ def test_data_that_are_not_there_are_refused(alps, tmp_path, models):
     Image.new("RGB", (16, 16)).save(images / "a.png")
     status, _, err = alps(*request, "data.test.crop=[0,0,32,32]")
     assert status == 2 and "a.png of 16 x 16" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("choice", [[], ["experiment=null"], ["~experiment"]])
+def test_no_experiment_is_a_choice(alps, choice):
+    status, out, _ = alps("restore", *choice, "--cfg", "job")
+    assert status in (0, None) and OmegaConf.create(out).num_samples == 8
+
+
+def test_no_choice_is_optional_to_hydra_which_then_takes_any_word_for_it():
+    roots = [OmegaConf.load(path) for path in config_folder().glob("*.yaml")]
+    groups = [group for root in roots for entry in root.defaults if OmegaConf.is_dict(entry) for group in entry]
+    assert "experiment" in groups and not [group for group in groups if str(group).startswith("optional")]
+
+
+def test_an_interpolation_that_fails_is_told_in_its_own_words(alps):
+    status, _, err = alps("restore", "lpips=${oc.env:NOT_THERE}")
+    assert status == 2 and "NOT_THERE" in err and "full_key" not in err and len(err.splitlines()) == 1
 
 
 def test_the_version_is_ours(alps):

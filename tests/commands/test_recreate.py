@@ -157,3 +157,61 @@ def test_what_cannot_be_run_again_is_refused_in_one_line(run, tmp_path):
         lines = [line for line in run(*arguments, status=2).splitlines() if line.startswith("alps: ")]
         assert len(lines) == 1 and message in lines[0]
     assert len(RunFolder(first).starts()) == 1
+
+
+def test_a_foreign_run_runs_nothing_reads_no_environment_and_stays_below_the_output_root(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "hunter2")
+    run("restore", *GAUSSIAN, *SHORT, "output_root=first")
+    first = the_run(tmp_path / "first")
+    harm = {"_target_": "torch.utils.collect_env.run", "command": f"touch {tmp_path / 'harm'}"}
+    git = {"_target_": "alps_exp.runs.provenance._git", "_args_": [".", "-c", f"alias.x=!touch {tmp_path}/harm", "x"]}
+    (tmp_path / "foreign_lab.py").write_text(f"open({str(tmp_path / 'harm')!r}, 'w').close()")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def foreign(key, value):
+        folder = tmp_path / "foreign"
+        shutil.copytree(first, folder, dirs_exist_ok=True)
+        config = OmegaConf.load(first / "config.yaml")
+        OmegaConf.update(config, key, value, merge=False, force_add=True)
+        OmegaConf.save(config, folder / "config.yaml")
+        return str(folder)
+
+    for key, value, message in [
+        ("energy", harm, "names energy._target_=torch.utils.collect_env.run"),
+        (
+            "sampler.schedule",
+            [[{"deep": harm}]],
+            "names sampler.schedule.0.0.deep._target_=torch",
+        ),
+        ("operator", {**git, "_partial_": True}, "names operator._target_=alps_exp.runs.provenance._git"),
+        ("trainer.callbacks", [harm], "names trainer.callbacks.0._target_=torch.utils.collect_env.run"),
+        ("energy", {"_target_": "foreign_lab.Energy"}, "names energy._target_=foreign_lab.Energy"),
+        ("lpips", "${oc.env:SECRET}", "config.yaml is not the config of a run"),
+        ("name", "../../../out", "name is '../../../out'"),
+    ]:
+        err = run("restore", "--from", foreign(key, value), status=2)
+        assert message in err and len([line for line in err.splitlines() if line.startswith("alps: ")]) == 1
+        assert "hunter2" not in err
+    for key, value in [
+        ("hydra", {"run": {"dir": str(tmp_path / "out")}}),
+        ("defaults", [{"/operator": "denoise"}]),
+        ("logger", harm),
+        ("output_root", str(tmp_path / "out")),
+    ]:
+        run("restore", "--from", foreign(key, value))
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "foreign", "foreign_lab.py", "outputs"}
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["again"]
+
+
+def test_a_target_of_ones_own_is_run_again_when_its_package_is_named(run, tmp_path, monkeypatch):
+    package = tmp_path / "lab" / "own_lab"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    source = "from alps_exp.samplers import ALPS\n\n\nclass Own(ALPS):\n    pass\n"
+    (package / "samplers.py").write_text(source)
+    monkeypatch.syspath_prepend(package.parent)
+    run("restore", *GAUSSIAN, *SHORT, "sampler._target_=own_lab.samplers.Own", "output_root=first")
+    first = the_run(tmp_path / "first")
+    assert "give --trust PACKAGE" in run("restore", "--from", str(first), status=2)
+    assert told(run("restore", "--trust", "other,own_lab", "--from", str(first))) == []
+    assert timeless(the_run(tmp_path / "outputs" / "again")) == timeless(first)

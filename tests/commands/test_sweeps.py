@@ -47,6 +47,64 @@ def test_a_wrong_job_gives_one_line_and_harms_no_other(alps, tmp_path):
     assert line == "alps: noise_std must be a positive finite number, got 0"
 
 
+EMPTY = [
+    ("restore", "seed=range(0)", "seed=range(0)"),
+    ("restore", "operator=glob(zzz*)", "operator=glob(zzz*) leaves the sweep without a job: expected one of denoise, "),
+    ("restore", "operator=glob(inpaint_rndm)", "did you mean inpaint_random?"),
+    ("calibrate", "seed=range(3,0)", "seed=range(3,0)"),
+    ("distill", "seed=range(0)", "seed=range(0)"),
+    ("teacher", "seed=shuffle(range(0))", "seed=shuffle(range(0))"),
+    ("table", "runs=glob(*)", "runs=glob(*)"),
+    ("data", "num_workers=range(0)", "num_workers=range(0)"),
+    ("checkpoint", "weights=glob(*)", "weights=glob(*)"),
+    ("restore", "hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size is 0"),
+]
+
+
+@pytest.mark.parametrize(("verb", "word", "message"), EMPTY)
+def test_a_sweep_without_a_job_is_refused(alps, tmp_path, monkeypatch, verb, word, message):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = alps(verb, "-m", word)
+    assert status == 2 and message in err and len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "slurm"])
+def test_a_sweep_without_a_job_is_refused_whatever_launches_it(alps, tmp_path, launcher):
+    pytest.importorskip(f"hydra_plugins.hydra_{'submitit' if launcher == 'slurm' else launcher}_launcher")
+    status, _, err = alps(
+        "restore", "-m", *TINY, f"output_root={tmp_path}", f"hydra/launcher={launcher}", "seed=range(0)"
+    )
+    assert status == 2 and "seed=range(0)" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "message"),
+    [
+        ("restore", ["name=a,../../b"], "name is '../../b'"),
+        ("restore", ["operator.noise_std=0.1,abc"], "operator.noise_std is 'abc', expected a number"),
+        ("restore", ["+sede=0,1"], "unknown key 'sede': did you mean seed?"),
+        ("restore", ["lpips=null,???"], "Missing mandatory value: lpips"),
+        ("restore", ["experiment=null,demo_fac"], "unknown choice experiment=demo_fac: did you mean demo_face?"),
+        ("teacher", ["name=a,/b", "trainer.max_steps=1"], "name is '/b'"),
+    ],
+)
+def test_a_request_that_is_wrong_as_written_is_refused_before_the_first_job(alps, tmp_path, verb, words, message):
+    request = TINY if verb == "restore" else ["logger=none"]
+    status, _, err = alps(verb, "-m", *request, f"output_root={tmp_path}", *words)
+    assert status == 2, err
+    (line,) = [line for line in err.splitlines() if line.startswith("alps: ")]
+    assert message in line
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] in ([], ["multirun.yaml"])
+
+
+def test_a_sweep_can_have_no_experiment_among_others(alps, tmp_path):
+    request = ["-m", *TINY, f"output_root={tmp_path}", "data.test.count=1", "experiment=null,[]"]
+    assert alps("restore", *request)[0] == 0
+    assert len(list(tmp_path.rglob("DONE"))) == 1
+
+
 def test_jobs_that_a_killed_sweep_did_not_begin_are_in_the_table_and_begin_when_it_is_repeated(alps, tmp_path):
     request = ["restore", "-m", *TINY, f"output_root={tmp_path / 'out'}", "data.test.count=1,2,3"]
     kill_at(

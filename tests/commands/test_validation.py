@@ -52,6 +52,13 @@ def test_a_target_that_is_not_there_is_named():
         check_arguments(configured, {**RIGHT, "anything": {"_target_": "alps_exp.samplers.Nothing"}})
 
 
+def test_a_target_whose_module_fails_is_named(tmp_path, monkeypatch):
+    (tmp_path / "failing_lab.py").write_text("nothing[")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="anything._target_ is 'failing_lab.X', expected what .*SyntaxError"):
+        check_arguments(configured, {**RIGHT, "anything": {"_target_": "failing_lab.X"}})
+
+
 def test_configs_inside_configs_are_checked():
     schedule = {"_target_": "alps_exp.samplers.Geometric", "sigma_mox": 1.0}
     with pytest.raises(ValueError, match="unknown key 'anything.0.sigma_mox': did you mean anything.0.sigma_max"):

@@ -305,3 +305,50 @@ def test_the_config_is_saved_resolved(run):
     (run.path / "config.yaml").write_text("a: [")
     with pytest.raises(ValueError, match="config.yaml is not a config"):
         run.load_config()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: ${oc.env:SECRET}",
+        'a: "\\x24{oc.env:SECRET}"',
+        "a: [[{b: 'x\\${oc.env:SECRET}'}]]",
+        "a: ${hydra:runtime.cwd}",
+        "a: ${config_hash:}\nb: 1",
+        "a: ${b}\nb: 1",
+        "a: ${'",
+        "a: " + "[" * 100000,
+        "a: !!python/object/apply:os.getcwd []",
+        "- a",
+        "5",
+    ],
+)
+def test_a_config_of_a_stranger_is_read_as_values_or_not_at_all(run, text, monkeypatch):
+    monkeypatch.setenv("SECRET", "hunter2")
+    write_atomically(run.path / "config.yaml", text.encode())
+    with pytest.raises(ValueError) as refused:
+        run.load_config()
+    assert str(run.path / "config.yaml") in str(refused.value) and "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"command": 5},
+        {"command": [["restore"]]},
+        {"checkpoints": {"energy": "x"}},
+        {"checkpoints": {"energy": {"sha256": 5}}},
+        {"code": {"commit": "x"}},
+        {"num_images": "many"},
+        {"data": 5},
+        {"surprise": 1},
+    ],
+)
+def test_a_provenance_file_with_other_types_is_none(run, tmp_path, change):
+    run.begin(provenance(tmp_path))
+    path = run.path / "provenance.json"
+    starts = json.loads(path.read_text())
+    starts["runs"][0].update(change)
+    path.write_text(json.dumps(starts))
+    with pytest.raises(ValueError, match="provenance.json is not a provenance file"):
+        run.starts()

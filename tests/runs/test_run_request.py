@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from alps_exp.runs import config_hash, register_resolvers, request
-from alps_exp.runs.request import MACHINE_KEYS
+from alps_exp.runs.request import MACHINE_KEYS, folder_name
 
 CONFIG = {
     "seed": 0,
@@ -122,3 +122,19 @@ def test_hydra_names_the_folders_of_jobs_and_sweeps_by_the_hash(tmp_path, overri
         expected = config_hash({"x": int(x), "choice": "basic", "data": {}})
         assert folder == str(tmp_path / "out" / digest)
         assert digest == expected, json.dumps(runs)
+
+
+@pytest.mark.parametrize("name", ["a", "a/b", "ffhq_inpaint-alps", "two words", "a..b", "x" * 255, "脳"])
+def test_the_name_of_a_folder_stays(name):
+    assert folder_name(name) == name
+
+
+LEADING_OUT = ["", ".", "..", "../x", "a/../../b", "/tmp/x", "a/", "a//b", "/", ".hidden", "a/.b", "~/../.."]
+ODD = ["a\\b", "a\0b", "a\nb", "\x1b[2J", "\udcff", " ", "a ", "x" * 256, "脳" * 86, None, 5, True, ["a"]]
+
+
+@pytest.mark.parametrize("name", LEADING_OUT + ODD)
+def test_a_name_that_leads_out_of_the_output_root_or_is_none_is_refused(name):
+    with pytest.raises(ValueError) as refused:
+        folder_name(name)
+    assert f"name is {name!r}" in str(refused.value)

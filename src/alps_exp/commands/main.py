@@ -78,6 +78,7 @@ def _help() -> str:
     return (
         f"alps VERB [hydra overrides]\n\n{verbs}\n\n`alps VERB --help` shows the choices of a verb."
         "\n`alps VERB --from RUN` runs again what a run folder holds, and says what differs."
+        "\n`--trust PACKAGE[,PACKAGE]` lets its config name what is defined there, beside public classes of alps_exp."
     )
 
 
