@@ -78,18 +78,21 @@ class Report:
         """Run a stage, print its rows and keep them; a fault in it leaves the next stage its chance."""
         start, rows = time.perf_counter(), self.stages.setdefault(name, [])
         try:
-            for row in stage:
+            while not (late := self.is_late()) and (row := next(stage, None)) is not None:
                 rows.append(row)
                 print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-                if time.perf_counter() - STARTED > self.limit:
-                    self.faults.append(f"{name}: stopped after {self.limit:.0f} s in all")
-                    break
+            if late:
+                self.faults.append(f"{name}: stopped, since {self.limit:.0f} s are over for all stages")
         except Exception as error:
             traceback.print_exc()
             self.faults.append(f"{name}: {type(error).__name__}: {error}")
         self.seconds[name] = round(time.perf_counter() - start, 1)
         print(f"stage {name}: {self.seconds[name]} s", flush=True)
         self.write()
+
+    def is_late(self) -> bool:
+        """Tell whether the time is over."""
+        return time.perf_counter() - STARTED > self.limit
 
     def write(self) -> None:
         """Write the numbers as JSON and as a page."""
@@ -98,7 +101,7 @@ class Report:
         (self.folder / "check.json").write_text(json.dumps(numbers, indent=1) + "\n")
         lines = ["# Measured by `experiments/gpu/run.sh check`", "", *table([self.about])]
         for name, rows in self.stages.items():
-            lines += ["", f"## {name} ({self.seconds[name]} s)", "", *table(rows)]
+            lines += ["", f"## {name} ({self.seconds[name]} s)", "", *(table(rows) if rows else [])]
         lines += ["", *(f"- failed: {fault}" for fault in self.faults)]
         (self.folder / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
 
@@ -250,9 +253,9 @@ def compiled_steps(device: torch.device, size: Size) -> Iterator[Row]:
 
 def training(recipe: str, kind: str, device: torch.device) -> Any:
     """Return the training of a recipe's teacher, or of an energy of such a teacher, with its first weights."""
-    teacher = instantiate(request("teacher_training", f"experiment={recipe}_teacher").training)
-    module = EnergyDistillation(Denoiser(teacher.network), CosineAdam(), LogNormalSigma())
-    module = teacher if kind == "teacher" else module
+    module = instantiate(request("teacher_training", f"experiment={recipe}_teacher").training)
+    if kind == "energy":
+        module = EnergyDistillation(Denoiser(module.network), CosineAdam(), LogNormalSigma())
     module.to(device).on_fit_start()
     return module
 
