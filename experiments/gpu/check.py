@@ -50,17 +50,18 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: images, samples and scales of the restoration, batches and repetitions of what is timed."""
+    """How much is done: images, samples and scales of the restoration; of what is timed, batches and repetitions."""
 
     images: int
     samples: int
     scales: int
     chains: tuple[int, ...]
     batches: tuple[int, ...]
+    warmups: int
     repeats: int
 
 
-SIZES = {"cuda": Size(4, 4, 50, (16, 64, 256, 1024), (64, 256), 10), "cpu": Size(1, 2, 4, (2,), (2,), 1)}
+SIZES = {"cuda": Size(4, 4, 50, (16, 64, 256, 1024), (64, 256), 2, 10), "cpu": Size(1, 2, 4, (2,), (2,), 0, 1)}
 
 
 @dataclass
@@ -78,18 +79,21 @@ class Report:
         """Run a stage, print its rows and keep them; a fault in it leaves the next stage its chance."""
         start, rows = time.perf_counter(), self.stages.setdefault(name, [])
         try:
-            for row in stage:
+            while not (late := self.is_late()) and (row := next(stage, None)) is not None:
                 rows.append(row)
                 print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-                if time.perf_counter() - STARTED > self.limit:
-                    self.faults.append(f"{name}: stopped after {self.limit:.0f} s in all")
-                    break
+            if late:
+                self.faults.append(f"{name}: stopped, since {self.limit:.0f} s are over for all stages")
         except Exception as error:
             traceback.print_exc()
             self.faults.append(f"{name}: {type(error).__name__}: {error}")
         self.seconds[name] = round(time.perf_counter() - start, 1)
         print(f"stage {name}: {self.seconds[name]} s", flush=True)
         self.write()
+
+    def is_late(self) -> bool:
+        """Tell whether the time is over."""
+        return time.perf_counter() - STARTED > self.limit
 
     def write(self) -> None:
         """Write the numbers as JSON and as a page."""
@@ -98,7 +102,7 @@ class Report:
         (self.folder / "check.json").write_text(json.dumps(numbers, indent=1) + "\n")
         lines = ["# Measured by `experiments/gpu/run.sh check`", "", *table([self.about])]
         for name, rows in self.stages.items():
-            lines += ["", f"## {name} ({self.seconds[name]} s)", "", *table(rows)]
+            lines += ["", f"## {name} ({self.seconds[name]} s)", "", *(table(rows) if rows else [])]
         lines += ["", *(f"- failed: {fault}" for fault in self.faults)]
         (self.folder / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
 
@@ -179,33 +183,33 @@ def restorations(device: torch.device, size: Size, pack: Path) -> Iterator[Row]:
                 raise ArithmeticError(f"{name} differs by {difference:.1e} dB from the CPU, expected at most 1e-3")
 
 
-def milliseconds(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
-    """Return the time of one call, after two that are not counted."""
-    for _ in range(2):
+def milliseconds(work: Callable[[], Any], device: torch.device, size: Size) -> float:
+    """Return the time of one call, after the first ones, which are not counted."""
+    for _ in range(size.warmups):
         work()
     if device.type == "cpu":
         start = time.perf_counter()
-        for _ in range(repeats):
+        for _ in range(size.repeats):
             work()
-        return 1000 * (time.perf_counter() - start) / repeats
+        return 1000 * (time.perf_counter() - start) / size.repeats
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     begin.record()
-    for _ in range(repeats):
+    for _ in range(size.repeats):
         work()
     end.record()
     end.synchronize()
-    return begin.elapsed_time(end) / repeats
+    return begin.elapsed_time(end) / size.repeats
 
 
-def timed(work: Callable[[], Any], device: torch.device, repeats: int) -> Row:
+def timed(work: Callable[[], Any], device: torch.device, size: Size) -> Row:
     """Return time and peak memory of one call; on a CPU, the memory of the process so far."""
     if device.type == "cpu":
-        taken = milliseconds(work, device, repeats)
+        taken = milliseconds(work, device, size)
         return {"ms": round(taken, 2), "peak GiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)}
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     try:
-        taken = round(milliseconds(work, device, repeats), 2)
+        taken = round(milliseconds(work, device, size), 2)
     except torch.OutOfMemoryError:
         taken = "out of memory"
     return {"ms": taken, "peak GiB": round(torch.cuda.max_memory_allocated() / 2**30, 2)}
@@ -222,12 +226,10 @@ def sampler_steps(device: torch.device, size: Size) -> Iterator[Row]:
             for allowed in (False, True):
                 with tf32(allowed):
                     yield {"part": f"{kind}, TF32 {'on' if allowed else 'off'}", "chains": chains} | timed(
-                        partial(prior.denoise, x, 0.5), device, size.repeats
+                        partial(prior.denoise, x, 0.5), device, size
                     )
-        yield {"part": "solve", "chains": chains} | timed(
-            partial(operator.posterior_mean, x, y, 0.5), device, size.repeats
-        )
-        yield {"part": "noise", "chains": chains} | timed(partial(noise.like, x), device, size.repeats)
+        yield {"part": "solve", "chains": chains} | timed(partial(operator.posterior_mean, x, y, 0.5), device, size)
+        yield {"part": "noise", "chains": chains} | timed(partial(noise.like, x), device, size)
 
 
 def training_steps(device: torch.device, size: Size) -> Iterator[Row]:
@@ -250,9 +252,9 @@ def compiled_steps(device: torch.device, size: Size) -> Iterator[Row]:
 
 def training(recipe: str, kind: str, device: torch.device) -> Any:
     """Return the training of a recipe's teacher, or of an energy of such a teacher, with its first weights."""
-    teacher = instantiate(request("teacher_training", f"experiment={recipe}_teacher").training)
-    module = EnergyDistillation(Denoiser(teacher.network), CosineAdam(), LogNormalSigma())
-    module = teacher if kind == "teacher" else module
+    module = instantiate(request("teacher_training", f"experiment={recipe}_teacher").training)
+    if kind == "energy":
+        module = EnergyDistillation(Denoiser(module.network), CosineAdam(), LogNormalSigma())
     module.to(device).on_fit_start()
     return module
 
@@ -275,7 +277,7 @@ def timed_training(
         optimizer.step()
 
     with tf32(allowed):
-        numbers = timed(step, device, size.repeats)
+        numbers = timed(step, device, size)
     return {"recipe": recipe, "training": module.kind, "precision": precision, "batch": batch} | numbers
 
 
