@@ -89,3 +89,7 @@ def test_other_errors_are_none_of_an_import():
         raise ValueError("x")
     except ValueError as error:
         assert import_fault(error) is None
+
+
+def test_an_import_error_without_a_name_speaks_for_itself():
+    assert import_fault(ImportError("a figure needs\n  something")) == "a figure needs something"

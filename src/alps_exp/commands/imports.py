@@ -21,8 +21,8 @@ def import_fault(error: BaseException) -> str | None:
     ]
     module = getattr(error, "name", None) if isinstance(error, ImportError) else None
     module = module or (bodies[-1] if bodies else None)
-    if module is None:
-        return None
+    if module is None:  # some packages raise an ImportError of their own words when what they need is not there
+        return " ".join(str(error).split()) if isinstance(error, ImportError) else None
     package = module.partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and module == package:
         by = f", which {bodies[-1].partition('.')[0]} needs," if bodies else ""

@@ -100,7 +100,7 @@ def _put_config_name(argv: list[str]) -> str:
 
 def _choose_no_experiment(word: str) -> str:
     """Return ``experiment=null``, also in a sweep, with the empty list that Hydra takes for no choice."""
-    return re.sub(r"\bnull\b", "[]", word) if word.startswith("experiment=") else word
+    return re.sub(r"(?<=[=,(])null(?=[,)]|$)", "[]", word) if word.startswith("experiment=") else word
 
 
 # At import, since a launcher's processes compose a config after no more than that. The schema of the joblib plugin has
