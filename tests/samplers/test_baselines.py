@@ -16,7 +16,7 @@ from gaussian_posterior import (
 )
 from test_smc import OneStream, run, two_modes
 
-from alps_exp.operators import Inpainting, JointOperator
+from alps_exp.operators import Inpainting, JointOperator, SuperResolution
 from alps_exp.priors import GaussianPrior
 from alps_exp.samplers import ALPS, CSGM, DAPS, DDNM, DPS, MMPS, DiffPIR, Geometric, Listed, PiGDM, Polynomial, REDDiff
 from alps_exp.samplers.base import InMicroBatches
@@ -77,6 +77,22 @@ def test_moment_matching_moves_to_the_mean_given_both_the_noisy_image_and_the_da
         given_x = GaussianPrior(d[chain, 0], prior.vectors * shrinkage @ prior.vectors.mH)
         mean, _ = exact_posterior(given_x, operator, y)
         assert torch.allclose((d + moved)[chain].flatten(), mean, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("preconditioned", [False, True])
+@pytest.mark.parametrize("name", ["one pixel", "one sum"])
+def test_more_iterations_than_measured_numbers_change_nothing(name, preconditioned, dtype):
+    """After one the residual is rounding, and no direction is left: the next would have no length."""
+    mask = (torch.arange(PIXELS) == 4).reshape(1, 1, SIDE, SIDE).to(dtype)
+    operator = Inpainting(mask, 0.05) if name == "one pixel" else SuperResolution(SIDE, 0.05)
+    prior = random_prior(torch.float64).to(dtype)
+    x = torch.randn(50, 1, 1, SIDE, SIDE, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    d, pull_back = prior.denoise_with_pull_back(x, 0.8)
+    y = operator.forward(torch.ones(1, 1, SIDE, SIDE, dtype=dtype))
+    once, often = (correction(operator, y, 0.8, count, preconditioned, d, pull_back) for count in (1, 5))
+    assert once.abs().amax() > 0.1
+    torch.testing.assert_close(often, once, rtol=1e-5, atol=1e-5)
 
 
 def test_the_preconditioner_keeps_its_accuracy_in_float32():

@@ -30,7 +30,7 @@ def matched_mean(
     by one vector-Jacobian product: the products with the search directions also make up J^T A^H v.
 
     The Jacobian of a network is neither quite symmetric nor positive. An image whose search direction p has
-    p^H A J^T A^H p <= 0 keeps the v that it has; a covariance could not move it along p.
+    p^H A J^T A^H p <= 0 keeps the v that it has; a covariance could not move it along p. So does one that is solved.
 
     Parameters
     ----------
@@ -71,7 +71,9 @@ def correction(
     moved = torch.zeros_like(d)
     residual = previous = y - operator.forward(d)
     direction = torch.zeros_like(residual)
-    before = torch.ones_like(inner(residual, residual))
+    # A residual this small is rounding, whose next direction, conjugate to all before, may have no length: it grows.
+    rounding = (10 * torch.finfo(residual.dtype).eps) ** 2 * inner(residual, residual)
+    before = torch.ones_like(rounding)
     going = torch.ones_like(before, dtype=torch.bool)
     for _ in range(iterations):
         better = _precondition(operator, residual, t) if preconditioned else residual
@@ -82,7 +84,7 @@ def correction(
         along = t**2 * pull_back(operator.adjoint(direction))
         measured = operator.forward(along)
         spread = inner(direction, measured)
-        going = going & (spread > 0) & (square > 0)
+        going = going & (spread > 0) & (square > 0) & (inner(residual, residual) > rounding)
         step = torch.where(going, square / (spread + operator.noise_std**2 * inner(direction, direction)), 0)
         moved = moved + wide(step) * along
         previous, before = residual, square
