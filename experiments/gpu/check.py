@@ -50,7 +50,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: images, samples and scales of the restoration; of what is timed, batches, repetitions, precisions."""
+    """How much is done: images, samples and scales of a restoration; how what is timed is varied and repeated."""
 
     images: int
     samples: int
