@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from alps_exp.distillation import (
 )
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.noise import step_generator
+from alps_exp.distillation.training import VALIDATION_SIGMAS
 from alps_exp.priors import Denoiser, EDMPrecond, Energy, SongUNet, load_teacher, save_model
 from alps_exp.priors.energy import energy_and_gradient
 
@@ -48,7 +50,7 @@ class StopAt(pl.Callback):
         trainer.should_stop = trainer.global_step == self.step
 
 
-def fit(module, steps, folder, resume=None, stop_at=None):
+def fit(module, steps, folder, resume=None, stop_at=None, data=None):
     trainer = pl.Trainer(
         max_steps=steps,
         logger=False,
@@ -62,7 +64,7 @@ def fit(module, steps, folder, resume=None, stop_at=None):
             StopAt(stop_at),
         ],
     )
-    trainer.fit(module, ImageDataModule(train=Waves(), batch_size=8), ckpt_path=resume)
+    trainer.fit(module, data or ImageDataModule(train=Waves(), batch_size=8), ckpt_path=resume)
     return module
 
 
@@ -254,3 +256,98 @@ def test_a_teacher_goes_on_from_another_and_is_pulled_to_an_energy(network, tmp_
     fit(pulled, 60, tmp_path)
     assert gap(energy.network, pulled.network, noisy, 0.5) < 0.8 * before
     assert not any("energy" in name for name in pulled.state_dict())
+
+
+class LabelledWaves(Waves):
+    """Waves with labels of an augmentation."""
+
+    def __getitem__(self, item):
+        return super().__getitem__(item) | {"augment": torch.arange(9.0)}
+
+
+def labelled_network(seed=0, width=9):
+    torch.manual_seed(seed)
+    model = SongUNet(16, 1, 1, model_channels=8, channel_mult=(1, 2), num_blocks=1, augment_dim=width)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return EDMPrecond(model)
+
+
+def test_teacher_and_energy_are_asked_with_the_labels_of_the_batch():
+    network, other = labelled_network(1), labelled_network(2)
+    x, noisy, sigma = torch.randn(2, 1, 16, 16), torch.randn(2, 1, 16, 16), torch.tensor([0.5, 1.0])
+    labels = torch.randn(2, 9)
+    made = (CosineAdam(), LogNormalSigma())
+    plain = TeacherTraining(network, *made)
+    d = network(noisy, sigma, augment_labels=labels)
+    expected = plain.weight(sigma) * (d - x).square().mean(dim=(1, 2, 3))
+    assert torch.allclose(plain.loss(x, noisy, sigma, labels), expected)
+    assert not torch.allclose(plain.loss(x, noisy, sigma), expected)
+
+    gradient = energy_and_gradient(lambda x, t: other(x, t, augment_labels=labels), noisy, sigma)[1]
+    pull = (d - (noisy - gradient)).square().mean(dim=(1, 2, 3)) * plain.weight(sigma)
+    pulled = TeacherTraining(network, *made, energy=Energy(other), energy_weight=2.0)
+    assert torch.allclose(pulled.loss(x, noisy, sigma, labels), expected + 2 * pull, rtol=1e-4)
+
+    distillation = EnergyDistillation(Denoiser(network), *made, start=Energy(other))
+    assert torch.allclose(distillation.loss(x, noisy, sigma, labels), pull, rtol=1e-4)
+
+
+def test_what_labels_mean_is_learnt_from_the_data(tmp_path):
+    network = labelled_network()
+    before = network.model.map_augment.weight.clone()
+    data = ImageDataModule(train=LabelledWaves(), batch_size=4)
+    fit(TeacherTraining(network, CosineAdam(1e-3, 1), LogNormalSigma(), band_interval=1), 2, tmp_path, data=data)
+    moved = (network.model.map_augment.weight - before).abs().amax(0)
+    assert moved[0] < 1e-6 and moved[1:].min() > 1e-4  # the first of the labels is 0
+
+
+@pytest.mark.parametrize("width", [0, 5])
+def test_labels_that_a_network_does_not_take_are_refused(width, tmp_path):
+    data = ImageDataModule(train=LabelledWaves(), batch_size=4)
+    training = TeacherTraining(labelled_network(width=width), CosineAdam(1e-3, 1), LogNormalSigma())
+    with pytest.raises(ValueError, match=f"9 augmentation labels, the network takes {width}"):
+        fit(training, 1, tmp_path, data=data)
+    distillation = EnergyDistillation(
+        Denoiser(labelled_network(width=width)), CosineAdam(), LogNormalSigma(), start=Energy(labelled_network())
+    )
+    with pytest.raises(ValueError, match=f"9 augmentation labels, the network takes {width}"):
+        fit(distillation, 1, tmp_path, data=data)
+
+
+def validated(module, data, precision="32-true"):
+    """Return the numbers of a validation, by name."""
+    made = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu", "inference_mode": False}
+    trainer = pl.Trainer(precision=precision, **made)
+    found = trainer.validate(module, data, verbose=False)
+    return {name: value for one in found for name, value in one.items()}
+
+
+def test_validation_tells_the_gap_of_each_dataset_by_its_name(network):
+    module = EnergyDistillation(Denoiser(network(1)), CosineAdam(), LogNormalSigma(), start=Energy(network(1, seed=2)))
+    waves, parts = Waves(), {"few": torch.utils.data.Subset(Waves(), [1, 2, 3]), "one": [Waves()[7]]}
+    numbers = validated(module, ImageDataModule(validation=parts, batch_size=2))
+    for name, images in (("few", [waves[1], waves[2], waves[3]]), ("one", parts["one"])):
+        x, ids = torch.stack([item["image"] for item in images]), [item["image_id"] for item in images]
+        ratios = []
+        for sigma in VALIDATION_SIGMAS:
+            noisy, scales = module.validation_noise(x, sigma, ids)
+            ratios.append(gap(module.network, module.teacher, noisy, sigma))
+            error = float((module.teacher(noisy, scales) - x).square().mean())
+            assert numbers[f"validation/{name}/teacher_sigma_{sigma:g}"] == pytest.approx(error, rel=1e-4)
+        expected = np.trapezoid(ratios, np.log(VALIDATION_SIGMAS)) / np.log(200)
+        assert numbers[f"validation/{name}/gap"] == pytest.approx(expected, rel=1e-3)
+    alone = validated(module, ImageDataModule(validation=parts["one"], batch_size=2))
+    assert alone["validation/gap"] == pytest.approx(numbers["validation/one/gap"])
+
+
+def test_low_precision_trains_with_a_loss_in_float32_and_is_validated_in_float32(network):
+    module = EnergyDistillation(Denoiser(network(1)), CosineAdam(), LogNormalSigma(), start=Energy(network(1, seed=2)))
+    data = ImageDataModule(validation=[Waves()[7]], batch_size=2)
+    assert validated(module, data, "bf16-mixed") == validated(module, data)
+    x, sigma = torch.randn(2, 1, 16, 16), torch.tensor([0.5, 1.0])
+    full = module.loss(x, x, sigma)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = module.loss(x, x, sigma)
+    assert low.dtype == torch.float32 and not torch.equal(low, full)
+    assert torch.allclose(low, full, rtol=0.05)

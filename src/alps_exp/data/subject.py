@@ -48,9 +48,7 @@ class SubjectSlices(Dataset[dict[str, Any]]):
 
     channels = 2
 
-    def __init__(
-        self, path: str, size: int = 64, view: float = HEAD_VIEW, planes: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, path: str, size: int = 64, view: float = HEAD_VIEW, planes: Sequence[int] | None = None) -> None:
         self.path, self.size, self.view = Path(path), size, view
         self.planes = None if planes is None else tuple(planes)
 
@@ -110,5 +108,5 @@ def read_nrrd(path: Path) -> tuple[Array, float]:
     values = values.astype(np.float32)
     if not right * up or not np.isfinite(values).all() or values.max() <= 0:
         raise ValueError(f"{path} has values that are not finite, none above 0, or pixels of no size")
-    turned = [axis for axis, step in enumerate((up, -front, right)) if step < 0]
-    return np.flip(values.transpose(2, 1, 0), turned).copy(), abs(float(right))
+    turned = tuple(axis for axis, step in enumerate((up, -front, right)) if step < 0)
+    return np.flip(values.transpose(2, 1, 0), axis=turned).copy(), abs(float(right))

@@ -85,7 +85,7 @@ class DenoisingTraining(pl.LightningModule):
 
     @abstractmethod
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
-        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W) with labels of augmentation, or none."""
+        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W), with labels of augmentation or not."""
 
     @abstractmethod
     def errors(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> dict[str, Tensor]:
@@ -160,11 +160,9 @@ class DenoisingTraining(pl.LightningModule):
         """Log the mean of the relative gap over log-uniform sigma, where an energy is compared with a teacher."""
         logged = self.trainer.callback_metrics
         for prefix in self._validation_prefixes():
-            gap, reference = (
-                [logged.get(f"{prefix}{name}_sigma_{sigma:g}") for sigma in VALIDATION_SIGMAS]
-                for name in ("gap", "reference")
-            )
-            if gap[0] is not None:
+            scales = [f"sigma_{sigma:g}" for sigma in VALIDATION_SIGMAS]
+            if f"{prefix}gap_{scales[0]}" in logged:
+                gap, reference = ([logged[f"{prefix}{n}_{scale}"] for scale in scales] for n in ("gap", "reference"))
                 self.log(f"{prefix}gap", mean_gap(gap, reference, VALIDATION_SIGMAS))
 
     def _validation_prefixes(self) -> list[str]:
