@@ -4,8 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from alps_exp.commands import checkpoint as verb
 from alps_exp.priors import load_energy, save_model
 from alps_exp.priors.preconditioning import architecture_of
+from alps_exp.runs import file_hash
 
 
 @pytest.fixture
@@ -49,6 +51,16 @@ def test_convert_writes_weights_and_card_that_load(alps, files, monkeypatch, sou
     assert "# energy: energy" in card and "| source sha256 |" in card and "| preconditioning | EDMPrecond" in card
     status, _, err = alps("checkpoint", "convert", f"path={source}", "output=new/energy.safetensors", *more)
     assert status == 2 and "new/energy.safetensors is there already" in err
+
+
+def test_a_conversion_that_breaks_off_between_its_files_is_repeated(alps, files, monkeypatch):
+    monkeypatch.chdir(files)
+    request = ["checkpoint", "convert", "path=last.ckpt", "output=new.safetensors"]
+    with monkeypatch.context() as patch:
+        patch.setattr(verb, "write_atomically", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        assert alps(*request)[0] == 1 and not (files / "new.safetensors").exists()
+    assert alps(*request)[0] == 0
+    assert f"| sha256 | {file_hash(files / 'new.safetensors')} |" in (files / "new.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """Weights that come back as they went, and files that are refused."""
 
+import os
+from itertools import pairwise
+
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from alps_exp.priors import Denoiser, EDMPrecond, SongUNet, load_energy, load_teacher, save_model
+from alps_exp.priors.checkpoint import History, Origin, lineage, read_checkpoint, write_card
+from alps_exp.runs import file_hash
 
 
 def test_saved_weights_give_the_same_outputs(network, tmp_path):
@@ -53,3 +58,36 @@ def test_files_that_do_not_fit_are_refused(network, tmp_path):
         load_teacher(path)
     with pytest.raises(ValueError, match="no teacher 'nobody': expected a safetensors file or a shipped model"):
         load_teacher("nobody")
+
+
+def test_weights_and_card_are_written_as_a_whole_or_not_at_all(tmp_path, network, monkeypatch):
+    weights, card = tmp_path / "model.safetensors", tmp_path / "model.md"
+    save_model(weights, network(3), "teacher")
+    write_card(card, "model", {"steps": "1"})
+    before = {path: path.read_bytes() for path in (weights, card)}
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_model(weights, network(3, seed=1), "teacher")
+    with pytest.raises(OSError, match="disk full"):
+        write_card(card, "model", {"steps": "2"})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_weights_tell_those_that_they_went_on_from(tmp_path, network):
+    paths = [tmp_path / f"{i}.safetensors" for i in range(3)]
+    save_model(paths[0], network(3), "teacher")
+    for steps, (before, after) in enumerate(pairwise(paths), 10):
+        save_model(after, network(3), "teacher", history=History(steps, lineage(before)))
+    first, second = (file_hash(path) for path in paths[:2])
+    assert lineage(paths[2])[1:] == [Origin(second, 10), Origin(first, None)]
+    assert lineage(paths[2])[0] == Origin(file_hash(paths[2]), 11)
+    assert read_checkpoint(paths[2]).history == History(11, [Origin(second, 10), Origin(first, None)])
+
+
+def test_weights_that_are_not_finite_in_their_file_are_refused(tmp_path, network):
+    model = network(3)
+    next(model.parameters()).data.fill_(1e6)  # beyond float16
+    with pytest.raises(ValueError, match="not finite as float16"):
+        save_model(tmp_path / "model.safetensors", model, "teacher", torch.float16)
+    assert not list(tmp_path.iterdir())
+    save_model(tmp_path / "model.safetensors", model, "teacher")
