@@ -50,7 +50,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: images, samples and scales of the restoration; of what is timed, batches and repetitions."""
+    """How much is done: images, samples and scales of a restoration; how what is timed is varied and repeated."""
 
     images: int
     samples: int
@@ -59,9 +59,13 @@ class Size:
     batches: tuple[int, ...]
     warmups: int
     repeats: int
+    precisions: tuple[str, ...]
 
 
-SIZES = {"cuda": Size(4, 4, 50, (16, 64, 256, 1024), (64, 256), 2, 10), "cpu": Size(1, 2, 4, (2,), (2,), 0, 1)}
+SIZES = {
+    "cuda": Size(4, 4, 50, (16, 64, 256, 1024), (64, 256), 2, 10, tuple(PRECISIONS)),
+    "cpu": Size(1, 2, 4, (2,), (2,), 0, 1, ("float32",)),
+}
 
 
 @dataclass
@@ -237,7 +241,7 @@ def training_steps(device: torch.device, size: Size) -> Iterator[Row]:
     for recipe in RECIPES:
         for kind in ("teacher", "energy"):
             module = training(recipe, kind, device)
-            for precision in PRECISIONS:
+            for precision in size.precisions:
                 for batch in size.batches:
                     yield timed_training(module, recipe, precision, batch, device, size)
 
@@ -247,7 +251,7 @@ def compiled_steps(device: torch.device, size: Size) -> Iterator[Row]:
     for kind in ("teacher", "energy"):
         module = training(RECIPES[-1], kind, device)
         (module.network if kind == "teacher" else module.teacher).compile()
-        yield timed_training(module, RECIPES[-1], "bfloat16", size.batches[-1], device, size)
+        yield timed_training(module, RECIPES[-1], size.precisions[-1], size.batches[-1], device, size)
 
 
 def training(recipe: str, kind: str, device: torch.device) -> Any:
