@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger
 
+from alps_exp import packages
 from alps_exp.commands import loggers
 
 JOB = """
@@ -81,6 +82,6 @@ def test_tensorboard_takes_metrics_config_and_figures_and_is_asked_for_where_it_
     events = reader.EventAccumulator(str(tmp_path / "board")).Reload()
     assert events.Scalars("psnr")[0].value == 20
     assert (events.Images("figure")[0].height, events.Images("figure")[0].width) == (4, 5)
-    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs the package tensorboard"):
         loggers.tensorboard_logger(str(tmp_path))

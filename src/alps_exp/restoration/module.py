@@ -82,6 +82,8 @@ class Restoration(pl.LightningModule):
         self.num_samples = num_samples if sampler.estimate == "mmse" else 1
         self.seed, self.save_samples, self.lpips = seed, save_samples, lpips
         self.few_images = self.shares_samples = False
+        self.mine: list[str] | None = None
+        self.unreadable: dict[str, str] = {}
 
     def on_predict_start(self) -> None:
         """Find out whether every process sees all images, because there are too few to divide."""
@@ -89,7 +91,6 @@ class Restoration(pl.LightningModule):
         self.few_images = len(images.test) < self.trainer.world_size
         self.shares_samples = self.few_images and self.sampler.independent and self.num_samples > 1
         self.mine = images.test.image_ids[self.global_rank : self.global_rank + 1] if self.few_images else None
-        self.unreadable: dict[str, str] = {}
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Restore a batch and write the results of its unfinished images.
