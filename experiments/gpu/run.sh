@@ -24,7 +24,7 @@ check() {
     local status=0 tests
     tests=$(grep -rl --include='test_*.py' 'mark\.cuda' tests)
     stage tests "$python" -m pytest -m cuda -q -rs -p no:cacheprovider $tests || status=1
-    stage check "$python" experiments/gpu/check.py --device "$device" --pack "$pack" --output "$out" || status=1
+    stage check timeout 270 "$python" experiments/gpu/check.py --device "$device" --pack "$pack" --output "$out" || status=1
     return $status
 }
 
@@ -37,12 +37,14 @@ train() { # NAME MINUTES [KEY=VALUE ...]
     if [[ $name == faces* ]]; then request+=("data.test.path=$faces/celeba_64.zip" data.test.crop=null); fi
     if [[ -n ${START:-} ]]; then request+=("$module.start={_target_: alps_exp.priors.load_$kind, name: $START}"); fi
     if [[ -n ${TEACHER:-} ]]; then request+=(teacher=file "teacher.name=$TEACHER"); fi
-    stage "train $name" "$python" -m alps_exp "$verb" "${request[@]}" "$@" 2>&1 | tee "$log" || return
+    { cat "$pack/about.json" && stage "train $name" "$python" -m alps_exp "$verb" "${request[@]}" "$@"; } 2>&1 |
+        tee "$log" || return
     folder=$(sed -n 's/ is done already$//p; s|/[^/]*\.safetensors$||p' "$log" | tail -1)
     cp "$folder/$kind.safetensors" "$out/$name.safetensors" || return
     cp "$folder/$kind.md" "$out/$name.md" || return
     cp "$(ls -t "$folder"/metrics/*/metrics.csv | head -1)" "$out/$name.csv" || return
-    printf '\n## train %s %s\n\n%s\n' "$name" "$minutes${*:+ $*}" "$(grep '^|' "$out/$name.md")" >>"$out/RESULTS.md"
+    printf '\n## train %s\n\nThe tree as packed: %s\n\n%s\n' "$name $minutes${*:+ $*}" \
+        "$(sed -n 's/.*"commit": "\(.*\)",/\1/p' "$pack/about.json")" "$(grep '^|' "$out/$name.md")" >>"$out/RESULTS.md"
 }
 
 comes_back() { # at most 8 files of 16 MiB

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from alps_exp.data.augment import Array, random_phase
 from alps_exp.data.brain import HEAD_VIEW, complex_item, resize
 from alps_exp.data.keys import keyed_generator
+from alps_exp.packages import require
 
 SIGNS = {"left-posterior-superior": (-1, -1, 1), "right-anterior-superior": (1, 1, 1)}
 """Of steps along the axes to the right, to the front and upwards, by the name of a file's space."""
@@ -92,10 +93,7 @@ def read_nrrd(path: Path) -> tuple[Array, float]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no such volume: {path}")
-    try:
-        import nrrd
-    except ImportError as error:
-        raise ValueError("NRRD volumes need pynrrd: pip install 'alps_exp[demo]'") from error
+    nrrd = require("nrrd", "an NRRD volume", "'alps_exp[demo]'")
     try:
         values, header = nrrd.read(str(path))
         steps = np.asarray(header["space directions"], float)
