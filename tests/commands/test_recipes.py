@@ -76,7 +76,8 @@ def test_a_recipe_is_a_teacher_and_its_energy_of_a_size_to_ship(name, tmp_path):
     save_model(path, network, "teacher", getattr(torch, config.weights))
     assert path.stat().st_size <= LARGEST_FILE
     for precision in ("32-true", "bf16-mixed"):
-        assert step(instantiate(config.training), config, precision, tmp_path) == (True, pytest.approx(1, abs=0.1))
+        finite, moved = step(instantiate(config.training), config, precision, tmp_path)
+        assert finite and moved > 0.5
 
     config = recipe("distill", f"{name}_energy", "trainer.accelerator=cpu", f"teacher.name={path}")
     assert config.weights == "float16"
