@@ -126,6 +126,14 @@ def test_a_forged_module_is_refused_in_one_line(damage, nvlabs_pickle, monkeypat
         read_nvlabs(path)
 
 
+@pytest.mark.parametrize("forged", [{"channel_mult": []}, {"model_channels": 0}, {"img_resolution": 10**30}])
+def test_forged_arguments_are_refused_in_one_line(forged, nvlabs_pickle):
+    path = nvlabs_pickle(vp_network(), ARGUMENTS | forged)
+    with pytest.raises(ValueError, match=r"the weights in .* do not fit their architecture: .") as refusal:
+        read_nvlabs(path)
+    assert "\n" not in str(refusal.value)
+
+
 def test_the_authors_weights_load_onto_a_converted_teacher(nvlabs_pickle, tmp_path):
     teacher = nvlabs_pickle(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
     torch.manual_seed(1)

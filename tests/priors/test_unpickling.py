@@ -169,6 +169,8 @@ def test_arrays_are_read_and_nothing_else_is_one(array, tmp_path):
     path.write_bytes(pickle.dumps(array, protocol=3))
     assert np.array_equal(to_array(read_pickle(path)), array)
     path.write_bytes(pickle.dumps(np.array([None, "x"]), protocol=3))
-    for stored in (read_pickle(path), None, StoredObject("ndarray"), StoredObject("ndarray", state=(1, (2,), None))):
+    kind = StoredObject("dtype", ("f4",), state={})
+    states = (None, (1, (2,), None), (1, (2,), kind, False, bytes(8)))
+    for stored in (read_pickle(path), None, *(StoredObject("ndarray", state=state) for state in states)):
         with pytest.raises(ValueError, match="expected an array"):
             to_array(stored)

@@ -43,8 +43,8 @@ def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
         network = build(_architecture(ema))
         network.load_state_dict({name: value.float() for name, value in _tensors(ema, set())})
         notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # a forged file can raise any
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
     return network, notes | {"beside the network": ", ".join(str(name) for name in content if name != "ema")}
 

@@ -197,5 +197,5 @@ def to_array(stored: Any) -> np.ndarray:
     try:
         _, shape, kind, in_columns, content = stored.state
         return _numbers(kind, content).reshape(shape, order="F" if in_columns else "C")
-    except (AttributeError, IndexError, TypeError, ValueError, pickle.UnpicklingError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise ValueError(f"expected an array of numbers ({error})") from error
