@@ -1,5 +1,6 @@
 """What real runs say of the images that their means are over: in the table, on the terminal, to the logger."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -78,3 +79,15 @@ def test_means_are_reported_with_their_number_of_images(monkeypatch, capsys, tmp
         "map/data_misfit": 6,
         "map/flagged": 0.5,
     }
+
+
+def test_a_file_of_masks_that_changed_is_another_measurement(table_of, tmp_path):
+    def masked(sampler, share):
+        np.save(tmp_path / "mask.npy", np.random.default_rng(0).random((16, 16)) < share)
+        return ["operator=inpaint_file", f"operator.mask.path={tmp_path / 'mask.npy'}", f"sampler={sampler}"]
+
+    few = "data.test.count=2"
+    table_of(("restore", *masked("alps", 0.9), few, "sampler.schedule.steps=3"))
+    table, out = table_of(("restore", *masked("sense", 0.3), few))
+    assert dict(table["status"]) == {"alps": "other data than sense", "sense": "other data than alps"}
+    assert "**" not in out

@@ -346,3 +346,22 @@ def test_ten_thousand_images_take_less_than_ten_seconds(tmp_path):
     write_tables(table, tmp_path)
     assert time.process_time() - start < 10
     assert list(table["images"]) == [10_000] * 4 and len(find_runs([tmp_path])) == 2
+
+
+def test_numbers_written_in_two_ways_are_the_same_measurement(tmp_path):
+    for sampler, psnr, two, one in (("alps", 20.0, 2, 1), ("daps", 19.0, 2.0, 1.0)):
+        operator = {"sigma": two, "operators": [{"fraction": one, "sigma": 0.5}]}
+        make_run(tmp_path / sampler, [record("a", sampler, psnr)], operator=operator)
+    table = build_table([tmp_path])
+    assert list(table["status"]) == ["ok", "ok"] and psnr_cells(table) == ["**20.00**", "19.00"]
+
+
+def test_images_drawn_by_another_seed_are_other_images(tmp_path):
+    """An id is another image at each seed: ALPS' mean over two seeds would be over images that DAPS never had."""
+    for seed, psnr in ((0, 20.0), (1, 30.0)):
+        made = [record("draw0000", "alps", psnr, seed=seed)]
+        make_run(tmp_path / f"alps{seed}", made, seed, images="prior")
+    make_run(tmp_path / "daps", [record("draw0000", "daps", 21.0)], images="prior")
+    table = build_table([tmp_path]).set_index("sampler")
+    assert list(table["status"]) == ["ok", "other seed than alps (seed=0)", "ok"]
+    assert psnr_cells(build_table([tmp_path])) == ["20.00", "30.00", "**21.00**"]

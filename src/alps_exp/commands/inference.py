@@ -78,7 +78,7 @@ def predict(
             seeds={"seed": module.seed},
             device=device,
             checkpoints=prior.checkpoints,
-            data_hash=index_hash(test),
+            data_hash=index_hash(test, mask_files(job.config.operator)),
             num_images=len(test),
         )
 
@@ -113,6 +113,16 @@ def weight_files(role: str, config: Any) -> dict[str, Path]:
         return {role: model_path(config.name, loader.rpartition("_")[2])}
     parts = config.items() if OmegaConf.is_dict(config) else enumerate(config)
     return {name: path for key, part in parts for name, path in weight_files(f"{role}.{key}", part).items()}
+
+
+def mask_files(config: Any) -> list[Path]:
+    """Return the files of masks that an operator's config names."""
+    if not OmegaConf.is_config(config):
+        return []
+    if OmegaConf.is_dict(config) and str(config.get("_target_")).endswith(".FileMask"):
+        return [Path(config.path)]
+    parts = config.values() if OmegaConf.is_dict(config) else config
+    return [path for part in parts for path in mask_files(part)]
 
 
 def _check_images(test: Any, prior: Prior, model: str) -> None:

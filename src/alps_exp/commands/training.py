@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance, file_
 LAST = Path("checkpoints") / "last.ckpt"
 
 
-def index_hash(dataset: Any) -> str:
-    """Return the SHA-256 of a dataset's index: a line for each image."""
-    return hashlib.sha256("\n".join(dataset.index).encode()).hexdigest()
+def index_hash(dataset: Any, masks: Sequence[Path] = ()) -> str:
+    """Return the SHA-256 of a dataset's index, a line for each image, and of the files that mask what is measured."""
+    lines = [*dataset.index, *(file_hash(path) for path in masks if path.is_file())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def train(

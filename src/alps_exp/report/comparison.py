@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from json import dumps
+from json import dumps, loads
 from typing import Any
 
 from alps_exp.runs import RunFolder, request
@@ -43,11 +43,11 @@ def images_of(runs: Sequence[RunFolder]) -> Images:
     """Return what is known, without the `ids`, of the images of runs whose configs differ in the seed alone."""
     config = settings_of(runs[0])
     settings = {key: value for key, value in config.items() if key.startswith(("data.test.", "operator."))}
-    if config.get("images") == '"prior"':
+    if draws_images(config):
         settings |= _drawn(config)
     starts = [run.starts() for run in runs]
     return Images(
-        settings=frozenset((key, value) for key, value in settings.items() if key not in _NEUTRAL),
+        settings=frozenset((key, _plain(value)) for key, value in settings.items() if key not in _NEUTRAL),
         hashes=frozenset(of_run[-1].data if of_run else None for of_run in starts),
         asked=frozenset(of_run[-1].num_images if of_run else None for of_run in starts),
         place=config.get(_PLACE),
@@ -57,6 +57,21 @@ def images_of(runs: Sequence[RunFolder]) -> Images:
 def settings_of(run: RunFolder) -> dict[str, str]:
     """Return the request of a run as JSON texts by dotted key."""
     return _flat(request(run.load_config(), "restore"))
+
+
+def _plain(text: str) -> str:
+    """Return the JSON text of a setting with whole numbers as integers, since 2.0 asks for the same as 2."""
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        return int(value) if value.is_integer() else value
+
+    return dumps(loads(text, parse_float=number))
+
+
+def draws_images(config: Mapping[str, str]) -> bool:
+    """Tell whether a run drew its images itself, by its seed, as `alps calibrate` does by default."""
+    return config.get("images") == '"prior"'
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, str]:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from alps_exp.report.comparison import Images, compared, images_of, settings_of, unlike
+from alps_exp.report.comparison import Images, compared, draws_images, images_of, settings_of, unlike
 from alps_exp.report.layout import bold, formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.report.paired import paired_difference
@@ -246,10 +246,13 @@ def _kind(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def variants(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Split records by what their runs' configs differ in beside the seed, and name each part by its settings.
 
+    The seed counts too where it drew the images: the same id is another image then.
+
     Yields each part with its name, empty where nothing differs; a column ``run`` has the paths of `runs`.
     """
     configs = {path: settings_of(runs[path]) for path in group["run"].unique()}
-    keys = sorted({key for config in configs.values() for key in config} - {"seed"})
+    drawn = any(draws_images(config) for config in configs.values())
+    keys = sorted({key for config in configs.values() for key in config} - (set() if drawn else {"seed"}))
     differing = [key for key in keys if len({config.get(key) for config in configs.values()}) > 1]
     labels = {path: _label(config, differing) for path, config in configs.items()}
     for label, part in group.groupby(group["run"].map(labels)):
