@@ -1,5 +1,6 @@
 """Training of teachers and their distillation into energies, as Lightning modules."""
 
+from alps_exp.distillation.averaging import RampedAveraging
 from alps_exp.distillation.budget import Budget
 from alps_exp.distillation.divergence import Diverged
 from alps_exp.distillation.energy import EnergyDistillation
@@ -14,6 +15,7 @@ __all__ = [
     "Diverged",
     "EnergyDistillation",
     "LogNormalSigma",
+    "RampedAveraging",
     "ScheduledAdam",
     "TeacherTraining",
 ]
