@@ -81,16 +81,16 @@ class Restoration(pl.LightningModule):
         self.folder, self.labels = folder, labels
         self.num_samples = num_samples if sampler.estimate == "mmse" else 1
         self.seed, self.save_samples, self.lpips = seed, save_samples, lpips
-        self.few_images = self.shares_samples = False
+        self.shares_samples = False
         self.mine: list[str] | None = None
         self.unreadable: dict[str, str] = {}
 
     def on_predict_start(self) -> None:
         """Find out whether every process sees all images, because there are too few to divide."""
         images: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.few_images = len(images.test) < self.trainer.world_size
-        self.shares_samples = self.few_images and self.sampler.independent and self.num_samples > 1
-        self.mine = images.test.image_ids[self.global_rank : self.global_rank + 1] if self.few_images else None
+        few_images = len(images.test) < self.trainer.world_size
+        self.shares_samples = few_images and self.sampler.independent and self.num_samples > 1
+        self.mine = images.test.image_ids[self.global_rank : self.global_rank + 1] if few_images else None
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Restore a batch and write the results of its unfinished images.
@@ -332,8 +332,7 @@ def _clock(x: Tensor) -> float:
 
 def one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a batch for each image of a batch."""
-    count = len(batch["image_id"])
-    return [{name: value[i : i + 1] for name, value in batch.items()} for i in range(count)]
+    return [select(batch, [i]) for i in range(len(batch["image_id"]))]
 
 
 def select(batch: dict[str, Any], indices: Sequence[int]) -> dict[str, Any]:
