@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -173,7 +174,9 @@ def _load(path):
 
 
 def test_a_killed_training_goes_on_with_the_time_that_it_had_left(teach, steps, tmp_path, monkeypatch):
-    asked = ["trainer.max_time={milliseconds:400}", "trainer.max_steps=-1", "checkpoint_minutes=0"]
+    clock = SimpleNamespace(monotonic=lambda: 0.1 * len(steps))  # each step takes a tenth of a second
+    monkeypatch.setattr("alps_exp.distillation.budget.time", clock)
+    asked = ["trainer.max_time={milliseconds:450}", "trainer.max_steps=-1", "checkpoint_minutes=0"]
 
     def die(self, *_):
         if self.global_step == 3:
@@ -182,15 +185,16 @@ def test_a_killed_training_goes_on_with_the_time_that_it_had_left(teach, steps, 
     with monkeypatch.context() as patch:
         patch.setattr(DenoisingTraining, "on_train_batch_start", die)
         assert teach(*asked)[0] == 1
-    run = run_in(tmp_path / "out")
-    before = torch.load(run.path / LAST, weights_only=True)["callbacks"]["Budget"]["seconds"]
-    # another clock: of the time that was spent before all but nothing is left
-    state = torch.load(run.path / LAST, weights_only=True)
-    state["callbacks"]["Budget"]["seconds"] = 0.3999
-    torch.save(state, run.path / LAST)
-    del steps[:]
+    assert steps == [0, 1, 2]
     assert teach(*asked)[0] == 0
-    assert 0 < before < 0.4 and steps == [3]
+    assert steps == [0, 1, 2, 3, 4] and card_of(run_in(tmp_path / "out"))["steps"] == "5"
+
+
+def test_only_its_budget_ends_a_training(teach, monkeypatch):
+    epochs = []
+    monkeypatch.setattr(DenoisingTraining, "on_fit_start", lambda self: epochs.append(self.trainer.max_epochs))
+    assert teach("trainer.max_time={milliseconds:1}", "trainer.max_steps=-1")[0] == 0
+    assert epochs == [-1]  # Lightning's own default is 1,000 where max_steps is -1
 
 
 def test_at_a_constant_rate_a_longer_training_goes_on_from_a_shorter_one(teach, steps, tmp_path):
