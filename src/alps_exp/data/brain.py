@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, pad
 from torch.utils.data import Dataset
 
 from alps_exp.data.augment import Array, Warp, average_blocks, random_contrast, random_phase
-from alps_exp.data.keys import Item, generator_of, keyed_generator, split_item
+from alps_exp.data.keys import Item, item_generator, numpy_generator, split_item
 from alps_exp.packages import require
 
 BRAIN_VIEW, HEAD_VIEW = 208, 240  # mm a side
@@ -154,13 +154,13 @@ class BrainSlices(Dataset[dict[str, Any]]):
         if self.part == "test":
             return self._test_item(index)
         if self.part == "validation":
-            return self._random_item(index, keyed_generator(0, f"validation {index}"))
-        return self._random_item(index, generator_of(key))
+            return self._random_item(index, numpy_generator(0, f"validation {index}"))
+        return self._random_item(index, item_generator(key))
 
     def _test_item(self, index: int) -> dict[str, Any]:
         image_id = self.image_ids[index]
         magnitude = average_blocks(mni152_volume(self.size)[TEST_PLANES[index]], SUPERSAMPLING)
-        return complex_item(magnitude, random_phase(keyed_generator(0, image_id), self.size), image_id)
+        return complex_item(magnitude, random_phase(numpy_generator(0, image_id), self.size), image_id)
 
     def _random_item(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         planes, fine = self.sample_planes(rng), SUPERSAMPLING * self.size
@@ -283,7 +283,7 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
 
     def __getitem__(self, item: Item) -> dict[str, Any]:
         index, key = split_item(item)
-        rng, fine = generator_of(key), SUPERSAMPLING * self.size
+        rng, fine = item_generator(key), SUPERSAMPLING * self.size
         places = [fine * (x + 0.5) - 0.5 for x in self.warp.sample(rng, fine)]
         magnitude = map_coordinates(self._resized(index), places, order=1, mode="constant")
         magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), SLICE_BEND)

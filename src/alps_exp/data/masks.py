@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from alps_exp.data.keys import keyed_generator
+from alps_exp.data.keys import numpy_generator
 
 Array = np.ndarray
 Number = TypeVar("Number", int, float)
@@ -41,7 +41,7 @@ class Mask(ABC):
         """Return the masks of a batch; see the class."""
         image = batch["image"]
         height, width = image.shape[-2:]
-        masks = [self.draw(keyed_generator(self.seed, i), height, width) for i in batch["image_id"]]
+        masks = [self.draw(numpy_generator(self.seed, i), height, width) for i in batch["image_id"]]
         return torch.from_numpy(np.stack(masks)[:, None].astype(np.float32)).to(image.device)
 
     @abstractmethod

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from alps_exp.data.keys import keyed_generator
+from alps_exp.data.keys import numpy_generator
 
 
 class Samplable(Protocol):
@@ -61,6 +61,6 @@ class PriorSamples(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image_id = self.image_ids[index]
-        seed = int(keyed_generator(self.seed, image_id).integers(2**63))
+        seed = int(numpy_generator(self.seed, image_id).integers(2**63))
         image = self.prior.sample(1, torch.Generator().manual_seed(seed))[0]
         return {"image": image, "image_id": image_id}

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from alps_exp.data.augment import Array, random_phase
 from alps_exp.data.brain import HEAD_VIEW, complex_item, resize
-from alps_exp.data.keys import keyed_generator
+from alps_exp.data.keys import numpy_generator
 from alps_exp.packages import require
 
 SIGNS = {"left-posterior-superior": (-1, -1, 1), "right-anterior-superior": (1, 1, 1)}
@@ -83,7 +83,7 @@ class SubjectSlices(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image_id, magnitude = self.image_ids[index], list(self.images.values())[index]
-        return complex_item(magnitude, random_phase(keyed_generator(0, image_id), self.size), image_id)
+        return complex_item(magnitude, random_phase(numpy_generator(0, image_id), self.size), image_id)
 
 
 def read_nrrd(path: Path) -> tuple[Array, float]:

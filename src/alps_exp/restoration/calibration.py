@@ -22,7 +22,7 @@ from alps_exp.restoration.module import Labels, Restoration, one_by_one, operato
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Estimates, Sampler
 from alps_exp.samplers.base import InMicroBatches
-from alps_exp.samplers.noise import keyed_generator
+from alps_exp.samplers.noise import torch_generator
 
 JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_excess")
 
@@ -78,7 +78,7 @@ class Calibration(Restoration):
         if isinstance(self.prior, GaussianMixturePrior):
             for i, one in enumerate(one_by_one(batch)):
                 posterior = exact_posterior(self.prior, operator_of(self.operator, one), y[i : i + 1])
-                generator = keyed_generator(self.seed, *one["image_id"], "exact")
+                generator = torch_generator(self.seed, *one["image_id"], "exact")
                 numbers = compare_with_exact(x[:, i], posterior, generator)
                 results[i].diagnostics |= {name: value.cpu().numpy() for name, value in numbers.items()}
         return results

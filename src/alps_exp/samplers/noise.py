@@ -42,7 +42,7 @@ class KeyedNoise:
     def __init__(self, seed: int, image_ids: Sequence[str], num_samples: int, first: int = 0) -> None:
         self.num_samples = num_samples
         self._generators = [
-            [keyed_generator(seed, image_id, sample) for image_id in image_ids]
+            [torch_generator(seed, image_id, sample) for image_id in image_ids]
             for sample in range(first, first + num_samples)
         ]
 
@@ -53,7 +53,7 @@ class KeyedNoise:
 
 def measurement_noise(seed: int, image_ids: Sequence[str], y: Tensor) -> Tensor:
     """Return the standard normal noise of the measurements `y` (B, ...), one draw an image."""
-    return _normals([keyed_generator(seed, image_id, "measurement") for image_id in image_ids], y).to(y.device)
+    return _normals([torch_generator(seed, image_id, "measurement") for image_id in image_ids], y).to(y.device)
 
 
 def _normals(generators: Sequence[torch.Generator], x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def _normals(generators: Sequence[torch.Generator], x: Tensor) -> Tensor:
     return draws * math.sqrt(2) if x.is_complex() else draws
 
 
-def keyed_generator(*parts: object) -> torch.Generator:
+def torch_generator(*parts: object) -> torch.Generator:
     """Return a generator on the CPU whose numbers are a function of the parts alone."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
