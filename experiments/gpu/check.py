@@ -36,10 +36,10 @@ from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.evaluation import image_metrics
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser
+from alps_exp.randomness import KeyedNoise, measurement_noise
 from alps_exp.restoration.module import operator_of
 from alps_exp.runs import register_resolvers
 from alps_exp.runs.provenance import code_version
-from alps_exp.samplers.noise import KeyedNoise, measurement_noise
 
 ROOT = Path(__file__).parents[2]
 LARGEST_DIFFERENCE = 1e-3  # dB

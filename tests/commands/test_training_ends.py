@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from alps_exp.commands.training import LAST
 from alps_exp.distillation.training import DenoisingTraining
-from alps_exp.runs import RunFolder, file_hash
+from alps_exp.files import file_hash
+from alps_exp.runs import RunFolder
 
 NETWORK = "training.network.model"
 SMALL = ["img_resolution=8", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]"]

@@ -30,7 +30,7 @@ FOREIGN = [
     "alps_exp.commands.main.main",
     "alps_exp.runs.provenance._git",
     "alps_exp.runs.provenance.subprocess.run",
-    "alps_exp.runs.write_atomically",
+    "alps_exp.files.write_atomically",
     "alps_exp.priors.checkpoint.torch.load",
     "alps_exp.priors.checkpoint.write_card",
     "alps_exp.priors.save_model",

@@ -9,8 +9,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from alps_exp.data import ImageDataModule, ImageError, KSpaceError, StepKeyedBatchSampler
+from alps_exp.data import ImageDataModule, KSpaceError, StepKeyedBatchSampler
 from alps_exp.data.module import collate
+from alps_exp.errors import ImageError
 
 
 class Keyed(torch.utils.data.Dataset):

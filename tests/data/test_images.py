@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from alps_exp.data import ImageError, ImageFolder
+from alps_exp.data import ImageFolder
 from alps_exp.data.module import WithUnreadable
+from alps_exp.errors import ImageError
 
 
 def write_image(path, pixels):

@@ -18,10 +18,10 @@ from alps_exp.distillation import (
     TeacherTraining,
 )
 from alps_exp.distillation.bands import band_losses, gradient_norm
-from alps_exp.distillation.noise import step_generator
 from alps_exp.distillation.training import VALIDATION_SIGMAS
 from alps_exp.priors import Denoiser, EDMPrecond, Energy, SongUNet, load_teacher, save_model
 from alps_exp.priors.energy import energy_and_gradient
+from alps_exp.randomness import step_generator
 
 
 class Waves(Dataset):

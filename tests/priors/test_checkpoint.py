@@ -8,9 +8,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from alps_exp.files import file_hash
 from alps_exp.priors import Denoiser, EDMPrecond, SongUNet, load_energy, load_teacher, save_model
 from alps_exp.priors.checkpoint import History, Origin, lineage, read_checkpoint, write_card
-from alps_exp.runs import file_hash
 
 
 def test_saved_weights_give_the_same_outputs(network, tmp_path):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from alps_exp.files import write_atomically
 from alps_exp.report import (
     build_table,
     find_calibrations,
@@ -20,7 +21,7 @@ from alps_exp.report import (
 )
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.pareto import front, stands, with_costs
-from alps_exp.runs import Record, RunFolder, collect_provenance, write_atomically
+from alps_exp.runs import Record, RunFolder, collect_provenance
 
 
 def record(image_id, sampler, psnr, estimate="mmse", task="blur", seed=0, **changes):

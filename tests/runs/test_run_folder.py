@@ -9,16 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from alps_exp.runs import (
-    DamagedFile,
-    ImageResult,
-    Record,
-    RunFolder,
-    collect_provenance,
-    read_result,
-    write_atomically,
-    write_result,
-)
+from alps_exp.files import write_atomically
+from alps_exp.runs import DamagedFile, ImageResult, Record, RunFolder, collect_provenance, read_result, write_result
 
 
 def result(image_id, status="ok", size=8, **changes):

@@ -19,6 +19,7 @@ from alps_exp.operators import (
     SuperResolution,
 )
 from alps_exp.priors import GaussianPrior, NoPrior
+from alps_exp.randomness import measurement_noise
 from alps_exp.samplers import (
     ALPS,
     CSGM,
@@ -38,7 +39,6 @@ from alps_exp.samplers import (
     TotalVariation,
     ZeroFilled,
 )
-from alps_exp.samplers.noise import measurement_noise
 
 CONF = Path(__file__).parents[2] / "conf"
 ETA = 0.05

@@ -8,6 +8,7 @@ import torch
 from alps_exp import samplers
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser, Energy
+from alps_exp.randomness import KeyedNoise
 from alps_exp.samplers import (
     ALPS,
     CSGM,
@@ -19,7 +20,6 @@ from alps_exp.samplers import (
     SMC,
     DiffPIR,
     Geometric,
-    KeyedNoise,
     Listed,
     PiGDM,
     Polynomial,

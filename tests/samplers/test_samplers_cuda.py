@@ -6,7 +6,7 @@ from test_samplers import SAMPLERS
 
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser, Energy, GaussianMixturePrior
-from alps_exp.samplers.noise import KeyedNoise, measurement_noise
+from alps_exp.randomness import KeyedNoise, measurement_noise
 
 pytestmark = pytest.mark.cuda
 

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 
 from alps_exp.commands.job import Job
+from alps_exp.files import file_hash, write_atomically
 from alps_exp.priors.checkpoint import Checkpoint, NoArchitecture, describe, model_bytes, read_checkpoint, write_card
-from alps_exp.runs import file_hash, write_atomically
 
 
 def checkpoint(

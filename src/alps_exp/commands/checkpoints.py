@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from alps_exp.distillation.budget import AGREE_EVERY
-from alps_exp.runs import write_atomically
+from alps_exp.files import write_atomically
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 

@@ -26,8 +26,8 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
+from alps_exp.files import write_atomically
 from alps_exp.packages import require
-from alps_exp.runs import write_atomically
 
 log = logging.getLogger(__name__)
 # Seconds, in all no more than 10 where a server does not answer.

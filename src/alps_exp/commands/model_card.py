@@ -17,8 +17,9 @@ from alps_exp.commands.recreate import FLAG
 from alps_exp.data import ImageDataModule, image_shape
 from alps_exp.distillation.budget import Budget, Spent
 from alps_exp.distillation.training import DenoisingTraining
+from alps_exp.files import file_hash
 from alps_exp.priors.checkpoint import Origin, describe, write_card
-from alps_exp.runs import Provenance, file_hash
+from alps_exp.runs import Provenance
 
 
 def facts_of(

@@ -24,9 +24,10 @@ from alps_exp.distillation import Budget, Diverged
 from alps_exp.distillation.budget import spent_in
 from alps_exp.distillation.divergence import check_state
 from alps_exp.distillation.training import DenoisingTraining
+from alps_exp.files import file_hash
 from alps_exp.priors.checkpoint import History, lineage, save_model
 from alps_exp.priors.state_dicts import RECORD
-from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance, file_hash
+from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
 
 LAST = Path("checkpoints") / "last.ckpt"
 

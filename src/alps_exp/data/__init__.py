@@ -18,7 +18,6 @@ from alps_exp.data.selection import Blanks, First
 from alps_exp.data.sensitivity import EspiritMaps, LowResolutionMaps
 from alps_exp.data.subject import SubjectSlices
 from alps_exp.data.tissues import TissueSlices
-from alps_exp.errors import ImageError
 
 __all__ = [
     "ArrayVolume",
@@ -39,7 +38,6 @@ __all__ = [
     "First",
     "HeadSlices",
     "ImageDataModule",
-    "ImageError",
     "ImageFolder",
     "KSpaceError",
     "LowResolutionMaps",

@@ -11,6 +11,7 @@ from scipy.ndimage import affine_transform
 from torch.utils.data import Dataset
 
 from alps_exp.data.keys import Item, split_item
+from alps_exp.randomness import item_generator
 
 Array = np.ndarray
 
@@ -148,6 +149,6 @@ class Augmented(Dataset[dict[str, Any]]):
             raise ValueError("these transformations are for photographs, got a complex image")
         if key is None:
             return clean | {"augment": torch.zeros(NUM_LABELS)}
-        transformation = Transformation.draw(np.random.default_rng([key, STREAM]), self.probability)
+        transformation = Transformation.draw(item_generator(key, STREAM), self.probability)
         image = np.ascontiguousarray(transformation(clean["image"].numpy()))
         return clean | {"image": torch.from_numpy(image), "augment": torch.from_numpy(transformation.labels)}

@@ -16,8 +16,9 @@ from torch.nn.functional import interpolate, pad
 from torch.utils.data import Dataset
 
 from alps_exp.data.augment import Array, Warp, average_blocks, random_contrast, random_phase
-from alps_exp.data.keys import Item, item_generator, numpy_generator, split_item
+from alps_exp.data.keys import Item, split_item
 from alps_exp.packages import require
+from alps_exp.randomness import item_generator, numpy_generator
 
 BRAIN_VIEW, HEAD_VIEW = 208, 240  # mm a side
 MIDDLE = (0, -17)  # MNI x and y in mm: the middle of the brain

@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from alps_exp.data.cache import SharedCache
-from alps_exp.data.folders import files_below
 from alps_exp.data.keys import Item, split_item
 from alps_exp.errors import ImageError
+from alps_exp.files import files_below
+from alps_exp.randomness import item_generator
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -152,7 +153,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
         index, key = split_item(item)
         name, image_id = self.files[index]
         pixels = self.cache.get(index, lambda: self._pixels(name))
-        if self.flip and key is not None and np.random.default_rng(key).random() < 0.5:
+        if self.flip and key is not None and item_generator(key).random() < 0.5:
             pixels = pixels[:, ::-1]
         return {"image": to_tensor(pixels), "image_id": image_id}
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import fft
 
 from alps_exp.errors import ImageError
+from alps_exp.files import open_hdf5
 
 Array = np.ndarray
 
@@ -64,8 +65,7 @@ class HDF5File:
     def _file(self) -> h5py.File:
         if self._opened is None or self._opened[0] != os.getpid():
             try:
-                # such files are only read here: no need for HDF5's locks, which some cluster file systems lack
-                self._opened = os.getpid(), h5py.File(self.path, "r", locking=False)
+                self._opened = os.getpid(), open_hdf5(self.path)
             except (OSError, RuntimeError) as error:
                 raise unreadable(self.path, error) from error
         return self._opened[1]

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import h5py
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from alps_exp.data.keys import numpy_generator
+from alps_exp.files import open_hdf5
+from alps_exp.randomness import numpy_generator
 
 Array = np.ndarray
 Number = TypeVar("Number", int, float)
@@ -214,7 +214,7 @@ class FileMask:
             if self.path.suffix == ".npy":
                 return {"mask": np.load(self.path)}
             if self.path.suffix == ".h5":
-                with h5py.File(self.path) as file:
+                with open_hdf5(self.path) as file:
                     return {"mask": file["mask"][()]}
             with Image.open(self.path) as image:
                 return {"mask": np.asarray(image.convert("L")) / 255}

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from alps_exp.data.kspace import KSpaceError
 from alps_exp.data.preparation import INDEX, VOLUMES
 from alps_exp.data.sidecar import Sidecar
-from alps_exp.runs.files import file_name
+from alps_exp.files import file_name
 
 
 class PreparedSlices(Dataset[dict[str, Any]]):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
 
 from alps_exp.errors import ImageError
+from alps_exp.randomness import epoch_permutation, item_key
 
 STAGES = {
     "fit": ("train", "validation"),
@@ -19,7 +20,6 @@ STAGES = {
     "test": ("test",),
     "predict": ("test",),
 }
-PERMUTATION, AUGMENTATION = 0, 1
 UNREADABLE = "unreadable"
 
 
@@ -83,18 +83,13 @@ class StepKeyedBatchSampler(Sampler[list[tuple[int, int]]]):
     def batch(self, step: int) -> list[tuple[int, int]]:
         """Return the (index, key) pairs of one step."""
         first = (step * self.world_size + self.rank) * self.batch_size
-        return [(self._index(p), self._key(p)) for p in range(first, first + self.batch_size)]
+        return [(self._index(p), item_key(self.seed, p)) for p in range(first, first + self.batch_size)]
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, self.num_images)
         if self._shuffled is None or self._shuffled[0] != epoch:
-            generator = np.random.default_rng([self.seed, PERMUTATION, epoch])
-            self._shuffled = (epoch, generator.permutation(self.num_images))
+            self._shuffled = (epoch, epoch_permutation(self.seed, epoch, self.num_images))
         return int(self._shuffled[1][place])
-
-    def _key(self, position: int) -> int:
-        sequence = np.random.SeedSequence([self.seed, AUGMENTATION, position])
-        return int(sequence.generate_state(1, np.uint64)[0])
 
 
 class _TrainingLoader:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from alps_exp.data.keys import numpy_generator
+from alps_exp.randomness import numpy_generator
 
 
 class Samplable(Protocol):

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from alps_exp.data.kspace import Array, HDF5File, KSpaceError
-from alps_exp.runs.files import write_atomically
+from alps_exp.files import write_atomically
 
 ARRAYS = ("kspace", "sensitivity_maps", "image")
 

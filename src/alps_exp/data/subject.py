@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 
 from alps_exp.data.augment import Array, random_phase
 from alps_exp.data.brain import HEAD_VIEW, complex_item, resize
-from alps_exp.data.keys import numpy_generator
 from alps_exp.packages import require
+from alps_exp.randomness import numpy_generator
 
 SIGNS = {"left-posterior-superior": (-1, -1, 1), "right-anterior-superior": (1, 1, 1)}
 """Of steps along the axes to the right, to the front and upwards, by the name of a file's space."""

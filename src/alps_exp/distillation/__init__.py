@@ -9,8 +9,8 @@ from alps_exp.distillation.optimizers import BudgetAdam, CosineAdam, ScheduledAd
 from alps_exp.distillation.teacher import TeacherTraining
 
 __all__ = [
-    "BudgetAdam",
     "Budget",
+    "BudgetAdam",
     "CosineAdam",
     "Diverged",
     "EnergyDistillation",

@@ -5,18 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
-
-
-def step_generator(seed: int, step: int, rank: int, device: torch.device) -> torch.Generator:
-    """Return the generator of one step and rank, a pure function of its arguments.
-
-    It draws on the device, since a step of training waits for its noise: another kind of device draws other numbers.
-    """
-    state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
 
 
 @dataclass(frozen=True)

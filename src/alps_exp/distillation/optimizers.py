@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from alps_exp.operators.base import positive
+from alps_exp.checks import positive
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -15,11 +14,12 @@ from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.budget import budget_of
 from alps_exp.distillation.divergence import Diverged, check_state
 from alps_exp.distillation.gap import mean_gap
-from alps_exp.distillation.noise import LogNormalSigma, add_noise, step_generator
+from alps_exp.distillation.noise import LogNormalSigma, add_noise
 from alps_exp.distillation.optimizers import ScheduledAdam
 from alps_exp.priors.base import as_channels
 from alps_exp.priors.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.state_dicts import RECORD
+from alps_exp.randomness import image_noise, step_generator
 
 CHECK_EVERY = 50
 """Steps between looks at whether all losses were finite, each of which waits for the device."""
@@ -172,9 +172,8 @@ class DenoisingTraining(pl.LightningModule):
 
     def validation_noise(self, x: Tensor, sigma: float, image_ids: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Return x with noise that is the same for an image at every validation on any device, and sigma for each."""
-        generators = [torch.Generator().manual_seed(_key(self.seed, image_id)) for image_id in image_ids]
-        noise = torch.stack([torch.randn(x.shape[1:], generator=g, dtype=x.dtype) for g in generators])
-        return x + sigma * noise.to(x.device), torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
+        noise = image_noise(x, *[(self.seed, image_id) for image_id in image_ids])
+        return x + sigma * noise, torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note kind, architecture and facts, so that the checkpoint can be read without its run.
@@ -194,7 +193,3 @@ class DenoisingTraining(pl.LightningModule):
 def _label_width(network: Preconditioned) -> int:
     embedding = network.model.map_augment
     return 0 if embedding is None else embedding.weight.shape[1]
-
-
-def _key(seed: int, image_id: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{image_id}".encode()).digest()[:8], "little") >> 1

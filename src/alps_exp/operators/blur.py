@@ -8,7 +8,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from alps_exp.operators.base import SpectralOperator, positive
+from alps_exp.checks import positive
+from alps_exp.operators.base import SpectralOperator
 
 
 class CircularBlur(SpectralOperator):

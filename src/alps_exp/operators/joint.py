@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from alps_exp.operators.base import LinearOperator, positive
+from alps_exp.checks import positive
+from alps_exp.operators.base import LinearOperator
 
 
 class JointOperator(LinearOperator):

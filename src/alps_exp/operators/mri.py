@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from alps_exp.operators.base import LinearOperator, check_fits, positive
+from alps_exp.checks import positive
+from alps_exp.operators.base import LinearOperator, check_fits
 from alps_exp.operators.inpainting import binary_mask
 
 

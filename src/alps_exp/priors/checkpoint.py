@@ -13,12 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from alps_exp.files import write_atomically
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy
 from alps_exp.priors.nvlabs import read_nvlabs
 from alps_exp.priors.preconditioning import Preconditioned, architecture_of, build
 from alps_exp.priors.state_dicts import Weights, load_into, read_weights
-from alps_exp.runs.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "models"
 ZIP, LEGACY_TORCH, PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", b"\x80"

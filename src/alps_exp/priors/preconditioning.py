@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alps_exp.operators.base import positive
+from alps_exp.checks import positive
 from alps_exp.priors.dhariwal import DhariwalUNet
 from alps_exp.priors.networks import SongUNet
 

@@ -22,12 +22,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Images, compared, draws_images, images_of, settings_of, unlike
 from alps_exp.report.layout import bold, formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
-from alps_exp.runs import ESTIMATES, RunFolder, write_atomically
+from alps_exp.runs import ESTIMATES, RunFolder
 
 _IMAGE = ["run", "image_id"]
 _METRICS = {"psnr": ".2f", "ssim": ".3f", "nmse": ".4f", "lpips": ".3f"}

@@ -3,4 +3,9 @@
 from alps_exp.restoration.calibration import Calibration, calibration_report
 from alps_exp.restoration.module import Labels, Restoration
 
-__all__ = ["Calibration", "Labels", "Restoration", "calibration_report"]
+__all__ = [
+    "Calibration",
+    "Labels",
+    "Restoration",
+    "calibration_report",
+]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alps_exp.estimates import Estimates
 from alps_exp.evaluation import compare_with_exact, exact_posterior
 from alps_exp.evaluation.calibration import (
     LEVELS,
@@ -18,11 +19,11 @@ from alps_exp.evaluation.calibration import (
 )
 from alps_exp.operators import Inpainting, LinearOperator
 from alps_exp.priors import GaussianMixturePrior, Prior
+from alps_exp.randomness import torch_generator
 from alps_exp.restoration.module import Labels, Restoration, one_by_one, operator_of
 from alps_exp.runs import ImageResult, Record, RunFolder
-from alps_exp.samplers import Estimates, Sampler
+from alps_exp.samplers import Sampler
 from alps_exp.samplers.base import InMicroBatches
-from alps_exp.samplers.noise import torch_generator
 
 JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_excess")
 

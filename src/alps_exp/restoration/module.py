@@ -15,13 +15,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from alps_exp.data.module import UNREADABLE
+from alps_exp.estimates import Estimates
 from alps_exp.evaluation import LPIPS, estimate_flags, image_metrics, lpips_numbers, spread_and_error
 from alps_exp.operators import LinearOperator
 from alps_exp.priors import EnergyPrior, Prior
+from alps_exp.randomness import measurement_noise
 from alps_exp.runs import ImageResult, Record, RunFolder
-from alps_exp.samplers import Estimates, Sampler
+from alps_exp.samplers import Sampler
 from alps_exp.samplers.base import InMicroBatches
-from alps_exp.samplers.noise import measurement_noise
 
 log = logging.getLogger(__name__)
 SAMPLING_ERRORS = (ArithmeticError, RuntimeError)

@@ -1,6 +1,5 @@
 """What makes a run durable: its folder, its records, its provenance, and the hash that names it."""
 
-from alps_exp.runs.files import file_hash, file_name, write_atomically
 from alps_exp.runs.folder import DONE, RunFolder
 from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, collect_provenance
@@ -9,20 +8,17 @@ from alps_exp.runs.request import config_hash, register_resolvers, request
 
 __all__ = [
     "DONE",
-    "ESTIMATES",
     "DamagedFile",
+    "ESTIMATES",
     "ImageResult",
     "Provenance",
     "Record",
     "RunFolder",
     "collect_provenance",
     "config_hash",
-    "file_hash",
-    "file_name",
     "read_records",
     "read_result",
     "register_resolvers",
     "request",
-    "write_atomically",
     "write_result",
 ]

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from alps_exp.runs.files import file_name, write_atomically
+from alps_exp.files import file_name, write_atomically
 from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, now
 from alps_exp.runs.records import Record
@@ -180,7 +180,7 @@ class RunFolder:
         write_atomically(self.path / "provenance.json", text.encode())
 
     def image_path(self, image_id: str) -> Path:
-        """Return the file of an image, named as `alps_exp.runs.files.file_name` says."""
+        """Return the file of an image, named as `alps_exp.files.file_name` says."""
         return self.path / "images" / file_name(image_id, ".h5")
 
     def save_result(self, image_id: str, result: ImageResult) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from alps_exp.runs.files import write_atomically
+from alps_exp.files import open_hdf5, write_atomically
 from alps_exp.runs.records import Record
 
 _ARRAYS = ("truth", "measurement", "adjoint", "std", "samples")
@@ -106,8 +106,7 @@ def read_records(path: Path) -> list[Record]:
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     try:
-        # files are never changed in place: no need for HDF5's locks, which some cluster file systems lack
-        with h5py.File(path, "r", locking=False) as file:
+        with open_hdf5(path) as file:
             yield file
     except FileNotFoundError:
         raise

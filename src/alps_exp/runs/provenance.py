@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from alps_exp.runs.files import file_hash
+from alps_exp.files import file_hash
 
 PACKAGES = (
     "alps_exp",

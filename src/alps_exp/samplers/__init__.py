@@ -1,7 +1,7 @@
 """Samplers of the posterior, all behind one interface."""
 
 from alps_exp.samplers.alps import ALPS
-from alps_exp.samplers.base import Estimates, Sampler
+from alps_exp.samplers.base import Sampler
 from alps_exp.samplers.classical import SENSE, L1Wavelet, TotalVariation, ZeroFilled
 from alps_exp.samplers.csgm import CSGM
 from alps_exp.samplers.daps import DAPS
@@ -10,7 +10,6 @@ from alps_exp.samplers.diffpir import DiffPIR
 from alps_exp.samplers.dps import DPS
 from alps_exp.samplers.map import MAP
 from alps_exp.samplers.mmps import MMPS
-from alps_exp.samplers.noise import KeyedNoise
 from alps_exp.samplers.pigdm import PiGDM
 from alps_exp.samplers.red_diff import REDDiff
 from alps_exp.samplers.schedules import Geometric, Listed, Polynomial
@@ -22,19 +21,17 @@ __all__ = [
     "DAPS",
     "DDNM",
     "DPS",
-    "MAP",
-    "MMPS",
-    "SENSE",
-    "SMC",
     "DiffPIR",
-    "Estimates",
     "Geometric",
-    "KeyedNoise",
     "L1Wavelet",
     "Listed",
+    "MAP",
+    "MMPS",
     "PiGDM",
     "Polynomial",
     "REDDiff",
+    "SENSE",
+    "SMC",
     "Sampler",
     "TotalVariation",
     "ZeroFilled",

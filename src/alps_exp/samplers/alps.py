@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
-from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
+from alps_exp.randomness import NoiseSource
+from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.moments import matched_mean
-from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.schedules import Geometric, Schedule, with_next
 
 Noise = Literal["calibrated", "independent", "reference", "none"]

@@ -28,16 +28,3 @@ def ddim_step(x: Tensor, d: Tensor, t: float, s: float, eta: float, e: Tensor) -
     """
     fresh = eta * s * math.sqrt(1 - (s / t) ** 2)
     return d + math.sqrt(s**2 - fresh**2) / t * (x - d) + fresh * e
-
-
-def check_share(name: str, value: float) -> float:
-    """Return `value`.
-
-    Raises
-    ------
-    ValueError
-        If it is not in [0, 1].
-    """
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie in [0, 1], got {value}")
-    return value

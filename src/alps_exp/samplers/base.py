@@ -7,48 +7,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from alps_exp.estimates import Estimates, PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import EnergyPrior, Prior, PullBack
-from alps_exp.samplers.noise import KeyedNoise, NoiseSource
+from alps_exp.randomness import KeyedNoise, NoiseSource
 from alps_exp.samplers.schedules import Schedule
 
 T = TypeVar("T")
-PriorKind = Literal["energy", "teacher"]
-
-
-@dataclass
-class Estimates:
-    """Samples (S, B, C, H, W) of S chains for B images, and what a sample of each cost in network calls (B,)."""
-
-    samples: Tensor
-    nfe_forward: Tensor
-    nfe_vjp: Tensor
-    diagnostics: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean over the samples (B, C, H, W): the MMSE estimate; for S = 1 the estimate itself."""
-        return self.samples.mean(0)
-
-    @property
-    def std(self) -> Tensor:
-        """Unbiased standard deviation over the samples (B, C, H, W), real; complex: of both parts together.
-
-        Raises
-        ------
-        ValueError
-            For a single sample.
-        """
-        if len(self.samples) < 2:
-            raise ValueError("a standard deviation needs at least 2 samples, got 1")
-        return self.samples.std(0)
 
 
 class Sampler(ABC):

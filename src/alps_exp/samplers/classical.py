@@ -7,10 +7,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.base import positive
+from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import InMicroBatches, Sampler
-from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.transforms import Differences, Transform, Wavelet
 
 

@@ -6,10 +6,11 @@ import math
 
 from torch import Tensor
 
+from alps_exp.checks import positive
+from alps_exp.estimates import PriorKind
 from alps_exp.operators import JointOperator, LinearOperator
-from alps_exp.operators.base import positive
-from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
-from alps_exp.samplers.noise import NoiseSource
+from alps_exp.randomness import NoiseSource
+from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.schedules import Polynomial, Schedule, with_next
 
 ODE_SIGMA_MIN, ODE_RHO = 0.01, 7.0

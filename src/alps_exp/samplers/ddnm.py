@@ -8,10 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from alps_exp.checks import positive
+from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.base import positive
-from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
-from alps_exp.samplers.noise import NoiseSource
+from alps_exp.randomness import NoiseSource
+from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
 
 

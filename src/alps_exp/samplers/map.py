@@ -8,12 +8,12 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.base import positive
 from alps_exp.operators.cg import inner
+from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.alps import ALPS, Annealing
 from alps_exp.samplers.base import InMicroBatches, Sampler
-from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.potential import Point, Potential, wide
 from alps_exp.samplers.schedules import Geometric, Schedule
 

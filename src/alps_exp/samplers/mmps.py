@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from alps_exp.checks import check_share
+from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
-from alps_exp.samplers.ancestral import check_share, ddim_step
-from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
+from alps_exp.randomness import NoiseSource
+from alps_exp.samplers.ancestral import ddim_step
+from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.moments import matched_mean
-from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from alps_exp.checks import positive
+from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.base import positive
-from alps_exp.samplers.base import InMicroBatches, PriorKind, Sampler
-from alps_exp.samplers.noise import NoiseSource
+from alps_exp.randomness import NoiseSource
+from alps_exp.samplers.base import InMicroBatches, Sampler
 from alps_exp.samplers.schedules import Polynomial, Schedule
 
 ADAM_BETAS = (0.9, 0.99)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from alps_exp.operators import LinearOperator
 from alps_exp.operators.cg import inner
+from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import InMicroBatches, Sampler
-from alps_exp.samplers.noise import NoiseSource
 from alps_exp.samplers.potential import Potential, wide
 from alps_exp.samplers.schedules import Geometric, Schedule
 

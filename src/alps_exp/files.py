@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Files: written as a whole or not at all, named, hashed, listed, and opened without locks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 from urllib.parse import quote
+
+import h5py
 
 MAX_BYTES = 240  # of the 255 that file systems allow a name; `write_atomically` needs the rest
 
@@ -58,3 +60,31 @@ def file_hash(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading, without HDF5's locks, which some file systems of clusters lack.
+
+    Nothing here needs them: files are replaced as a whole, never changed in place.
+    """
+    return h5py.File(path, "r", locking=False)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of a folder and of all below it, links to folders followed.
+
+    Each folder is listed once, however many links lead to it, by its own name rather than by a link's; so a link to a
+    folder that it lies in is none to follow.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    waiting = [folder]
+    while waiting:
+        for parent, folders, files in os.walk(waiting.pop(0)):
+            if (real := os.path.realpath(parent)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            found += [path for name in files if (path := Path(parent, name)).is_file()]
+            waiting += [path for name in sorted(folders) if (path := Path(parent, name)).is_symlink()]
+    return found
