@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.priors import EDMPrecond, SongUNet
+from alps_exp.networks import EDMPrecond, SongUNet
 
 
 def small_network(channels: int, seed: int = 0, size: int = 16) -> EDMPrecond:

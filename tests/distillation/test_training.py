@@ -19,7 +19,8 @@ from alps_exp.distillation import (
 )
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.training import VALIDATION_SIGMAS
-from alps_exp.priors import Denoiser, EDMPrecond, Energy, SongUNet, load_teacher, save_model
+from alps_exp.networks import EDMPrecond, SongUNet
+from alps_exp.priors import Denoiser, Energy, load_teacher, save_model
 from alps_exp.priors.energy import energy_and_gradient
 from alps_exp.randomness import step_generator
 

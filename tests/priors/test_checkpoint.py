@@ -9,7 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from alps_exp.files import file_hash
-from alps_exp.priors import Denoiser, EDMPrecond, SongUNet, load_energy, load_teacher, save_model
+from alps_exp.networks import EDMPrecond, SongUNet
+from alps_exp.priors import Denoiser, load_energy, load_teacher, save_model
 from alps_exp.priors.checkpoint import History, Origin, lineage, read_checkpoint, write_card
 
 

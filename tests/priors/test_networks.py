@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.priors import DhariwalUNet, EDMPrecond, SongUNet, VEPrecond, VPPrecond, iDDPMPrecond
+from alps_exp.networks import DhariwalUNet, EDMPrecond, SongUNet, VEPrecond, VPPrecond, iDDPMPrecond
 
 RECORDED = Path(__file__).parents[1] / "reference" / "edm_reference_outputs.npz"
 TINY = dict(

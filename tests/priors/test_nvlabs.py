@@ -7,7 +7,8 @@ import pickle
 import pytest
 import torch
 
-from alps_exp.priors import DhariwalUNet, SongUNet, VPPrecond, iDDPMPrecond, load_energy, load_teacher, nvlabs
+from alps_exp.networks import DhariwalUNet, SongUNet, VPPrecond, iDDPMPrecond
+from alps_exp.priors import load_energy, load_teacher, nvlabs
 from alps_exp.priors.nvlabs import read_nvlabs
 from alps_exp.priors.unpickling import StoredObject, read_pickle
 

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.priors import (
-    DhariwalUNet,
-    EDMPrecond,
-    SongUNet,
-    VEPrecond,
-    VPPrecond,
-    iDDPMPrecond,
-    load_teacher,
-    save_model,
-)
+from alps_exp.networks import DhariwalUNet, EDMPrecond, SongUNet, VEPrecond, VPPrecond, iDDPMPrecond
+from alps_exp.priors import load_teacher, save_model
 from alps_exp.priors.nvlabs import read_nvlabs
 
 RECORDED = Path(__file__).parents[1] / "reference" / "edm_seeded_outputs.npz"

@@ -16,8 +16,8 @@ from alps_exp.distillation.divergence import Diverged, check_state
 from alps_exp.distillation.gap import mean_gap
 from alps_exp.distillation.noise import LogNormalSigma, add_noise
 from alps_exp.distillation.optimizers import ScheduledAdam
+from alps_exp.networks.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.base import as_channels
-from alps_exp.priors.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.state_dicts import RECORD
 from alps_exp.randomness import image_noise, step_generator
 

@@ -5,30 +5,20 @@ from alps_exp.priors.base import EnergyPrior, Prior
 from alps_exp.priors.checkpoint import load_energy, load_teacher, model_path, save_model
 from alps_exp.priors.composed import ComposedEnergy
 from alps_exp.priors.denoiser import Denoiser
-from alps_exp.priors.dhariwal import DhariwalUNet
 from alps_exp.priors.energy import Energy
 from alps_exp.priors.gaussian import GaussianPrior
 from alps_exp.priors.mixture import GaussianMixturePrior
-from alps_exp.priors.networks import SongUNet
-from alps_exp.priors.preconditioning import EDMPrecond, Preconditioned, VEPrecond, VPPrecond, iDDPMPrecond
 from alps_exp.priors.smooth import smooth_gaussian, two_mode_mixture
 
 __all__ = [
     "ComposedEnergy",
     "Denoiser",
-    "DhariwalUNet",
-    "EDMPrecond",
     "Energy",
     "EnergyPrior",
     "GaussianMixturePrior",
     "GaussianPrior",
     "NoPrior",
-    "Preconditioned",
     "Prior",
-    "SongUNet",
-    "VEPrecond",
-    "VPPrecond",
-    "iDDPMPrecond",
     "load_energy",
     "load_teacher",
     "model_path",

@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from alps_exp.files import write_atomically
+from alps_exp.networks.preconditioning import Preconditioned, architecture_of, build
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy
 from alps_exp.priors.nvlabs import read_nvlabs
-from alps_exp.priors.preconditioning import Preconditioned, architecture_of, build
 from alps_exp.priors.state_dicts import Weights, load_into, read_weights
 
 SHIPPED = Path(__file__).parent / "models"

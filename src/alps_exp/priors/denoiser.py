@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from alps_exp.networks.preconditioning import Preconditioned
 from alps_exp.priors.base import Prior, PullBack, Scale, as_channels, as_images, as_scales
-from alps_exp.priors.preconditioning import Preconditioned
 
 
 class Denoiser(Prior):

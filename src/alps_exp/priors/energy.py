@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from alps_exp.networks.preconditioning import Preconditioned
 from alps_exp.priors.base import EnergyPrior, PullBack, Scale, as_channels, as_images, as_scales
-from alps_exp.priors.preconditioning import Preconditioned
 
 
 def energy_and_gradient(

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from alps_exp.priors.preconditioning import PRECONDITIONINGS, Preconditioned, build
+from alps_exp.networks.preconditioning import PRECONDITIONINGS, Preconditioned, build
 from alps_exp.priors.unpickling import StoredObject, read_pickle
 
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")

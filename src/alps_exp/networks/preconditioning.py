@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alps_exp.checks import positive
-from alps_exp.priors.dhariwal import DhariwalUNet
-from alps_exp.priors.networks import SongUNet
+from alps_exp.networks.dhariwal_unet import DhariwalUNet
+from alps_exp.networks.song_unet import SongUNet
 
 Coefficient = Tensor | float
 

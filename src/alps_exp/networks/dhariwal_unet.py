@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alps_exp.priors.networks import Conv2d, GroupNorm, Linear, attend, encoder, multiple_of
+from alps_exp.networks.song_unet import Conv2d, GroupNorm, Linear, attend, encoder, multiple_of
 
 CHANNELS_PER_HEAD = 64
 

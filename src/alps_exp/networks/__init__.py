@@ -1,0 +1,15 @@
+"""Network architectures and the preconditioning that turns them into denoisers."""
+
+from alps_exp.networks.dhariwal_unet import DhariwalUNet
+from alps_exp.networks.preconditioning import EDMPrecond, Preconditioned, VEPrecond, VPPrecond, iDDPMPrecond
+from alps_exp.networks.song_unet import SongUNet
+
+__all__ = [
+    "DhariwalUNet",
+    "EDMPrecond",
+    "Preconditioned",
+    "SongUNet",
+    "VEPrecond",
+    "VPPrecond",
+    "iDDPMPrecond",
+]
