@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alps_exp.priors.checkpoint import load_energy, load_teacher
+    from alps_exp.priors.loading import load_energy, load_teacher
 
 __all__ = ["load_energy", "load_teacher"]
 __version__ = "0.1.0"
@@ -15,6 +15,6 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for when it is: the command line can then say that torch is broken, and help without it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from alps_exp.priors import checkpoint
+    from alps_exp.checkpoints import safetensors_file as checkpoint
 
     return getattr(checkpoint, name)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from alps_exp.priors import save_model
+from alps_exp.checkpoints import save_model
 from alps_exp.runs import RunFolder
 
 IMAGES = 12

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alps_exp.priors import save_model
+from alps_exp.checkpoints import save_model
 from alps_exp.runs import RunFolder
 
 REQUEST = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=3"]

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from alps_exp.priors import save_model
+from alps_exp.checkpoints import save_model
 
 NEEDS_COMPILER = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]

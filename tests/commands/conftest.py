@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from alps_exp.checkpoints import save_model
 from alps_exp.commands import main as command
 from alps_exp.commands.checkpoints import Checkpointing
-from alps_exp.priors import save_model
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from standstill import kill_at
 
-from alps_exp.priors import load_teacher, save_model
+from alps_exp.checkpoints import save_model
+from alps_exp.priors import load_teacher
 from alps_exp.runs import RunFolder
 
 SHORT = ["sampler.schedule.steps=3", "num_samples=2"]

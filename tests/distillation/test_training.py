@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import Dataset
 
+from alps_exp.checkpoints import save_model
 from alps_exp.data import ImageDataModule
 from alps_exp.distillation import (
     Budget,
@@ -20,7 +21,7 @@ from alps_exp.distillation import (
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.training import VALIDATION_SIGMAS
 from alps_exp.networks import EDMPrecond, SongUNet
-from alps_exp.priors import Denoiser, Energy, load_teacher, save_model
+from alps_exp.priors import Denoiser, Energy, load_teacher
 from alps_exp.priors.energy import energy_and_gradient
 from alps_exp.randomness import step_generator
 

@@ -8,10 +8,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from alps_exp.checkpoints import save_model
+from alps_exp.checkpoints.checkpoint import History, Origin
+from alps_exp.checkpoints.model_card import write_card
+from alps_exp.checkpoints.reading import read_checkpoint
+from alps_exp.checkpoints.safetensors_file import lineage
 from alps_exp.files import file_hash
 from alps_exp.networks import EDMPrecond, SongUNet
-from alps_exp.priors import Denoiser, load_energy, load_teacher, save_model
-from alps_exp.priors.checkpoint import History, Origin, lineage, read_checkpoint, write_card
+from alps_exp.priors import Denoiser, load_energy, load_teacher
 
 
 def test_saved_weights_give_the_same_outputs(network, tmp_path):

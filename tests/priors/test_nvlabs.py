@@ -7,10 +7,11 @@ import pickle
 import pytest
 import torch
 
+from alps_exp.checkpoints import nvlabs
+from alps_exp.checkpoints.nvlabs import read_nvlabs
+from alps_exp.checkpoints.unpickling import StoredObject, read_pickle
 from alps_exp.networks import DhariwalUNet, SongUNet, VPPrecond, iDDPMPrecond
-from alps_exp.priors import load_energy, load_teacher, nvlabs
-from alps_exp.priors.nvlabs import read_nvlabs
-from alps_exp.priors.unpickling import StoredObject, read_pickle
+from alps_exp.priors import load_energy, load_teacher
 
 ARGUMENTS = {"img_resolution": 16, "img_channels": 3, "model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1}
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from alps_exp.checkpoints import save_model
+from alps_exp.checkpoints.nvlabs import read_nvlabs
 from alps_exp.networks import DhariwalUNet, EDMPrecond, SongUNet, VEPrecond, VPPrecond, iDDPMPrecond
-from alps_exp.priors import load_teacher, save_model
-from alps_exp.priors.nvlabs import read_nvlabs
+from alps_exp.priors import load_teacher
 
 RECORDED = Path(__file__).parents[1] / "reference" / "edm_seeded_outputs.npz"
 SIGMAS = (0.002, 0.05, 1.0, 10.0, 80.0)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.priors import unpickling
-from alps_exp.priors.unpickling import DataUnpickler, StoredObject, read_pickle, to_array
+from alps_exp.checkpoints import unpickling
+from alps_exp.checkpoints.unpickling import DataUnpickler, StoredObject, read_pickle, to_array
 
 START = b"\x80\x04"
 DICT = b"ccollections\nOrderedDict\n"

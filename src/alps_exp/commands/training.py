@@ -15,6 +15,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from alps_exp.checkpoints.checkpoint import History
+from alps_exp.checkpoints.safetensors_file import lineage, save_model
+from alps_exp.checkpoints.state_dicts import RECORD
 from alps_exp.commands.checkpoints import Checkpointing
 from alps_exp.commands.job import Job
 from alps_exp.commands.model_card import facts_of, in_words, write_training_card
@@ -25,8 +28,6 @@ from alps_exp.distillation.budget import spent_in
 from alps_exp.distillation.divergence import check_state
 from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.files import file_hash
-from alps_exp.priors.checkpoint import History, lineage, save_model
-from alps_exp.priors.state_dicts import RECORD
 from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
 
 LAST = Path("checkpoints") / "last.ckpt"

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from alps_exp.checkpoints.state_dicts import RECORD
 from alps_exp.distillation.bands import band_losses, gradient_norm
 from alps_exp.distillation.budget import budget_of
 from alps_exp.distillation.divergence import Diverged, check_state
@@ -18,7 +19,6 @@ from alps_exp.distillation.noise import LogNormalSigma, add_noise
 from alps_exp.distillation.optimizers import ScheduledAdam
 from alps_exp.networks.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.base import as_channels
-from alps_exp.priors.state_dicts import RECORD
 from alps_exp.randomness import image_noise, step_generator
 
 CHECK_EVERY = 50

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from alps_exp.priors.unpickling import read_pickle, to_array
+from alps_exp.checkpoints.unpickling import read_pickle, to_array
 
 log = logging.getLogger(__name__)
 

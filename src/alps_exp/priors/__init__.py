@@ -2,11 +2,11 @@
 
 from alps_exp.priors.absent import NoPrior
 from alps_exp.priors.base import EnergyPrior, Prior
-from alps_exp.priors.checkpoint import load_energy, load_teacher, model_path, save_model
 from alps_exp.priors.composed import ComposedEnergy
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy
 from alps_exp.priors.gaussian import GaussianPrior
+from alps_exp.priors.loading import load_energy, load_teacher
 from alps_exp.priors.mixture import GaussianMixturePrior
 from alps_exp.priors.smooth import smooth_gaussian, two_mode_mixture
 
@@ -21,8 +21,6 @@ __all__ = [
     "Prior",
     "load_energy",
     "load_teacher",
-    "model_path",
-    "save_model",
     "smooth_gaussian",
     "two_mode_mixture",
 ]

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from alps_exp.checkpoints.unpickling import StoredObject, read_pickle
 from alps_exp.networks.preconditioning import PRECONDITIONINGS, Preconditioned, build
-from alps_exp.priors.unpickling import StoredObject, read_pickle
 
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
 """Names of the first arguments that all preconditionings take, in their order."""

@@ -1,0 +1,32 @@
+"""Model cards: what a network is, as a table of Markdown beside its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from alps_exp.files import write_atomically
+from alps_exp.networks.preconditioning import Preconditioned, architecture_of
+
+
+def describe(network: Preconditioned) -> dict[str, str]:
+    """Return what a model card says of a network."""
+    architecture = architecture_of(network)
+    model = architecture.pop("model")
+    preconditioning, kind = architecture.pop("preconditioning"), architecture.pop("network")
+    return {
+        "preconditioning": _listed(preconditioning, architecture),
+        "architecture": _listed(kind, model),
+        "resolution": f"{model['img_resolution']} x {model['img_resolution']}, {network.channels} channels",
+        "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
+    }
+
+
+def _listed(name: str, arguments: Mapping[str, object]) -> str:
+    return ", ".join([name, *(f"{key} {value}" for key, value in arguments.items())])
+
+
+def write_card(path: Path, title: str, entries: Mapping[str, str]) -> None:
+    """Write a model card atomically: a title, then a table of entries."""
+    rows = "\n".join(f"| {name} | {value} |" for name, value in entries.items())
+    write_atomically(path, f"# {title}\n\n| | |\n|---|---|\n{rows}\n".encode())

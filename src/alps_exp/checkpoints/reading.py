@@ -1,0 +1,62 @@
+"""Networks from files of any known format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alps_exp.checkpoints.checkpoint import Checkpoint, fitting
+from alps_exp.checkpoints.nvlabs import read_nvlabs
+from alps_exp.checkpoints.safetensors_file import read_safetensors
+from alps_exp.checkpoints.shipped import model_path
+from alps_exp.checkpoints.state_dicts import Weights, load_into, read_weights
+from alps_exp.networks.preconditioning import build
+
+ZIP, LEGACY_TORCH, PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", b"\x80"
+"""First bytes of torch's files, of those before torch 1.6, and of pickles."""
+
+
+class NoArchitecture(ValueError):
+    """Raised for a file of `weights` that does not say what network they are of."""
+
+    def __init__(self, path: Path, weights: Weights) -> None:
+        super().__init__(f"{path} holds weights alone: name a teacher of their architecture with architecture=PATH")
+        self.weights = weights
+
+
+def read_checkpoint(path: Path, architecture: str | Path | None = None) -> Checkpoint:
+    """Read a network from a file of any format; which one is told by the first bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    architecture
+        A teacher, by name or path, whose architecture weights have that come without one.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, unsafe, of no known format, or does not fit its architecture; `NoArchitecture` if it
+        has none.
+    """
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start[8:9] == b"{":
+        return read_safetensors(path)
+    if start.startswith((ZIP, LEGACY_TORCH)):
+        return _read_torch(path, architecture)
+    if start.startswith(PICKLE):
+        network, notes = read_nvlabs(path)
+        return Checkpoint(network, "teacher", "NVlabs EDM pickle", notes)
+    raise ValueError(f"{path} is not a safetensors file, a torch file or a pickle")
+
+
+def _read_torch(path: Path, architecture: str | Path | None) -> Checkpoint:
+    weights = read_weights(path)
+    if architecture is None and "architecture" not in weights.record:
+        raise NoArchitecture(path, weights)
+    given = read_checkpoint(model_path(architecture, "teacher")).network if architecture is not None else None
+    with fitting(path):
+        network = given or build(weights.record["architecture"])
+        load_into(network, weights.tensors)
+    return Checkpoint(network, weights.record.get("kind"), weights.format, weights.notes)

@@ -1,0 +1,98 @@
+"""Weights on disk: safetensors with kind, architecture and history in their header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from alps_exp.checkpoints.checkpoint import Checkpoint, History, Origin, fitting
+from alps_exp.files import file_hash, write_atomically
+from alps_exp.networks.preconditioning import Preconditioned, architecture_of, build
+
+
+def read_safetensors(path: Path) -> Checkpoint:
+    """Read a network from a safetensors file that `save_model` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, does not say what it holds, or its weights do not fit its architecture.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            state = {name: file.get_tensor(name).float() for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file ({error})") from error
+    if "kind" not in header:
+        raise ValueError(f"{path} holds the weights of this kind: model of unknown kind; expected: teacher or energy")
+    with fitting(path):
+        network = build(json.loads(header["architecture"]))
+        network.load_state_dict(state)
+    return Checkpoint(network, header["kind"], "safetensors", history=_history(header))
+
+
+def _history(header: Mapping[str, str]) -> History | None:
+    if "history" not in header:
+        return None
+    told = json.loads(header["history"])
+    return History(told["steps"], [Origin(**origin) for origin in told["origins"]])
+
+
+def lineage(path: Path) -> list[Origin]:
+    """Return the weights in a file as an origin, and behind them those that they went on from."""
+    history = None
+    with suppress(SafetensorError), safe_open(path, framework="pt") as file:
+        history = _history(file.metadata() or {})
+    return [Origin(file_hash(path), history.steps if history else None), *(history.origins if history else [])]
+
+
+def save_model(
+    path: Path,
+    network: Preconditioned,
+    kind: str,
+    dtype: torch.dtype = torch.float32,
+    history: History | None = None,
+) -> None:
+    """Write a teacher's or an energy's network atomically to a safetensors file, as `model_bytes` gives it."""
+    write_atomically(path, model_bytes(network, kind, dtype, history))
+
+
+def model_bytes(
+    network: Preconditioned, kind: str, dtype: torch.dtype = torch.float32, history: History | None = None
+) -> bytes:
+    """Return the content of a safetensors file of a network, its weights as `dtype`, its buffers as they are.
+
+    Equal weights with an equal history make equal files.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite as `dtype`.
+    """
+    weights = dict(network.named_parameters())
+    state = {
+        name: (value.to(dtype) if name in weights else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    if wrong := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise ValueError(f"the weights {wrong[0]} are not finite as {str(dtype).removeprefix('torch.')}")
+    notes = {"kind": kind, "architecture": json.dumps(architecture_of(network))}
+    if history is not None:
+        notes["history"] = json.dumps(asdict(history))
+    return _with_sorted_header(save(state, metadata=notes))
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """Return the bytes of a safetensors file with the keys of its header in order; the library's vary."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors start at a multiple of eight bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]

@@ -1,0 +1,28 @@
+"""The models that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SHIPPED = Path(__file__).parent / "models"
+
+
+def shipped_models(kind: str) -> list[str]:
+    """Return the names of the models of a kind (`teacher` or `energy`) that come with the package."""
+    suffix = f"-{kind}.safetensors"
+    return sorted(path.name.removesuffix(suffix) for path in SHIPPED.glob(f"*{suffix}"))
+
+
+def model_path(name: str | Path, kind: str) -> Path:
+    """Return the file of a shipped model's name or of a path.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    for path in (SHIPPED / f"{name}-{kind}.safetensors", Path(name)):
+        if path.is_file():
+            return path
+    shipped = ", ".join(shipped_models(kind))
+    raise ValueError(f"no {kind} {str(name)!r}: expected a safetensors file or a shipped model ({shipped})")

@@ -1,0 +1,78 @@
+"""Teachers and energies by the name of a shipped model or the path of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alps_exp.checkpoints.reading import read_checkpoint
+from alps_exp.checkpoints.shipped import model_path
+from alps_exp.files import file_hash
+from alps_exp.networks.preconditioning import Preconditioned
+from alps_exp.priors.denoiser import Denoiser
+from alps_exp.priors.energy import Energy
+
+
+def load_teacher(
+    name: str | Path,
+    architecture: str | Path | None = None,
+    class_label: int | None = None,
+    source: str | None = None,
+    sha256: str | None = None,
+) -> Denoiser:
+    """Load a teacher by the name of a shipped model or the path of a file.
+
+    Parameters
+    ----------
+    name
+        A shipped model, a safetensors file, a pickle of NVlabs' EDM code, or weights in torch's or Lightning's files.
+    architecture
+        For weights alone: a teacher, by name or path, that has their architecture.
+    class_label
+        The class that a network of several classes is asked for; None: no class.
+    source
+        Where the file is published, which is said if it is not there.
+    sha256
+        What the file's hash must be; None: anything.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, its hash or kind is another, it is damaged or unsafe, or does not fit its
+        architecture.
+    """
+    return Denoiser(_load(name, "teacher", architecture, class_label, source, sha256)).eval()
+
+
+def load_energy(
+    name: str | Path,
+    architecture: str | Path | None = None,
+    class_label: int | None = None,
+    source: str | None = None,
+    sha256: str | None = None,
+) -> Energy:
+    """Load an energy by the name of a shipped model or the path of a file; arguments and errors as `load_teacher`."""
+    return Energy(_load(name, "energy", architecture, class_label, source, sha256)).eval()
+
+
+def _load(
+    name: str | Path,
+    kind: str,
+    architecture: str | Path | None,
+    class_label: int | None,
+    source: str | None,
+    sha256: str | None,
+) -> Preconditioned:
+    if source and not Path(name).is_file():
+        raise ValueError(f"no file {name}: fetch {source} to there, or name another place with {kind}.name=PATH")
+    path = model_path(name, kind)
+    if sha256 and (found := file_hash(path)) != sha256:
+        raise ValueError(f"{path} has the SHA-256 {found}, expected {sha256}")
+    checkpoint = read_checkpoint(path, architecture)
+    if checkpoint.kind not in (kind, None):
+        raise ValueError(f"{path} holds the weights of this kind: {checkpoint.kind}; expected: {kind}")
+    network = checkpoint.network.requires_grad_(False)
+    classes = network.model.label_dim
+    if class_label is not None and not 0 <= class_label < classes:
+        raise ValueError(f"class_label is {class_label}, the network in {path} has {classes} classes")
+    network.class_label = class_label
+    return network
