@@ -1,14 +1,14 @@
 """What says how likely an image is: networks, energies, closed forms, and their files."""
 
-from alps_exp.priors.absent import NoPrior
 from alps_exp.priors.base import EnergyPrior, Prior
+from alps_exp.priors.closed_forms import smooth_gaussian, two_mode_mixture
 from alps_exp.priors.composed import ComposedEnergy
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy
 from alps_exp.priors.gaussian import GaussianPrior
 from alps_exp.priors.loading import load_energy, load_teacher
 from alps_exp.priors.mixture import GaussianMixturePrior
-from alps_exp.priors.smooth import smooth_gaussian, two_mode_mixture
+from alps_exp.priors.null import NoPrior
 
 __all__ = [
     "ComposedEnergy",
