@@ -14,7 +14,7 @@ import h5py
 import torch
 from torch import Tensor
 
-from alps_exp.data import CartesianMask2D, PoissonMask
+from alps_exp.masks import CartesianMask2D, PoissonMask
 from alps_exp.operators import MultiCoilMRI
 from alps_exp.operators.cg import inner
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import torch
 
-from alps_exp.data import BirdcageMaps, CartesianMask1D, CartesianMask2D, MagnitudeSlices
+from alps_exp.data import MagnitudeSlices
 from alps_exp.evaluation import psnr
+from alps_exp.masks import BirdcageMaps, CartesianMask1D, CartesianMask2D
 from alps_exp.operators import MultiCoilMRI
 from alps_exp.samplers.classical import SENSE, Classical, L1Wavelet, TotalVariation
 

@@ -42,7 +42,7 @@ def test_what_must_be_there_is_missed():
     without = {name: value for name, value in RIGHT.items() if name != "count"}
     with pytest.raises(ValueError, match="no count is given, expected a whole number"):
         check_arguments(configured, without)
-    mask = {"_target_": "alps_exp.data.BoxMask", "_partial_": True}
+    mask = {"_target_": "alps_exp.masks.BoxMask", "_partial_": True}
     with pytest.raises(ValueError, match="no anything.size is given, expected a whole number"):
         check_arguments(configured, {**RIGHT, "anything": mask})
 

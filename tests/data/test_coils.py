@@ -5,7 +5,7 @@ import pytest
 import sigpy.mri
 import torch
 
-from alps_exp.data import BirdcageMaps
+from alps_exp.masks import BirdcageMaps
 
 
 def test_maps_are_sigpys_scaled_to_unit_sum_of_squares():

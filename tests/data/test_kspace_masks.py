@@ -6,7 +6,7 @@ import pytest
 import torch
 from sigpy.mri import samp
 
-from alps_exp.data import FileMask, PoissonMask
+from alps_exp.masks import FileMask, PoissonMask
 
 
 def batch(*image_ids, height=48, width=40):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from alps_exp.data import BoxMask, CartesianMask1D, CartesianMask2D, FileMask, MaskProduct, RandomMask
+from alps_exp.masks import BoxMask, CartesianMask1D, CartesianMask2D, FileMask, MaskProduct, RandomMask
 
 EVERY_MASK = [
     RandomMask(0.8),

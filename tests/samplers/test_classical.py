@@ -7,7 +7,7 @@ import pytest
 import sigpy.mri
 import torch
 
-from alps_exp.data import BirdcageMaps
+from alps_exp.masks import BirdcageMaps
 from alps_exp.operators import Inpainting, MultiCoilMRI
 from alps_exp.priors import NoPrior
 from alps_exp.samplers import DPS, SENSE, L1Wavelet, TotalVariation, ZeroFilled

@@ -4,13 +4,10 @@ from alps_exp.data.astronaut import Astronaut
 from alps_exp.data.augment import Warp
 from alps_exp.data.augmented import Augmented
 from alps_exp.data.brain import BrainSlices, HeadSlices, MagnitudeSlices
-from alps_exp.data.coils import BirdcageMaps
 from alps_exp.data.fastmri import FastMRIVolume
 from alps_exp.data.images import ImageFolder
 from alps_exp.data.kspace import ArrayVolume, KSpaceError
-from alps_exp.data.kspace_masks import CartesianMask1D, CartesianMask2D, PoissonMask
-from alps_exp.data.masks import BoxMask, FileMask, MaskProduct, RandomMask
-from alps_exp.data.measured import DataMaps, DataMask, DataNoise, PreparedSlices
+from alps_exp.data.measured import PreparedSlices
 from alps_exp.data.mixture import Mixture
 from alps_exp.data.module import ImageDataModule, StepKeyedBatchSampler, image_shape
 from alps_exp.data.prior import PriorSamples
@@ -23,18 +20,10 @@ __all__ = [
     "ArrayVolume",
     "Astronaut",
     "Augmented",
-    "BirdcageMaps",
     "Blanks",
-    "BoxMask",
     "BrainSlices",
-    "CartesianMask1D",
-    "CartesianMask2D",
-    "DataMaps",
-    "DataMask",
-    "DataNoise",
     "EspiritMaps",
     "FastMRIVolume",
-    "FileMask",
     "First",
     "HeadSlices",
     "ImageDataModule",
@@ -42,12 +31,9 @@ __all__ = [
     "KSpaceError",
     "LowResolutionMaps",
     "MagnitudeSlices",
-    "MaskProduct",
     "Mixture",
-    "PoissonMask",
     "PreparedSlices",
     "PriorSamples",
-    "RandomMask",
     "StepKeyedBatchSampler",
     "SubjectSlices",
     "TissueSlices",

@@ -1,0 +1,22 @@
+"""What parametrizes an operator for each image: pixel masks, k-space masks, coil maps."""
+
+from alps_exp.masks.birdcage import BirdcageMaps
+from alps_exp.masks.file import FileMask
+from alps_exp.masks.from_batch import DataMaps, DataMask, DataNoise
+from alps_exp.masks.kspace import CartesianMask1D, CartesianMask2D, PoissonMask
+from alps_exp.masks.pixels import BoxMask, RandomMask
+from alps_exp.masks.product import MaskProduct
+
+__all__ = [
+    "BirdcageMaps",
+    "BoxMask",
+    "CartesianMask1D",
+    "CartesianMask2D",
+    "DataMaps",
+    "DataMask",
+    "DataNoise",
+    "FileMask",
+    "MaskProduct",
+    "PoissonMask",
+    "RandomMask",
+]

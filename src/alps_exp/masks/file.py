@@ -1,0 +1,79 @@
+"""Masks from a file."""
+
+from __future__ import annotations
+
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from alps_exp.files import open_hdf5
+from alps_exp.masks.base import Array
+
+
+class FileMask:
+    """The masks of a file: one for all images, or one for each image id.
+
+    Called with a batch it returns what a `Mask` does. The file is read at the first call.
+
+    Parameters
+    ----------
+    path
+        ``.npy``, the dataset ``mask`` of an HDF5 file (``.h5``) or an image file (black is not measured, white is), for
+        all images; or ``.npz``, with one array for all images or an array under each image id. The masks have the
+        images' H and W, or W alone for whole columns, and hold 0 and 1 (False and True; 0 and 255 in an image file).
+
+    Raises
+    ------
+    FileNotFoundError
+        At the first call, where there is no such file.
+    ValueError
+        At a call, where the file holds no such masks, none for an image, or does not fit an image's size.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def __call__(self, batch: dict[str, Any]) -> Tensor:
+        """Return the masks of a batch, (B, 1, H, W)."""
+        image = batch["image"]
+        masks = [self._mask(image_id, tuple(image.shape[-2:])) for image_id in batch["image_id"]]
+        return torch.from_numpy(np.stack(masks)[:, None].astype(np.float32)).to(image.device)
+
+    @cached_property
+    def arrays(self) -> dict[str, Array]:
+        """The arrays of the file by name; a single array has the name ``mask``."""
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no such file of masks: {self.path}")
+        try:
+            if self.path.suffix == ".npz":
+                with np.load(self.path) as archive:
+                    return dict(archive)
+            if self.path.suffix == ".npy":
+                return {"mask": np.load(self.path)}
+            if self.path.suffix == ".h5":
+                with open_hdf5(self.path) as file:
+                    return {"mask": file["mask"][()]}
+            with Image.open(self.path) as image:
+                return {"mask": np.asarray(image.convert("L")) / 255}
+        except (KeyError, OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{self.path} is no .npy, .npz, .h5 or image file of masks: {error}") from error
+
+    def _mask(self, image_id: str, shape: tuple[int, ...]) -> Array:
+        arrays = self.arrays
+        name = image_id if image_id in arrays else next(iter(arrays), "mask")
+        if name != image_id and len(arrays) != 1:
+            raise ValueError(f"{self.path} holds {len(arrays)} masks, but none for the image {image_id}")
+        mask = arrays[name]
+        if mask.shape == shape[1:]:
+            mask = np.broadcast_to(mask, shape)
+        if mask.shape != shape:
+            raise ValueError(f"mask {name} in {self.path} has shape {mask.shape}, the image {shape}")
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError(f"mask {name} in {self.path} must hold only 0 and 1 (an image: only black and white)")
+        return mask

@@ -1,0 +1,106 @@
+"""Sampling masks, one for each image and keyed by it, whatever batch it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from alps_exp.masks.base import Array, Mask, _range_of
+
+
+class RandomMask(Mask):
+    """Drops a fraction of the pixels, exactly round(fraction * H * W) of them, scattered uniformly.
+
+    Parameters
+    ----------
+    fraction
+        Fraction of the pixels to drop, from 0 to 1; or (low, high), between which it is uniform. At 1 nothing is
+        measured, and posterior samples are samples of the prior.
+    seed
+        Seed of the drawing.
+
+    Raises
+    ------
+    ValueError
+        Where a fraction is not in [0, 1], or low is above high.
+    """
+
+    def __init__(self, fraction: float | Sequence[float], seed: int = 0) -> None:
+        super().__init__(seed)
+        self.fraction = fraction
+        low, high = _range_of("fraction of dropped pixels", fraction)
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"fraction of dropped pixels must be in [0, 1], got {fraction}")
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
+        """Draw one mask (height, width)."""
+        low, high = _range_of("fraction", self.fraction)
+        fraction = low if low == high else rng.uniform(low, high)
+        num_pixels = height * width
+        mask = np.ones(num_pixels)
+        mask[rng.permutation(num_pixels)[: round(fraction * num_pixels)]] = 0
+        return mask.reshape(height, width)
+
+
+class BoxMask(Mask):
+    """Drops a box of pixels.
+
+    With ``position: random`` and a range of sizes this is the generator of DPS and of the ALPS reference code, whose
+    ranges leave out their upper ends; with `inverted` it is what they call extreme.
+
+    Parameters
+    ----------
+    size
+        Side of a square, in pixels; or (low, high), both included, from which height and width are drawn, each on
+        its own.
+    position
+        ``centre``, or ``random``: anywhere inside the margin.
+    margin
+        Pixels along each border of the image that a random box keeps away from.
+    inverted
+        Whether the box alone is measured, in place of all but the box.
+    seed
+        Seed of size and position.
+
+    Raises
+    ------
+    ValueError
+        Where an argument does not fit, or the box with its margin is larger than an image.
+
+    References
+    ----------
+    Chung, Kim, Mccann, Klasky, Ye, "Diffusion posterior sampling for general noisy inverse problems", ICLR 2023
+    (arXiv 2209.14687), and its code.
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        position: str = "centre",
+        margin: int = 0,
+        inverted: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(seed)
+        self.size, self.position, self.margin, self.inverted = size, position, margin, inverted
+        low, high = _range_of("size of the box", size)
+        if not 1 <= low <= high:
+            raise ValueError(f"size of the box must be at least 1 pixel, got {size}")
+        if position not in ("centre", "random"):
+            raise ValueError(f"position of the box must be centre or random, got {position!r}")
+        if margin < 0:
+            raise ValueError(f"margin of the box must be at least 0 pixels, got {margin}")
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
+        """Draw one mask (height, width)."""
+        low, high = _range_of("size", self.size)
+        box = np.array([low, low]) if low == high else rng.integers(low, high + 1, 2)
+        room = np.array([height, width]) - box - 2 * self.margin
+        if room.min() < 0:
+            margin = f" with a margin of {self.margin}" if self.margin else ""
+            raise ValueError(f"a box of {box[0]} x {box[1]}{margin} does not fit an image of {height} x {width}")
+        top, left = self.margin + (room // 2 if self.position == "centre" else rng.integers(room + 1))
+        mask = np.full((height, width), float(not self.inverted))
+        mask[top : top + box[0], left : left + box[1]] = self.inverted
+        return mask

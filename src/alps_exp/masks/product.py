@@ -1,0 +1,36 @@
+"""What all of several masks measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from alps_exp.masks.base import Array, Mask
+
+
+class MaskProduct(Mask):
+    """Measures what all of several masks measure: a box and random pixels, for instance.
+
+    Parameters
+    ----------
+    masks
+        The masks, drawn one after the other; their own seeds do not matter.
+    seed
+        Seed of the drawing.
+
+    Raises
+    ------
+    ValueError
+        If there is no mask.
+    """
+
+    def __init__(self, masks: Sequence[Mask], seed: int = 0) -> None:
+        super().__init__(seed)
+        if not masks:
+            raise ValueError("a product of masks needs at least one, got none")
+        self.masks = masks
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
+        """Draw one mask (height, width)."""
+        return np.prod([mask.draw(rng, height, width) for mask in self.masks], axis=0)
