@@ -15,7 +15,9 @@ from alps_exp.data import MagnitudeSlices
 from alps_exp.evaluation import psnr
 from alps_exp.masks import BirdcageMaps, CartesianMask1D, CartesianMask2D
 from alps_exp.operators import MultiCoilMRI
-from alps_exp.samplers.classical import SENSE, Classical, L1Wavelet, TotalVariation
+from alps_exp.reconstruction.base import Classical
+from alps_exp.reconstruction.sense import SENSE
+from alps_exp.reconstruction.sparse import L1Wavelet, TotalVariation
 
 ETA = 0.02
 MASKS = {"4x columns": CartesianMask1D(4), "6x points": CartesianMask2D(6)}

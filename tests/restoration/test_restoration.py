@@ -5,8 +5,9 @@ import torch
 
 from alps_exp.operators import Inpainting, LinearOperator
 from alps_exp.priors import GaussianPrior
+from alps_exp.reconstruction import SENSE
 from alps_exp.restoration import Labels, Restoration
-from alps_exp.samplers import ALPS, SENSE, Geometric
+from alps_exp.samplers import ALPS, Geometric
 
 SIDE = 12
 

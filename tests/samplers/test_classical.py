@@ -10,8 +10,9 @@ import torch
 from alps_exp.masks import BirdcageMaps
 from alps_exp.operators import Inpainting, MultiCoilMRI
 from alps_exp.priors import NoPrior
-from alps_exp.samplers import DPS, SENSE, L1Wavelet, TotalVariation, ZeroFilled
-from alps_exp.samplers.transforms import Differences, Wavelet
+from alps_exp.reconstruction import SENSE, L1Wavelet, TotalVariation, ZeroFilled
+from alps_exp.reconstruction.transforms import Differences, Wavelet
+from alps_exp.samplers import DPS
 
 SIZE = 16
 SHAPE = torch.Size((2, 1, SIZE, SIZE))

@@ -20,6 +20,7 @@ from alps_exp.operators import (
 )
 from alps_exp.priors import GaussianPrior, NoPrior
 from alps_exp.randomness import measurement_noise
+from alps_exp.reconstruction import SENSE, L1Wavelet, TotalVariation, ZeroFilled
 from alps_exp.samplers import (
     ALPS,
     CSGM,
@@ -28,16 +29,12 @@ from alps_exp.samplers import (
     DPS,
     MAP,
     MMPS,
-    SENSE,
     SMC,
     DiffPIR,
     Geometric,
-    L1Wavelet,
     PiGDM,
     Polynomial,
     REDDiff,
-    TotalVariation,
-    ZeroFilled,
 )
 
 CONF = Path(__file__).parents[2] / "conf"

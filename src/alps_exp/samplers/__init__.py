@@ -2,7 +2,6 @@
 
 from alps_exp.samplers.alps import ALPS
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.classical import SENSE, L1Wavelet, TotalVariation, ZeroFilled
 from alps_exp.samplers.csgm import CSGM
 from alps_exp.samplers.daps import DAPS
 from alps_exp.samplers.ddnm import DDNM
@@ -23,16 +22,12 @@ __all__ = [
     "DPS",
     "DiffPIR",
     "Geometric",
-    "L1Wavelet",
     "Listed",
     "MAP",
     "MMPS",
     "PiGDM",
     "Polynomial",
     "REDDiff",
-    "SENSE",
     "SMC",
     "Sampler",
-    "TotalVariation",
-    "ZeroFilled",
 ]

@@ -9,66 +9,8 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import InMicroBatches, Sampler
-from alps_exp.samplers.transforms import Differences, Transform, Wavelet
-
-
-class Classical(Sampler):
-    """A reconstruction without a prior: one image from a measurement, the same for every seed and sample."""
-
-    estimate = "point"
-    last_scale = None
-
-    def __init__(self) -> None:
-        self.denoiser, self.micro_batch = None, None
-
-    @abstractmethod
-    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
-        """Return the images (B, C, H, W) of the measurement y (B, ...)."""
-
-    def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the reconstruction S times, (S, B, C, H, W); the prior is not asked and there are no diagnostics."""
-        x = self.reconstruct(operator, y)
-        return x.expand(noise.num_samples, *x.shape), {}
-
-
-class ZeroFilled(Classical):
-    """The adjoint A^H y: in MRI the coil images of k-space with zeros where nothing was measured, combined."""
-
-    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
-        """Return A^H y."""
-        return operator.adjoint(y)
-
-
-class SENSE(Classical):
-    """Least squares with a quadratic penalty, argmin 1/2 ||A x - y||^2 + lambda/2 ||x||^2, by the operator's solve.
-
-    Parameters
-    ----------
-    weight
-        lambda, in units of A^H A. lambda = eta^2 / s^2 is the posterior mean under a prior N(0, s^2 I).
-
-    Raises
-    ------
-    ValueError
-        If weight is not positive.
-
-    References
-    ----------
-    Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 46, 2001; the
-    problem of `sigpy.mri.app.SenseRecon`.
-    """
-
-    def __init__(self, weight: float = 0.03) -> None:
-        super().__init__()
-        self.weight = positive("weight", weight)
-
-    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
-        """Return the minimiser."""
-        return operator.solve(operator.adjoint(y), operator.noise_std / self.weight**0.5)
+from alps_exp.reconstruction.base import Classical
+from alps_exp.reconstruction.transforms import Differences, Transform, Wavelet
 
 
 class Sparse(Classical):

@@ -1,0 +1,37 @@
+"""Least squares with a quadratic penalty (SENSE)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from alps_exp.checks import positive
+from alps_exp.operators import LinearOperator
+from alps_exp.reconstruction.base import Classical
+
+
+class SENSE(Classical):
+    """Least squares with a quadratic penalty, argmin 1/2 ||A x - y||^2 + lambda/2 ||x||^2, by the operator's solve.
+
+    Parameters
+    ----------
+    weight
+        lambda, in units of A^H A. lambda = eta^2 / s^2 is the posterior mean under a prior N(0, s^2 I).
+
+    Raises
+    ------
+    ValueError
+        If weight is not positive.
+
+    References
+    ----------
+    Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 46, 2001; the
+    problem of `sigpy.mri.app.SenseRecon`.
+    """
+
+    def __init__(self, weight: float = 0.03) -> None:
+        super().__init__()
+        self.weight = positive("weight", weight)
+
+    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
+        """Return the minimiser."""
+        return operator.solve(operator.adjoint(y), operator.noise_std / self.weight**0.5)

@@ -1,0 +1,16 @@
+"""The zero-filled reconstruction."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from alps_exp.operators import LinearOperator
+from alps_exp.reconstruction.base import Classical
+
+
+class ZeroFilled(Classical):
+    """The adjoint A^H y: in MRI the coil images of k-space with zeros where nothing was measured, combined."""
+
+    def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
+        """Return A^H y."""
+        return operator.adjoint(y)
