@@ -16,7 +16,7 @@ from torch import Tensor
 
 from alps_exp.masks import CartesianMask2D, PoissonMask
 from alps_exp.operators import MultiCoilMRI
-from alps_exp.operators.cg import inner
+from alps_exp.operators.per_image import inner
 
 ETA, WANTED, EVERY, LONGEST = 0.02, 0.003, 4, 10_000
 MASKS = {"6x points": CartesianMask2D(6), "6x Poisson": PoissonMask(6)}

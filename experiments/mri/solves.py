@@ -18,7 +18,7 @@ from torch import Tensor
 
 from alps_exp.masks import BirdcageMaps, CartesianMask1D, CartesianMask2D, PoissonMask
 from alps_exp.operators import MultiCoilMRI
-from alps_exp.operators.cg import inner
+from alps_exp.operators.per_image import inner
 
 ETA = 0.02
 SCALES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

@@ -7,7 +7,7 @@ from alps_exp.evaluation import exact_posterior
 from alps_exp.operators import Inpainting
 from alps_exp.priors import ComposedEnergy, GaussianPrior
 from alps_exp.samplers import CSGM, Geometric
-from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 A, B, T = 1.5, 0.8, 0.6
 SHAPE, SIZE = (1, 3, 3), 9

@@ -6,7 +6,7 @@ import torch
 
 from alps_exp.operators import GaussianBlur, Inpainting, MultiCoilMRI
 from alps_exp.priors import GaussianPrior
-from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 SIDE = 3
 PIXELS = SIDE * SIDE

@@ -10,7 +10,7 @@ from alps_exp.operators import Blur, GaussianBlur, Inpainting, MultiCoilMRI
 from alps_exp.operators.blur import line_kernel
 from alps_exp.priors import Energy
 from alps_exp.samplers import ALPS, Polynomial
-from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 TRACES = Path(__file__).parents[1] / "reference" / "alps_reference_traces.npz"
 RECORDED = {name: torch.from_numpy(value) for name, value in np.load(TRACES).items()}

@@ -19,8 +19,8 @@ from test_smc import OneStream, run, two_modes
 from alps_exp.operators import Inpainting, JointOperator, SuperResolution
 from alps_exp.priors import GaussianPrior
 from alps_exp.samplers import ALPS, CSGM, DAPS, DDNM, DPS, MMPS, DiffPIR, Geometric, Listed, PiGDM, Polynomial, REDDiff
-from alps_exp.samplers.base import InMicroBatches
-from alps_exp.samplers.moments import correction
+from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.moment_matching import correction
 
 OPERATORS = ["inpainting", "blur", "mri_1d", "mri_2d"]
 FINE = Geometric(5.0, 0.005, 250)

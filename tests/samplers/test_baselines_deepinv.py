@@ -11,7 +11,7 @@ from gaussian_posterior import PIXELS, SIDE, measurement, operator_named, random
 
 from alps_exp.priors import GaussianPrior
 from alps_exp.samplers import CSGM, MMPS, Geometric, Listed, PiGDM
-from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 deepinv = pytest.importorskip("deepinv", minversion="0.5", reason="deepinv >= 0.5 is not installed")
 

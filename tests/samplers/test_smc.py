@@ -10,7 +10,7 @@ from alps_exp.evaluation import exact_posterior
 from alps_exp.operators import Inpainting
 from alps_exp.priors import GaussianMixturePrior, GaussianPrior
 from alps_exp.samplers import ALPS, SMC, Geometric
-from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.batched_prior import InMicroBatches
 from alps_exp.samplers.smc import _Population
 
 CHAINS = 5000

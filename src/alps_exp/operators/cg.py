@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from alps_exp.operators.per_image import _product
+
 CHECK_EVERY = 8
 
 
@@ -83,15 +85,6 @@ def conjugate_gradients(
         f"conjugate gradients did not converge within {max_iterations} iterations: "
         f"{int(active.sum())} of {active.numel()} images are above the tolerance"
     )
-
-
-def inner(a: Tensor, b: Tensor) -> Tensor:
-    """Return the real part of ``a^H b`` of each image, of shape a.shape[:-3]; autocast would lower a `vecdot`."""
-    return (a.conj() * b).real.sum(dim=(-3, -2, -1))
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    return inner(a, b)[..., None, None, None]
 
 
 def _any_active(active: Tensor, square: Tensor) -> bool:

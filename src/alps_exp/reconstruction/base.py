@@ -8,7 +8,8 @@ from torch import Tensor
 
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import InMicroBatches, Sampler
+from alps_exp.samplers.base import Sampler
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 
 class Classical(Sampler):

@@ -23,7 +23,7 @@ from alps_exp.randomness import torch_generator
 from alps_exp.restoration.module import Labels, Restoration, one_by_one, operator_of
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Sampler
-from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_excess")
 

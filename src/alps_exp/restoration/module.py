@@ -22,7 +22,7 @@ from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.randomness import measurement_noise
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Sampler
-from alps_exp.samplers.base import InMicroBatches
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 log = logging.getLogger(__name__)
 SAMPLING_ERRORS = (ArithmeticError, RuntimeError)

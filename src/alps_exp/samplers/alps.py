@@ -12,8 +12,9 @@ from torch import Tensor
 from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import InMicroBatches, Sampler
-from alps_exp.samplers.moments import matched_mean
+from alps_exp.samplers.base import Sampler
+from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.moment_matching import matched_mean
 from alps_exp.samplers.schedules import Geometric, Schedule, with_next
 
 Noise = Literal["calibrated", "independent", "reference", "none"]

@@ -10,7 +10,8 @@ from alps_exp.checks import positive
 from alps_exp.estimates import PriorKind
 from alps_exp.operators import JointOperator, LinearOperator
 from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import InMicroBatches, Sampler
+from alps_exp.samplers.base import Sampler
+from alps_exp.samplers.batched_prior import InMicroBatches
 from alps_exp.samplers.schedules import Polynomial, Schedule, with_next
 
 ODE_SIGMA_MIN, ODE_RHO = 0.01, 7.0

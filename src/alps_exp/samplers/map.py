@@ -10,11 +10,12 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.cg import inner
+from alps_exp.operators.per_image import inner, wide
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.alps import ALPS, Annealing
-from alps_exp.samplers.base import InMicroBatches, Sampler
-from alps_exp.samplers.potential import Point, Potential, wide
+from alps_exp.samplers.base import Sampler
+from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.potential import Point, Potential
 from alps_exp.samplers.schedules import Geometric, Schedule
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from alps_exp.checks import check_share, positive
 from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.ancestral import ddim_step
-from alps_exp.samplers.base import InMicroBatches, Sampler
+from alps_exp.samplers.base import Sampler
+from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.ddim import ddim_step
 from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
 
 

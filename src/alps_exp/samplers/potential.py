@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.cg import inner
-from alps_exp.samplers.base import InMicroBatches
+from alps_exp.operators.per_image import inner, wide
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 
 @dataclass
@@ -68,8 +68,3 @@ class Potential:
     def colour(self, noise: tuple[Tensor, Tensor]) -> Tensor:
         """Return a draw of N(0, P) from standard normal noise of the measurement's and of the image's shape."""
         return self.operator.posterior_sample(torch.zeros_like(noise[1]), torch.zeros_like(self.y), self.width, noise)
-
-
-def wide(per_image: Tensor) -> Tensor:
-    """Return a number for each image in the shape (..., 1, 1, 1)."""
-    return per_image[..., None, None, None]

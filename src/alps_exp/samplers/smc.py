@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.cg import inner
+from alps_exp.operators.per_image import inner, wide
 from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import InMicroBatches, Sampler
-from alps_exp.samplers.potential import Potential, wide
+from alps_exp.samplers.base import Sampler
+from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.potential import Potential
 from alps_exp.samplers.schedules import Geometric, Schedule
 
 TARGET_ACCEPTANCE = 0.574

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.cg import inner
+from alps_exp.operators.per_image import inner, wide
 from alps_exp.priors.base import PullBack
-from alps_exp.samplers.base import InMicroBatches
-from alps_exp.samplers.potential import wide
+from alps_exp.samplers.batched_prior import InMicroBatches
 
 
 def matched_mean(

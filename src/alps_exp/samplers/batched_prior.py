@@ -1,0 +1,102 @@
+"""A prior that is asked about many images in parts, with its calls counted for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+
+import torch
+from torch import Tensor
+
+from alps_exp.priors.base import EnergyPrior, Prior, PullBack
+
+
+class InMicroBatches:
+    """Asks a prior about images (S, B, C, H, W) in parts: at most `micro_batch` images, or one sample.
+
+    `calls` (B, 2) are the forward passes and the vector-Jacobian products that each image has cost so far.
+    """
+
+    def __init__(self, prior: Prior, micro_batch: int | None) -> None:
+        self.prior, self.micro_batch = prior, micro_batch
+        self.calls = torch.zeros(1, 2, dtype=torch.float64)
+
+    @property
+    def curvature(self) -> float:
+        """Curvature of the prior's potential at large t, in units of 1 / t^2."""
+        return self.prior.curvature
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """Return the denoised images."""
+        with self._counting(x):
+            return torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])
+
+    def denoise_and_pull_back(
+        self, x: Tensor, t: float, cotangent: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return d = denoise(x, t) and J^T v with v = cotangent(d)."""
+        with self._counting(x):
+            pairs = [self.prior.denoise_and_pull_back(part, t, cotangent) for part in self._parts(x)]
+        d, products = zip(*pairs, strict=True)
+        return torch.cat(d), torch.cat(products)
+
+    def denoise_with_pull_back(
+        self, x: Tensor, t: float, use: Callable[[Tensor, PullBack], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return d = denoise(x, t) and use(d, pull_back), pull_back(v) = J^T v; keeps what one part needs at a time."""
+
+        def denoise_and_use(part: Tensor) -> tuple[Tensor, Tensor]:
+            d, pull_back = self.prior.denoise_with_pull_back(part, t)
+            return d, use(d, pull_back)
+
+        with self._counting(x):
+            d, used = zip(*[denoise_and_use(part) for part in self._parts(x)], strict=True)
+        return torch.cat(d), torch.cat(used)
+
+    def energy_and_gradient(self, x: Tensor, t: float, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return E (S, B) and grad E, both zero where they are not `wanted` (S, B), which costs nothing.
+
+        Raises
+        ------
+        ValueError
+            For a prior without an energy.
+        """
+        prior = self._energy_prior()
+        if wanted is None or wanted.all():
+            with self._counting(x):
+                pairs = [prior.energy_and_gradient(part, t) for part in self._parts(x)]
+            energies, gradients = zip(*pairs, strict=True)
+            return torch.cat(energies), torch.cat(gradients)
+        energy, gradient = x.real.new_zeros(x.shape[:-3]), torch.zeros_like(x)
+        some = x[wanted][:, None]
+        with self._counting(some, wanted):
+            pairs = [prior.energy_and_gradient(part, t) for part in self._parts(some)]
+        energies, gradients = zip(*pairs, strict=True)
+        energy[wanted], gradient[wanted] = torch.cat(energies).squeeze(1), torch.cat(gradients).squeeze(1)
+        return energy, gradient
+
+    def energy(self, x: Tensor, t: float) -> Tensor:
+        """Return E, shape x.shape[:-3], for x (S, B, ...) or (B, ...); raises ValueError as `energy_and_gradient`."""
+        prior = self._energy_prior()
+        images = x.reshape(-1, *x.shape[-3:])
+        parts = images.split(self.micro_batch or len(images))
+        return torch.cat([prior.energy(part, t) for part in parts]).reshape(x.shape[:-3])
+
+    def _energy_prior(self) -> EnergyPrior:
+        if not isinstance(self.prior, EnergyPrior):
+            raise ValueError(f"this sampler needs a prior with an energy, got a {type(self.prior).__name__}")
+        return self.prior
+
+    @contextmanager
+    def _counting(self, x: Tensor, wanted: Tensor | None = None) -> Iterator[None]:
+        """Share out the calls made inside, all of one cost, over the images of x (S, B, ...) or the `wanted` (S, B)."""
+        before = copy(self.prior.calls)
+        yield
+        after, asked = self.prior.calls, max(1, x.shape[:-3].numel())
+        of_chain = torch.tensor([after.forward - before.forward, after.vjp - before.vjp], dtype=torch.float64) / asked
+        chains = torch.full((x.shape[-4],), len(x)) if wanted is None else wanted.sum(0).cpu()
+        self.calls = self.calls + chains[:, None] * of_chain
+
+    def _parts(self, x: Tensor) -> Sequence[Tensor]:
+        return x.split(max(1, self.micro_batch // x.shape[1]) if self.micro_batch else len(x))
