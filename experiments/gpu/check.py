@@ -31,8 +31,6 @@ from alps_exp import load_energy, load_teacher
 from alps_exp.commands.configs import config_folder
 from alps_exp.commands.device import register_device_resolver
 from alps_exp.data import ImageFolder
-from alps_exp.distillation import CosineAdam, EnergyDistillation, LogNormalSigma
-from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.evaluation import image_metrics
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser
@@ -40,6 +38,8 @@ from alps_exp.randomness import KeyedNoise, measurement_noise
 from alps_exp.restoration.module import operator_of
 from alps_exp.runs import register_resolvers
 from alps_exp.runs.provenance import code_version
+from alps_exp.training import CosineAdam, EnergyDistillation, LogNormalSigma
+from alps_exp.training.base import DenoisingTraining
 
 ROOT = Path(__file__).parents[2]
 LARGEST_DIFFERENCE = 1e-3  # dB

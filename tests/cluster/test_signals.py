@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from alps_exp.commands.checkpoints import Checkpointing
-from alps_exp.distillation.budget import AGREE_EVERY
+from alps_exp.training.budget import AGREE_EVERY
 
 SIGNALLED_AT = 3
 

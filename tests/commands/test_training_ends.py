@@ -12,9 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from alps_exp.commands.training import LAST
-from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.files import file_hash
 from alps_exp.runs import RunFolder
+from alps_exp.training.base import DenoisingTraining
 
 NETWORK = "training.network.model"
 SMALL = ["img_resolution=8", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]"]
@@ -176,7 +176,7 @@ def _load(path):
 
 def test_a_killed_training_goes_on_with_the_time_that_it_had_left(teach, steps, tmp_path, monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: 0.1 * len(steps))  # each step takes a tenth of a second
-    monkeypatch.setattr("alps_exp.distillation.budget.time", clock)
+    monkeypatch.setattr("alps_exp.training.budget.time", clock)
     asked = ["trainer.max_time={milliseconds:450}", "trainer.max_steps=-1", "checkpoint_minutes=0"]
 
     def die(self, *_):
@@ -234,7 +234,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(teach, tmp_path, monke
         return loss(self, sigma) * (float("inf") if self.global_step == 2 else 1)
 
     monkeypatch.setattr(DenoisingTraining, "weight", infinite)
-    monkeypatch.setattr("alps_exp.distillation.training.CHECK_EVERY", interval)
+    monkeypatch.setattr("alps_exp.training.base.CHECK_EVERY", interval)
     status, _, err = teach("trainer.max_steps=6")
     assert status == 1 and "the loss is not finite at step 3" in err and not list(tmp_path.rglob("DONE"))
 

@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from alps_exp.distillation import RampedAveraging
-from alps_exp.distillation.averaging import RAMP, averaged
+from alps_exp.training import RampedAveraging
+from alps_exp.training.averaging import RAMP, averaged
 
 
 class Ramp(pl.LightningModule):

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from alps_exp.distillation.gap import mean_gap
-from alps_exp.distillation.training import VALIDATION_SIGMAS
+from alps_exp.training.base import VALIDATION_SIGMAS
+from alps_exp.training.gap import mean_gap
 
 
 def test_a_gap_that_is_linear_in_log_sigma_has_its_exact_mean():

@@ -10,20 +10,13 @@ from torch.utils.data import Dataset
 
 from alps_exp.checkpoints import save_model
 from alps_exp.data import ImageDataModule
-from alps_exp.distillation import (
-    Budget,
-    BudgetAdam,
-    CosineAdam,
-    EnergyDistillation,
-    LogNormalSigma,
-    TeacherTraining,
-)
-from alps_exp.distillation.bands import band_losses, gradient_norm
-from alps_exp.distillation.training import VALIDATION_SIGMAS
 from alps_exp.networks import EDMPrecond, SongUNet
 from alps_exp.priors import Denoiser, Energy, load_teacher
 from alps_exp.priors.energy import energy_and_gradient
 from alps_exp.randomness import step_generator
+from alps_exp.training import Budget, BudgetAdam, CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
+from alps_exp.training.bands import band_losses, gradient_norm
+from alps_exp.training.base import VALIDATION_SIGMAS
 
 
 class Waves(Dataset):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from alps_exp.distillation import CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
 from alps_exp.priors import Denoiser
+from alps_exp.training import CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
 
 pytestmark = pytest.mark.cuda
 

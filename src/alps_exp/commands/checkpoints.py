@@ -12,8 +12,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import TorchCheckpointIO
 
-from alps_exp.distillation.budget import AGREE_EVERY
 from alps_exp.files import write_atomically
+from alps_exp.training.budget import AGREE_EVERY
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 

@@ -23,12 +23,12 @@ from alps_exp.commands.job import Job
 from alps_exp.commands.model_card import facts_of, in_words, write_training_card
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.data import ImageDataModule
-from alps_exp.distillation import Budget, Diverged
-from alps_exp.distillation.budget import spent_in
-from alps_exp.distillation.divergence import check_state
-from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.files import file_hash
 from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
+from alps_exp.training import Budget, Diverged
+from alps_exp.training.base import DenoisingTraining
+from alps_exp.training.budget import spent_in
+from alps_exp.training.divergence import check_state
 
 LAST = Path("checkpoints") / "last.ckpt"
 

@@ -8,12 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from alps_exp.distillation.noise import LogNormalSigma
-from alps_exp.distillation.optimizers import ScheduledAdam
-from alps_exp.distillation.training import DenoisingTraining
 from alps_exp.networks.preconditioning import Preconditioned
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy, energy_and_gradient
+from alps_exp.training.base import DenoisingTraining
+from alps_exp.training.noise import LogNormalSigma
+from alps_exp.training.optimizers import ScheduledAdam
 
 
 class EnergyDistillation(DenoisingTraining):

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from alps_exp.checkpoints.state_dicts import RECORD
-from alps_exp.distillation.bands import band_losses, gradient_norm
-from alps_exp.distillation.budget import budget_of
-from alps_exp.distillation.divergence import Diverged, check_state
-from alps_exp.distillation.gap import mean_gap
-from alps_exp.distillation.noise import LogNormalSigma, add_noise
-from alps_exp.distillation.optimizers import ScheduledAdam
 from alps_exp.networks.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.base import as_channels
 from alps_exp.randomness import image_noise, step_generator
+from alps_exp.training.bands import band_losses, gradient_norm
+from alps_exp.training.budget import budget_of
+from alps_exp.training.divergence import Diverged, check_state
+from alps_exp.training.gap import mean_gap
+from alps_exp.training.noise import LogNormalSigma, add_noise
+from alps_exp.training.optimizers import ScheduledAdam
 
 CHECK_EVERY = 50
 """Steps between looks at whether all losses were finite, each of which waits for the device."""
