@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from alps_exp.data import MagnitudeSlices
+from alps_exp.datasets import MagnitudeSlices
 from alps_exp.evaluation import psnr
 from alps_exp.masks import BirdcageMaps, CartesianMask1D, CartesianMask2D
 from alps_exp.operators import MultiCoilMRI

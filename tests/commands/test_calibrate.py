@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from alps_exp.data import Blanks, First, PriorSamples
+from alps_exp.datasets import Blanks, First, PriorSamples
 from alps_exp.operators import Inpainting, MultiCoilMRI
 from alps_exp.priors import GaussianPrior, smooth_gaussian
 from alps_exp.restoration import Calibration, Labels

@@ -115,7 +115,7 @@ def test_the_subject_validates_and_is_never_trained_on(name):
 
 def test_faces_are_labelled_and_fit_in_memory():
     data = recipe("teacher_training", "faces64_full_teacher").data
-    assert data.train._target_ == "alps_exp.data.Augmented" and "ffhq256" not in str(data.train)
+    assert data.train._target_ == "alps_exp.datasets.Augmented" and "ffhq256" not in str(data.train)
     train, validation = data.train.dataset.datasets[0].indices, data.validation.indices
     assert train[1] <= validation[0]
     for folder in data.train.dataset.datasets:

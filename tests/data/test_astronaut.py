@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.data import Astronaut
-from alps_exp.data.astronaut import ffhq_quad
+from alps_exp.datasets import Astronaut
+from alps_exp.datasets.astronaut import ffhq_quad
 
 
 def test_crop_of_an_upright_face_is_the_published_square():

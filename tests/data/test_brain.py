@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.data import BrainSlices, HeadSlices, MagnitudeSlices, brain
-from alps_exp.data.augment import Warp, random_contrast, random_phase, smooth_field
+from alps_exp.datasets import BrainSlices, HeadSlices, MagnitudeSlices, brain
+from alps_exp.datasets.mr_augmentation import Warp, random_contrast, random_phase, smooth_field
 
 SIZE = 16
 

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from alps_exp.data import ImageDataModule, KSpaceError, StepKeyedBatchSampler
-from alps_exp.data.module import collate
+from alps_exp.datasets.batches import collate
 from alps_exp.errors import ImageError
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from alps_exp.data import ImageFolder
-from alps_exp.data.module import WithUnreadable
+from alps_exp.datasets import ImageFolder
+from alps_exp.datasets.batches import WithUnreadable
 from alps_exp.errors import ImageError
 
 

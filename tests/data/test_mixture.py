@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from alps_exp.data import Mixture
+from alps_exp.datasets import Mixture
 
 
 class Numbers:

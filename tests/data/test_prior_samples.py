@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from alps_exp.data import PriorSamples, image_shape
+from alps_exp.datasets import PriorSamples, image_shape
 from alps_exp.priors import Energy, smooth_gaussian, two_mode_mixture
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.data import SubjectSlices
-from alps_exp.data.subject import read_nrrd
+from alps_exp.datasets import SubjectSlices
+from alps_exp.datasets.subject import read_nrrd
 
 nrrd = pytest.importorskip("nrrd", reason="needs the demo extra")
 DATA = os.environ.get("ALPS_DATA")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.data import TissueSlices, Warp, brain, tissues
+from alps_exp.datasets import TissueSlices, Warp, brain, tissues
 
 SIZE = 24
 STILL = Warp(zoom=(1, 1), stretch=0, rotation=0, shear=0, shift=0, elastic=0)

@@ -16,7 +16,7 @@ The others have functions that write files or start programs.
 """
 FUNCTIONS = frozenset(
     {
-        "alps_exp.data.image_shape",
+        "alps_exp.datasets.image_shape",
         "alps_exp.priors.load_energy",
         "alps_exp.priors.load_teacher",
         "alps_exp.priors.smooth_gaussian",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
-from alps_exp.errors import ImageError
+from alps_exp.datasets.batches import WithUnreadable, collate
 from alps_exp.randomness import epoch_permutation, item_key
 
 STAGES = {
@@ -20,12 +19,6 @@ STAGES = {
     "test": ("test",),
     "predict": ("test",),
 }
-UNREADABLE = "unreadable"
-
-
-def image_shape(batch: dict[str, Any], /) -> tuple[int, ...]:
-    """Return (C, H, W) of the images of a batch."""
-    return tuple(batch["image"].shape[-3:])
 
 
 class StepKeyedBatchSampler(Sampler[list[tuple[int, int]]]):
@@ -114,49 +107,6 @@ class _TrainingLoader:
             world_size=trainer.world_size,
         )
         return iter(data.loader(data.train, batch_sampler=sampler))
-
-
-class WithUnreadable(Dataset[dict[str, Any]]):
-    """A dataset in which an image that cannot be read is an item as well: its ``image_id``, and ``unreadable``, why.
-
-    A dataset raises `ImageError`, or `OSError`, for such an image.
-    """
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        try:
-            return self.dataset[index]
-        except ImageError as error:
-            return {"image_id": self.dataset.image_ids[index], UNREADABLE: str(error)}
-        except OSError as error:
-            return {"image_id": self.dataset.image_ids[index], UNREADABLE: f"{type(error).__name__}: {error}"}
-
-
-def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the batch of the items that could be read; where some could not, `unreadable` has the reason by image id.
-
-    Raises
-    ------
-    ImageError
-        Where the items do not have the same shapes.
-    """
-    readable = [item for item in items if UNREADABLE not in item]
-    if len({_kind(item) for item in readable}) > 1:
-        ids = ", ".join(str(item.get("image_id")) for item in readable)
-        raise ImageError(f"the images of a batch differ in size, coils or truth ({ids}): take data.batch_size=1")
-    batch = default_collate(readable) if readable else {"image_id": []}
-    unreadable = {item["image_id"]: item[UNREADABLE] for item in items if UNREADABLE in item}
-    return batch | {UNREADABLE: unreadable} if unreadable else batch
-
-
-def _kind(item: dict[str, Any]) -> tuple[Any, ...]:
-    crop = item["crop"].tolist() if "crop" in item else ()
-    return (*crop, *((name, value.shape) for name, value in item.items() if isinstance(value, Tensor)))
 
 
 class ImageDataModule(pl.LightningDataModule):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alps_exp.datasets.batches import one_by_one
 from alps_exp.estimates import Estimates
 from alps_exp.evaluation import compare_with_exact, exact_posterior
 from alps_exp.evaluation.calibration import (
@@ -20,7 +21,7 @@ from alps_exp.evaluation.calibration import (
 from alps_exp.operators import Inpainting, LinearOperator
 from alps_exp.priors import GaussianMixturePrior, Prior
 from alps_exp.randomness import torch_generator
-from alps_exp.restoration.module import Labels, Restoration, one_by_one, operator_of
+from alps_exp.restoration.module import Labels, Restoration, operator_of
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Sampler
 from alps_exp.samplers.batched_prior import InMicroBatches

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from alps_exp.data.module import UNREADABLE
+from alps_exp.datasets.batches import UNREADABLE, one_by_one, select
 from alps_exp.estimates import Estimates
 from alps_exp.evaluation import LPIPS, estimate_flags, image_metrics, lpips_numbers, spread_and_error
 from alps_exp.operators import LinearOperator
@@ -329,19 +329,6 @@ def _clock(x: Tensor) -> float:
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     return time.perf_counter()
-
-
-def one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a batch for each image of a batch."""
-    return [select(batch, [i]) for i in range(len(batch["image_id"]))]
-
-
-def select(batch: dict[str, Any], indices: Sequence[int]) -> dict[str, Any]:
-    """Return the batch of some images of a batch."""
-    return {
-        name: value[list(indices)] if isinstance(value, Tensor) else [value[i] for i in indices]
-        for name, value in batch.items()
-    }
 
 
 def _at(numbers: dict[str, Tensor], index: Any) -> dict[str, Tensor]:

@@ -121,7 +121,7 @@ class DenoisingTraining(pl.LightningModule):
         if wrong := {_label_width(network) for network in (self.network, *self._frozen)} - {given.shape[1]}:
             raise ValueError(
                 f"the data give {given.shape[1]} augmentation labels, the network takes {wrong.pop()}: train one of"
-                f" augment_dim={given.shape[1]}, or on data without alps_exp.data.Augmented"
+                f" augment_dim={given.shape[1]}, or on data without alps_exp.datasets.Augmented"
             )
         return given
 

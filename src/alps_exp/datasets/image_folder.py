@@ -17,8 +17,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from alps_exp.data.cache import SharedCache
-from alps_exp.data.keys import Item, split_item
+from alps_exp.datasets.cache import SharedCache
+from alps_exp.datasets.items import Item, split_item
 from alps_exp.errors import ImageError
 from alps_exp.files import files_below
 from alps_exp.randomness import item_generator

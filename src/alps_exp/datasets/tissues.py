@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from alps_exp.data.augment import Array, Warp, average_blocks, smooth_field
-from alps_exp.data.brain import BRAIN_VIEW, HEAD_VIEW, SUPERSAMPLING, TEMPLATE_WARP, BrainSlices, square_planes
+from alps_exp.datasets.brain import BRAIN_VIEW, HEAD_VIEW, SUPERSAMPLING, TEMPLATE_WARP, BrainSlices, square_planes
+from alps_exp.datasets.mr_augmentation import Array, Warp, average_blocks, smooth_field
 from alps_exp.packages import require
 
 SHARPNESS = (1.0, 4.0)  # exponent of the tissue probabilities, whose average over 152 brains is blurred

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 from torch.utils.data import Dataset
 
-from alps_exp.data.augment import Array, Warp, average_blocks, random_contrast, random_phase
-from alps_exp.data.keys import Item, split_item
+from alps_exp.datasets.items import Item, split_item
+from alps_exp.datasets.mr_augmentation import Array, Warp, average_blocks, random_contrast, random_phase
 from alps_exp.packages import require
 from alps_exp.randomness import item_generator, numpy_generator
 

@@ -13,8 +13,8 @@ import torch
 from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
-from alps_exp.data.augment import Array, random_phase
-from alps_exp.data.brain import HEAD_VIEW, complex_item, resize
+from alps_exp.datasets.brain import HEAD_VIEW, complex_item, resize
+from alps_exp.datasets.mr_augmentation import Array, random_phase
 from alps_exp.packages import require
 from alps_exp.randomness import numpy_generator
 

@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import affine_transform
 from torch.utils.data import Dataset
 
-from alps_exp.data.keys import Item, split_item
+from alps_exp.datasets.items import Item, split_item
 from alps_exp.randomness import item_generator
 
 Array = np.ndarray

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from alps_exp.data.keys import Item, split_item
+from alps_exp.datasets.items import Item, split_item
 
 
 class Mixture(Dataset[dict[str, Any]]):

@@ -1,31 +1,14 @@
-"""The first images of a dataset, or the places of images that are yet to be drawn."""
+"""Images of zeros that say how large those are that are yet to be drawn."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
-from alps_exp.data.module import WithUnreadable
+from alps_exp.datasets.batches import WithUnreadable
 from alps_exp.errors import ImageError
-
-
-class First(Subset[dict[str, Any]]):
-    """The first `count` images of a dataset, and what its index says of all of them.
-
-    Raises
-    ------
-    ValueError
-        If the dataset has fewer, or count is below 1.
-    """
-
-    def __init__(self, dataset: Any, count: int) -> None:
-        if not 1 <= count <= len(dataset):
-            raise ValueError(f"count must be from 1 to {len(dataset)}, the images of this data choice, got {count}")
-        super().__init__(dataset, range(count))
-        self.channels, self.image_ids = dataset.channels, dataset.image_ids[:count]
-        self.index = [*dataset.index[:count], *dataset.index[len(dataset) :]]
 
 
 class Blanks(Dataset[dict[str, Any]]):

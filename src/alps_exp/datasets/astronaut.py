@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from alps_exp.data.images import to_tensor
+from alps_exp.datasets.image_folder import to_tensor
 from alps_exp.packages import require
 
 # In pixels (x, y) of the photograph: pupils and corners of the mouth, marked by hand.
