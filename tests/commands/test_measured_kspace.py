@@ -14,9 +14,9 @@ from skimage.metrics import peak_signal_noise_ratio
 from standstill import kill_at
 
 from alps_exp.commands import main as command
-from alps_exp.data import EspiritMaps, FastMRIVolume, PreparedSlices
-from alps_exp.data.preparation import Recipe, _try_file, find_volumes, open_volumes, prepare_file
-from alps_exp.data.sidecar import Sidecar
+from alps_exp.mri import EspiritMaps, FastMRIVolume, PreparedSlices
+from alps_exp.mri.preparation import Recipe, _try_file, find_volumes, open_volumes, prepare_file
+from alps_exp.mri.prepared_volume import Sidecar
 from alps_exp.runs import RunFolder
 
 HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>

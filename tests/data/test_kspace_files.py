@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.data import ArrayVolume, FastMRIVolume, KSpaceError, LowResolutionMaps
-from alps_exp.data.preparation import Recipe, _read, is_fully_sampled, prepare
-from alps_exp.data.sidecar import Sidecar, write_sidecar
-from alps_exp.data.whitening import edge_samples, noise_covariance, whitening_matrix
 from alps_exp.masks import DataMaps, DataMask, DataNoise
+from alps_exp.mri import ArrayVolume, FastMRIVolume, KSpaceError, LowResolutionMaps
+from alps_exp.mri.preparation import Recipe, _read, is_fully_sampled, prepare
+from alps_exp.mri.prepared_volume import Sidecar, write_sidecar
+from alps_exp.mri.whitening import edge_samples, noise_covariance, whitening_matrix
 from alps_exp.operators import MultiCoilMRI
 
 HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from alps_exp.commands.job import Job
-from alps_exp.data.preparation import Recipe, find_volumes, open_volumes, prepare_volumes
+from alps_exp.mri.preparation import Recipe, find_volumes, open_volumes, prepare_volumes
 from alps_exp.runs import RunFolder, collect_provenance
 
 

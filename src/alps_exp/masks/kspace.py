@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from alps_exp.data.kspace import central
 from alps_exp.masks.base import Array, Mask
+from alps_exp.mri.fourier import central
 from alps_exp.packages import require
 
 ATTEMPTS = 30  # of a Poisson disc to find room beside a point

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from alps_exp.data.kspace import Array, KSpaceError
+from alps_exp.mri.fourier import Array
+from alps_exp.mri.kspace import KSpaceError
 
 EDGE = 0.05
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from alps_exp.data.kspace import KSpaceError
-from alps_exp.data.preparation import INDEX, VOLUMES
-from alps_exp.data.sidecar import Sidecar
 from alps_exp.files import file_name
+from alps_exp.mri.kspace import KSpaceError
+from alps_exp.mri.preparation import INDEX, VOLUMES
+from alps_exp.mri.prepared_volume import Sidecar
 
 
 class PreparedSlices(Dataset[dict[str, Any]]):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from alps_exp.data.kspace import Array, HDF5File, KSpaceError, KSpaceVolume, check_complex
+from alps_exp.mri.fourier import Array
+from alps_exp.mri.kspace import HDF5File, KSpaceError, KSpaceVolume, check_complex
 
 NAMESPACE = {"ismrmrd": "http://www.ismrm.org/ISMRMRD"}
 

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from alps_exp.data.kspace import Array, KSpaceError, KSpaceVolume, to_image
-from alps_exp.data.sensitivity import MapEstimator, calibration_region, calibration_width
-from alps_exp.data.sidecar import PreparedVolume, Sidecar, write_sidecar
-from alps_exp.data.whitening import edge_samples, noise_covariance, whitening_matrix
 from alps_exp.files import file_name, files_below, write_atomically
+from alps_exp.mri.fourier import Array, to_image
+from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
+from alps_exp.mri.prepared_volume import PreparedVolume, Sidecar, write_sidecar
+from alps_exp.mri.sensitivity import MapEstimator, calibration_region, calibration_width
+from alps_exp.mri.whitening import edge_samples, noise_covariance, whitening_matrix
 
 SUFFIXES = (".h5", ".hdf5", ".npy")
 INDEX = "index.jsonl"

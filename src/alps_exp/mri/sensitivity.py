@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from alps_exp.data.kspace import Array, KSpaceError, central, to_image
+from alps_exp.mri.fourier import Array, central, to_image
+from alps_exp.mri.kspace import KSpaceError
 from alps_exp.packages import require
 
 

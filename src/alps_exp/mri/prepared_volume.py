@@ -11,8 +11,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from alps_exp.data.kspace import Array, HDF5File, KSpaceError
 from alps_exp.files import write_atomically
+from alps_exp.mri.fourier import Array
+from alps_exp.mri.kspace import HDF5File, KSpaceError
 
 ARRAYS = ("kspace", "sensitivity_maps", "image")
 
