@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from alps_exp.runs import config_hash, register_resolvers, request
-from alps_exp.runs.request import MACHINE_KEYS, folder_name
+from alps_exp.runs.run_hash import MACHINE_KEYS, folder_name
 
 CONFIG = {
     "seed": 0,

@@ -12,8 +12,8 @@ from alps_exp.checkpoints.checkpoint import Checkpoint
 from alps_exp.checkpoints.model_card import describe, write_card
 from alps_exp.checkpoints.reading import NoArchitecture, read_checkpoint
 from alps_exp.checkpoints.safetensors_file import model_bytes
-from alps_exp.commands.job import Job
 from alps_exp.files import file_hash, write_atomically
+from alps_exp.runs.job import Job
 
 
 def checkpoint(

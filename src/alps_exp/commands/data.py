@@ -9,9 +9,9 @@ from typing import Any, Literal
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from alps_exp.commands.job import Job
 from alps_exp.mri.preparation import Recipe, find_volumes, open_volumes, prepare_volumes
 from alps_exp.runs import RunFolder, collect_provenance
+from alps_exp.runs.job import Job
 
 
 def data(

@@ -8,8 +8,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.commands.inference import weight_files
-from alps_exp.commands.job import Job
 from alps_exp.commands.training import train
+from alps_exp.runs.job import Job
 
 
 def distill(

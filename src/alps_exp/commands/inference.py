@@ -13,14 +13,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from alps_exp.checkpoints import model_path
-from alps_exp.commands.job import Job
 from alps_exp.commands.loggers import log_figure
 from alps_exp.commands.trainer import log_config, open_trainer
-from alps_exp.commands.training import index_hash
 from alps_exp.data import ImageDataModule
 from alps_exp.priors import NoPrior, Prior
 from alps_exp.restoration import Restoration
 from alps_exp.runs import Provenance, Record, collect_provenance
+from alps_exp.runs.job import Job
+from alps_exp.runs.provenance import index_hash
 from alps_exp.samplers import Sampler
 
 

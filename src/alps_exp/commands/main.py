@@ -25,11 +25,12 @@ from alps_exp.commands.completion import COMPLETION, verb_to_complete
 from alps_exp.commands.configs import config_folder
 from alps_exp.commands.device import register_device_resolver
 from alps_exp.commands.imports import import_fault
-from alps_exp.commands.job import Job
-from alps_exp.commands.recreate import Original, original_of
+from alps_exp.commands.recreate import original_of
 from alps_exp.commands.validation import check_arguments, nearest
 from alps_exp.errors import ImageError
 from alps_exp.runs import RunFolder, register_resolvers
+from alps_exp.runs.job import Job
+from alps_exp.runs.original import Original
 
 VERBS = {
     "teacher": ("teacher_training", "train an EDM diffusion teacher"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -11,36 +10,13 @@ from omegaconf import OmegaConf
 
 from alps_exp.commands.configs import config_folder
 from alps_exp.commands.trust import check_trust
-from alps_exp.runs import Provenance, RunFolder, request
-from alps_exp.runs.provenance import changed_code, changed_environment, changed_inputs
+from alps_exp.runs import RunFolder
+from alps_exp.runs.original import Original
 
 FLAG, TRUST = "--from", "--trust"
 OUTPUT_ROOT = "outputs/again"
 NOT_TAKEN_OVER = ("defaults", "hydra", "logger")
 """Keys of a config that say what else is composed, where it is written, and where it is sent."""
-
-
-@dataclass
-class Original:
-    """The run that is run again: what it was asked for, and how it was last started."""
-
-    verb: str
-    folder: RunFolder
-    config: dict[str, Any]
-    start: Provenance
-
-    def check_elsewhere(self, folder: RunFolder) -> None:
-        """Raise ValueError if `folder`, that of the run to come, is the original's own."""
-        if folder.path.resolve() == self.folder.path.resolve():
-            raise ValueError(f"{self.folder.path} would be run again in itself: give another output_root")
-
-    def differences(self, config: Any, start: Provenance) -> list[str]:
-        """Say what differs in another start with the resolved `config`: request, inputs, code, packages, device."""
-        before, now = (_flat(request(each, self.verb)) for each in (self.config, config))
-        keys = [key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key]]
-        asked = [_change(key, before.get(key, "not given"), now.get(key, "not given")) for key in keys]
-        found = [tell(self.start, start) for tell in (changed_inputs, changed_code, changed_environment)]
-        return asked + [phrase for phrases in found for phrase in phrases]
 
 
 def original_of(argv: list[str], verb: str, roots: Mapping[str, str]) -> Original | None:
@@ -133,14 +109,3 @@ def _store(name: str, root: str, values: Mapping[str, Any]) -> None:
         "hydra": OmegaConf.load(config_folder() / f"{root}.yaml").hydra,
     }
     ConfigStore.instance().store(name, {**values, **ours})
-
-
-def _change(key: str, before: Any, now: Any) -> str:
-    return f"{key} {before} before, {now} now (what was derived from it stays)"
-
-
-def _flat(node: Any, key: str = "") -> dict[str, Any]:
-    if not isinstance(node, dict | list) or not node:
-        return {key: node}
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    return {name: value for k, item in items for name, value in _flat(item, f"{key}.{k}".lstrip(".")).items()}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from alps_exp.commands.job import Job
 from alps_exp.report import (
     build_table,
     find_calibrations,
@@ -16,6 +15,7 @@ from alps_exp.report import (
     write_calibration_tables,
     write_tables,
 )
+from alps_exp.runs.job import Job
 
 
 def table(

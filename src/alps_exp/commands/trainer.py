@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from alps_exp.commands.checkpoints import WholeCheckpoints
-from alps_exp.commands.job import Job
 from alps_exp.commands.loggers import finish
+from alps_exp.runs.job import Job
 
 PR_SET_PDEATHSIG = 1
 

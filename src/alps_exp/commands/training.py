@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,24 +17,19 @@ from alps_exp.checkpoints.checkpoint import History
 from alps_exp.checkpoints.safetensors_file import lineage, save_model
 from alps_exp.checkpoints.state_dicts import RECORD
 from alps_exp.commands.checkpoints import Checkpointing
-from alps_exp.commands.job import Job
 from alps_exp.commands.model_card import facts_of, in_words, write_training_card
 from alps_exp.commands.trainer import log_config, open_trainer
 from alps_exp.data import ImageDataModule
 from alps_exp.files import file_hash
 from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
+from alps_exp.runs.job import Job
+from alps_exp.runs.provenance import index_hash
 from alps_exp.training import Budget, Diverged
 from alps_exp.training.base import DenoisingTraining
 from alps_exp.training.budget import spent_in
 from alps_exp.training.divergence import check_state
 
 LAST = Path("checkpoints") / "last.ckpt"
-
-
-def index_hash(dataset: Any, masks: Sequence[Path] = ()) -> str:
-    """Return the SHA-256 of a dataset's index, a line for each image, and of the files that mask what is measured."""
-    lines = [*dataset.index, *(file_hash(path) for path in masks if path.is_file())]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def train(

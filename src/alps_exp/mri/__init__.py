@@ -1,16 +1,16 @@
 """From k-space files to prepared volumes, and prepared volumes as a dataset."""
 
 from alps_exp.mri.fastmri import FastMRIVolume
-from alps_exp.mri.fourier import Array
-from alps_exp.mri.kspace import KSpaceError, Volume
+from alps_exp.mri.kspace import ArrayVolume, KSpaceError
 from alps_exp.mri.prepared_slices import PreparedSlices
 from alps_exp.mri.sensitivity import EspiritMaps, LowResolutionMaps
 
 __all__ = [
-    "ArrayVolume",
+    "Array",
     "EspiritMaps",
     "FastMRIVolume",
     "KSpaceError",
     "LowResolutionMaps",
     "PreparedSlices",
+    "Volume",
 ]

@@ -1,10 +1,10 @@
 """What makes a run durable: its folder, its records, its provenance, and the hash that names it."""
 
 from alps_exp.runs.folder import DONE, RunFolder
-from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
+from alps_exp.runs.image_results import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, collect_provenance
 from alps_exp.runs.records import ESTIMATES, Record
-from alps_exp.runs.request import config_hash, register_resolvers, request
+from alps_exp.runs.run_hash import config_hash, register_resolvers, request
 
 __all__ = [
     "DONE",

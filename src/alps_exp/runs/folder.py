@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from alps_exp.files import file_name, write_atomically
-from alps_exp.runs.images import DamagedFile, ImageResult, read_records, read_result, write_result
+from alps_exp.runs.image_results import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, now
 from alps_exp.runs.records import Record
 

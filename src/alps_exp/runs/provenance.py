@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
@@ -196,3 +196,9 @@ def _code_name(code: Mapping[str, str]) -> str:
     name = code.get("commit", "")[:12] or code["version"]
     changes = code.get("diff", "") + code.get("untracked", "")
     return f"{name} with changes {hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else name
+
+
+def index_hash(dataset: Any, masks: Sequence[Path] = ()) -> str:
+    """Return the SHA-256 of a dataset's index, a line for each image, and of the files that mask what is measured."""
+    lines = [*dataset.index, *(file_hash(path) for path in masks if path.is_file())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

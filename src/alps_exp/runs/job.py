@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from alps_exp.commands.recreate import Original
-from alps_exp.runs import DONE, Provenance, RunFolder
+from alps_exp.runs.folder import DONE, RunFolder
+from alps_exp.runs.original import Original
+from alps_exp.runs.provenance import Provenance
 
 
 @dataclass
