@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from alps_exp.commands.checkpoints import Checkpointing
+from alps_exp.lightning.checkpointing import Checkpointing
 from alps_exp.training.budget import AGREE_EVERY
 
 SIGNALLED_AT = 3

@@ -7,7 +7,7 @@ import pytest
 
 from alps_exp.checkpoints import save_model
 from alps_exp.commands import main as command
-from alps_exp.commands.checkpoints import Checkpointing
+from alps_exp.lightning.checkpointing import Checkpointing
 
 
 @pytest.fixture

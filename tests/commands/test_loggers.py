@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from alps_exp.commands import loggers
+from alps_exp.lightning import loggers
 
 
 @pytest.fixture

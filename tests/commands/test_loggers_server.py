@@ -10,7 +10,7 @@ from PIL import Image
 from pytorch_lightning.loggers import CSVLogger
 
 from alps_exp import packages
-from alps_exp.commands import loggers
+from alps_exp.lightning import loggers
 
 JOB = """
 import sys, time

@@ -26,7 +26,7 @@ FOREIGN = [
     "alps_exp.data.__loader__",
     "alps_exp.datasets.image_folder.os.system",
     "alps_exp.datasets.ImageFolder.__init__",
-    "alps_exp.commands.loggers.wandb.init",
+    "alps_exp.lightning.loggers.wandb.init",
     "alps_exp.commands.main.main",
     "alps_exp.runs.provenance._git",
     "alps_exp.runs.provenance.subprocess.run",

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from alps_exp.data import StepKeyedBatchSampler
 from alps_exp.datasets import Augmented
 from alps_exp.datasets.edm_augmentation import Transformation
+from alps_exp.lightning import StepKeyedBatchSampler
 
 SIZE = 32
 MIDDLE = (SIZE - 1) / 2

@@ -9,9 +9,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from alps_exp.data import ImageDataModule, StepKeyedBatchSampler
 from alps_exp.datasets.batches import collate
 from alps_exp.errors import ImageError
+from alps_exp.lightning import ImageDataModule, StepKeyedBatchSampler
 from alps_exp.mri import KSpaceError
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from alps_exp.checkpoints import save_model
-from alps_exp.data import ImageDataModule
+from alps_exp.lightning import ImageDataModule
 from alps_exp.networks import EDMPrecond, SongUNet
 from alps_exp.priors import Denoiser, Energy, load_teacher
 from alps_exp.priors.energy import energy_and_gradient

@@ -12,8 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.commands.inference import choose_prior, log_result, predict
-from alps_exp.data import ImageDataModule
 from alps_exp.datasets import Blanks, First, PriorSamples
+from alps_exp.lightning import ImageDataModule
 from alps_exp.report import write_calibration
 from alps_exp.restoration import Calibration, calibration_report
 from alps_exp.runs import Record, RunFolder

@@ -13,9 +13,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from alps_exp.checkpoints import model_path
-from alps_exp.commands.loggers import log_figure
-from alps_exp.commands.trainer import log_config, open_trainer
-from alps_exp.data import ImageDataModule
+from alps_exp.lightning import ImageDataModule
+from alps_exp.lightning.loggers import log_figure
+from alps_exp.lightning.trainer import log_config, open_trainer
 from alps_exp.priors import NoPrior, Prior
 from alps_exp.restoration import Restoration
 from alps_exp.runs import Provenance, Record, collect_provenance

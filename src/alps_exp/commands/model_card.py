@@ -15,9 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from alps_exp.checkpoints.checkpoint import Origin
 from alps_exp.checkpoints.model_card import describe, write_card
 from alps_exp.commands.recreate import FLAG
-from alps_exp.data import ImageDataModule
 from alps_exp.datasets import image_shape
 from alps_exp.files import file_hash
+from alps_exp.lightning import ImageDataModule
 from alps_exp.runs import Provenance
 from alps_exp.runs.job import Job
 from alps_exp.training.base import DenoisingTraining

@@ -12,8 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.commands.inference import choose_prior, log_result, predict
-from alps_exp.data import ImageDataModule
 from alps_exp.evaluation import load_lpips
+from alps_exp.lightning import ImageDataModule
 from alps_exp.report import run_figure
 from alps_exp.restoration import Restoration
 from alps_exp.runs import Record, RunFolder

@@ -16,11 +16,11 @@ from torch import nn
 from alps_exp.checkpoints.checkpoint import History
 from alps_exp.checkpoints.safetensors_file import lineage, save_model
 from alps_exp.checkpoints.state_dicts import RECORD
-from alps_exp.commands.checkpoints import Checkpointing
 from alps_exp.commands.model_card import facts_of, in_words, write_training_card
-from alps_exp.commands.trainer import log_config, open_trainer
-from alps_exp.data import ImageDataModule
 from alps_exp.files import file_hash
+from alps_exp.lightning import ImageDataModule
+from alps_exp.lightning.checkpointing import Checkpointing
+from alps_exp.lightning.trainer import log_config, open_trainer
 from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
 from alps_exp.runs.job import Job
 from alps_exp.runs.provenance import index_hash

@@ -6,11 +6,10 @@ from alps_exp.mri.prepared_slices import PreparedSlices
 from alps_exp.mri.sensitivity import EspiritMaps, LowResolutionMaps
 
 __all__ = [
-    "Array",
+    "ArrayVolume",
     "EspiritMaps",
     "FastMRIVolume",
     "KSpaceError",
     "LowResolutionMaps",
     "PreparedSlices",
-    "Volume",
 ]

@@ -17,8 +17,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
-from alps_exp.commands.checkpoints import WholeCheckpoints
-from alps_exp.commands.loggers import finish
+from alps_exp.lightning.checkpointing import WholeCheckpoints
+from alps_exp.lightning.loggers import finish
 from alps_exp.runs.job import Job
 
 PR_SET_PDEATHSIG = 1
