@@ -28,8 +28,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alps_exp import load_energy, load_teacher
-from alps_exp.commands.configs import config_folder
-from alps_exp.commands.device import register_device_resolver
+from alps_exp.config.folder import config_folder
+from alps_exp.config.on_gpu import register_device_resolver
 from alps_exp.datasets import ImageFolder
 from alps_exp.evaluation import image_metrics
 from alps_exp.operators import Inpainting

@@ -23,7 +23,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from alps_exp.commands.configs import config_folder
+from alps_exp.config.folder import config_folder
 from alps_exp.runs import register_resolvers
 from alps_exp.runs.provenance import code_version
 

@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
-from alps_exp.commands.validation import nearest
+from alps_exp.config.arguments import nearest
 from alps_exp.runs import RunFolder
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from alps_exp import __version__
 from alps_exp.commands import table as table_command
-from alps_exp.commands.configs import config_folder
+from alps_exp.config.folder import config_folder
 
 
 def test_help_lists_the_verbs(alps):

@@ -8,8 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
 from alps_exp.checkpoints import save_model
-from alps_exp.commands.configs import config_folder
 from alps_exp.commands.main import register_device_resolver
+from alps_exp.config.folder import config_folder
 from alps_exp.lightning import ImageDataModule
 
 RECIPES = ["faces64_full", "brain64_full", "brain128_full"]

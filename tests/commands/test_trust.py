@@ -5,8 +5,8 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from alps_exp.commands.configs import config_folder
-from alps_exp.commands.trust import check_trust
+from alps_exp.config.folder import config_folder
+from alps_exp.config.trust import check_trust
 
 FOREIGN = [
     "torch.utils.collect_env.run",

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import pytest
 
-from alps_exp.commands.validation import check_arguments, nearest
+from alps_exp.config.arguments import check_arguments, nearest
 
 
 def configured(

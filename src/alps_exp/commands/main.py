@@ -22,11 +22,11 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from alps_exp import __version__
 from alps_exp.commands.completion import COMPLETION, verb_to_complete
-from alps_exp.commands.configs import config_folder
-from alps_exp.commands.device import register_device_resolver
 from alps_exp.commands.imports import import_fault
 from alps_exp.commands.recreate import original_of
-from alps_exp.commands.validation import check_arguments, nearest
+from alps_exp.config.arguments import check_arguments, nearest
+from alps_exp.config.folder import config_folder
+from alps_exp.config.on_gpu import register_device_resolver
 from alps_exp.errors import ImageError
 from alps_exp.runs import RunFolder, register_resolvers
 from alps_exp.runs.job import Job

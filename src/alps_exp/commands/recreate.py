@@ -8,8 +8,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from alps_exp.commands.configs import config_folder
-from alps_exp.commands.trust import check_trust
+from alps_exp.config.folder import config_folder
+from alps_exp.config.trust import check_trust
 from alps_exp.runs import RunFolder
 from alps_exp.runs.original import Original
 

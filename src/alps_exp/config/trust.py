@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from alps_exp.commands.validation import resolve_target
+from alps_exp.config.arguments import resolve_target
 
 ROOMS = ("data", "distillation", "operators", "priors", "restoration", "samplers")
 """Sub-packages whose public classes may be named: to make one reads at most files, and writes and starts nothing.
