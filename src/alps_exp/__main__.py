@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from alps_exp.commands.imports import import_fault
+from alps_exp.cli.imports import import_fault
 
 
 def main() -> None:
     """Run the command line, once its packages can be imported."""
     try:
-        from alps_exp.commands.main import main as run
+        from alps_exp.cli.main import main as run
     except Exception as error:  # a package that does not fit the others can raise any
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise

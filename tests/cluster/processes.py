@@ -26,7 +26,7 @@ def start(log: Path, *arguments: str, killed_at: str | None = None) -> multiproc
 
 
 def _run(log: Path, arguments: tuple[str, ...], killed_at: str | None) -> None:
-    from alps_exp.commands.main import main
+    from alps_exp.cli.main import main
 
     torch.set_num_threads(1)
     with open(log, "a") as file:

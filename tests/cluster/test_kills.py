@@ -132,9 +132,9 @@ def test_a_distillation_killed_at_random_moments_leaves_the_same_weights(request
 
 AT_THE_END = {
     "fit": "pytorch_lightning.loops.fit_loop._FitLoop.on_run_end",
-    "validation": "alps_exp.commands.training.Fit._validate",
-    "weights": "alps_exp.commands.training.save_model",
-    "card": "alps_exp.commands.training.write_training_card",
+    "validation": "alps_exp.cli.training.Fit._validate",
+    "weights": "alps_exp.cli.training.save_model",
+    "card": "alps_exp.cli.training.write_training_card",
     "DONE": "alps_exp.runs.folder.RunFolder.mark_done",
 }
 ALWAYS = ("fit", "card")

@@ -9,7 +9,7 @@ import pytest
 import single_node_slurm
 from hydra.core.plugins import Plugins
 
-from alps_exp.commands import main as command
+from alps_exp.cli import main as command
 from alps_exp.runs import RunFolder
 
 TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=2"]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from alps_exp.checkpoints import save_model
-from alps_exp.commands import main as command
+from alps_exp.cli import main as command
 from alps_exp.lightning.checkpointing import Checkpointing
 
 

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from alps_exp.checkpoints import save_model
-from alps_exp.commands import checkpoint as verb
+from alps_exp.cli import checkpoint as verb
 from alps_exp.files import file_hash
 from alps_exp.networks.preconditioning import architecture_of
 from alps_exp.priors import load_energy

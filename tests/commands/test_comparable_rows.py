@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alps_exp.commands import restore as verb
+from alps_exp.cli import restore as verb
 from alps_exp.runs import Record, RunFolder
 
 SMALL = ["data=prior", "energy=gaussian", "teacher=gaussian", "logger=none", "num_samples=2"]

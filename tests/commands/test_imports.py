@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from alps_exp.commands.imports import import_fault
+from alps_exp.cli.imports import import_fault
 
 BROKEN = {
     "torchvision": [

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from alps_exp import __version__
-from alps_exp.commands import table as table_command
+from alps_exp.cli import table as table_command
 from alps_exp.config.folder import config_folder
 
 

@@ -13,7 +13,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 from standstill import kill_at
 
-from alps_exp.commands import main as command
+from alps_exp.cli import main as command
 from alps_exp.mri import EspiritMaps, FastMRIVolume, PreparedSlices
 from alps_exp.mri.preparation import Recipe, _try_file, find_volumes, open_volumes, prepare_file
 from alps_exp.mri.prepared_volume import Sidecar

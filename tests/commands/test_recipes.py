@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
 from alps_exp.checkpoints import save_model
-from alps_exp.commands.main import register_device_resolver
+from alps_exp.cli.main import register_device_resolver
 from alps_exp.config.folder import config_folder
 from alps_exp.lightning import ImageDataModule
 

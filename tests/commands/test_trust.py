@@ -27,7 +27,7 @@ FOREIGN = [
     "alps_exp.datasets.image_folder.os.system",
     "alps_exp.datasets.ImageFolder.__init__",
     "alps_exp.lightning.loggers.wandb.init",
-    "alps_exp.commands.main.main",
+    "alps_exp.cli.main.main",
     "alps_exp.runs.provenance._git",
     "alps_exp.runs.provenance.subprocess.run",
     "alps_exp.files.write_atomically",

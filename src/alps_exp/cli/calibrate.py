@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from alps_exp.commands.inference import choose_prior, log_result, predict
+from alps_exp.cli.inference import choose_prior, log_result, predict
 from alps_exp.datasets import Blanks, First, PriorSamples
 from alps_exp.lightning import ImageDataModule
 from alps_exp.report import write_calibration

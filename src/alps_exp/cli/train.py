@@ -8,8 +8,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from alps_exp.commands.inference import weight_files
-from alps_exp.commands.training import train
+from alps_exp.cli.inference import weight_files
+from alps_exp.cli.training import train
 from alps_exp.runs.job import Job
 
 

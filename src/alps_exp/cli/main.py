@@ -21,9 +21,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from alps_exp import __version__
-from alps_exp.commands.completion import COMPLETION, verb_to_complete
-from alps_exp.commands.imports import import_fault
-from alps_exp.commands.recreate import original_of
+from alps_exp.cli.completion import COMPLETION, verb_to_complete
+from alps_exp.cli.imports import import_fault
+from alps_exp.cli.rerun import original_of
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver

@@ -16,7 +16,7 @@ from torch import nn
 from alps_exp.checkpoints.checkpoint import History
 from alps_exp.checkpoints.safetensors_file import lineage, save_model
 from alps_exp.checkpoints.state_dicts import RECORD
-from alps_exp.commands.model_card import facts_of, in_words, write_training_card
+from alps_exp.cli.training_card import facts_of, in_words, write_training_card
 from alps_exp.files import file_hash
 from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.checkpointing import Checkpointing

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from alps_exp.checkpoints.checkpoint import Origin
 from alps_exp.checkpoints.model_card import describe, write_card
-from alps_exp.commands.recreate import FLAG
+from alps_exp.cli.rerun import FLAG
 from alps_exp.datasets import image_shape
 from alps_exp.files import file_hash
 from alps_exp.lightning import ImageDataModule

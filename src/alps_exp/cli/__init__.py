@@ -1,0 +1,1 @@
+"""The command `alps`: the entry point, and one file for each verb."""

@@ -1,1 +1,0 @@
-"""One thin file for each verb of the command `alps`."""
