@@ -7,6 +7,7 @@ from alps_exp.mri.sensitivity import EspiritMaps, LowResolutionMaps
 
 __all__ = [
     "ArrayVolume",
+    "ArrayVolume",
     "EspiritMaps",
     "FastMRIVolume",
     "KSpaceError",
