@@ -26,10 +26,10 @@ def test_the_example_from_python():
 
 
 def test_the_new_operator_is_whole(monkeypatch):
-    module = types.ModuleType("alps_exp.operators.greyscale")
-    exec(block("python", "Greyscale"), module.__dict__)
+    module = types.ModuleType("alps_exp.operators.grayscale")
+    exec(block("python", "Grayscale"), module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    operator = instantiate(yaml.safe_load(block("yaml", "greyscale")))()
+    operator = instantiate(yaml.safe_load(block("yaml", "grayscale")))()
     torch.manual_seed(0)
     x, y = torch.randn(2, 2, 3, 8, 8).double(), torch.randn(2, 2, 1, 8, 8).double()
     assert torch.allclose((operator.forward(x) * y).sum(), (x * operator.adjoint(y)).sum())

@@ -12,7 +12,7 @@ by_operator() {
 
 for prior in gaussian mixture; do
     prior="energy=$prior teacher=$prior output_root=outputs/closed_form"
-    by_operator $prior sampler=alps sampler.annealing=noised,static
+    by_operator $prior sampler=alps sampler.annealing=diffused,static
     by_operator $prior sampler=alps sampler.noise=independent
     by_operator $prior sampler=alps_teacher,alps_paper,smc,daps,diffpir,pigdm,mmps,csgm
     by_operator $prior sampler=daps sampler.langevin_steps=0
@@ -24,7 +24,7 @@ done
 
 budgets="energy=gaussian teacher=gaussian operator=inpaint_random,gaussian_blur output_root=outputs/budgets"
 run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.schedule.steps=8,17,33,83
-run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.matching=0 sampler.annealing=noised,static sampler.schedule.steps=25,50,100,250
+run $budgets sampler=alps_teacher sampler.schedule.sigma_max=2.5 sampler.moment_matching=0 sampler.annealing=diffused,static sampler.schedule.steps=25,50,100,250
 run $budgets sampler=diffpir,ddnm,csgm sampler.schedule.steps=25,50,100,250
 run $budgets sampler=daps sampler.langevin_steps=0 sampler.schedule.scales=25,50,100,250
 run $budgets sampler=pigdm,mmps sampler.schedule.steps=12,25,50,125

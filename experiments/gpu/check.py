@@ -256,7 +256,7 @@ def compiled_steps(device: torch.device, size: Size) -> Iterator[Row]:
 
 def training(recipe: str, kind: str, device: torch.device) -> Any:
     """Return the training of a recipe's teacher, or of an energy of such a teacher, with its first weights."""
-    module = instantiate(request("teacher_training", f"experiment={recipe}_teacher").training)
+    module = instantiate(request("train", f"experiment={recipe}_teacher").training)
     if kind == "energy":
         module = EnergyDistillation(Denoiser(module.network), CosineAdam(), LogNormalSigma())
     module.to(device).on_fit_start()

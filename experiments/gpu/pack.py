@@ -48,7 +48,7 @@ def pack_packages(folder: Path, constraints: Path) -> list[str]:
 def faces() -> dict[str, Any]:
     """Return the datasets of faces, by the name of the archive that they become."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        data = compose("teacher_training", ["data=faces"]).data
+        data = compose("train", ["data=faces"]).data
     return {CELEBA: instantiate(data.test, indices=None), AAF: instantiate(data.train.datasets[1])}
 
 

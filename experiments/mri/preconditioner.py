@@ -16,7 +16,7 @@ from torch import Tensor
 
 from alps_exp.masks import CartesianMask2D, PoissonMask
 from alps_exp.operators import MultiCoilMRI
-from alps_exp.operators.per_image import inner
+from alps_exp.operators.per_image import inner_product
 
 ETA, WANTED, EVERY, LONGEST = 0.02, 0.003, 4, 10_000
 MASKS = {"6x points": CartesianMask2D(6), "6x Poisson": PoissonMask(6)}
@@ -40,15 +40,15 @@ def solve(
     """Return the solution by conjugate gradients when it is `done`, asked every few products, and their number."""
     x, residual = torch.zeros_like(b), b
     direction = preconditioned = precondition(b)
-    square = inner(residual, preconditioned)
+    square = inner_product(residual, preconditioned)
     for product in range(1, LONGEST + 1):
         image = normal(direction)
-        step = square / inner(direction, image)
+        step = square / inner_product(direction, image)
         x, residual = x + step * direction, residual - step * image
         if product % EVERY == 0 and done(x):
             return x, product
         preconditioned = precondition(residual)
-        square, before = inner(residual, preconditioned), square
+        square, before = inner_product(residual, preconditioned), square
         direction = preconditioned + square / before * direction
     raise RuntimeError(f"no solution within {LONGEST} products")
 
@@ -71,7 +71,7 @@ def row(name: str, operator: MultiCoilMRI, t: float, generator: torch.Generator)
 
     def near(x: Tensor) -> bool:
         e = x - exact
-        return float((inner(e, normal(e)) / e.numel()).sqrt()) <= WANTED * ETA
+        return float((inner_product(e, normal(e)) / e.numel()).sqrt()) <= WANTED * ETA
 
     exact, _ = solve(normal, torch.clone, b, solved)
     return f"| {name} | {t:g} | {solve(normal, torch.clone, b, near)[1]} | {solve(normal, divide, b, near)[1]} |"

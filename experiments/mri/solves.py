@@ -18,7 +18,7 @@ from torch import Tensor
 
 from alps_exp.masks import BirdcageMaps, CartesianMask1D, CartesianMask2D, PoissonMask
 from alps_exp.operators import MultiCoilMRI
-from alps_exp.operators.per_image import inner
+from alps_exp.operators.per_image import inner_product
 
 ETA = 0.02
 SCALES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -54,7 +54,7 @@ def timed_sample(
 
 def width_error(operator: MultiCoilMRI, e: Tensor, t: float) -> float:
     """Return sqrt(e^H P^-1 e / n), n counting complex pixels once."""
-    square = inner(e, operator.normal(e)) / operator.noise_std**2 + inner(e, e) / t**2
+    square = inner_product(e, operator.normal(e)) / operator.noise_std**2 + inner_product(e, e) / t**2
     return float((square / e.numel()).sqrt())
 
 

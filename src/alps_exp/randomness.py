@@ -25,7 +25,7 @@ class NoiseSource(Protocol):
 
     num_samples: int
 
-    def like(self, x: Tensor) -> Tensor:
+    def draw(self, x: Tensor) -> Tensor:
         """Return a draw (S, *x.shape) of the dtype and device of x (B, C, H, W), for S samples of each image."""
 
 
@@ -51,7 +51,7 @@ class KeyedNoise:
             for sample in range(first, first + num_samples)
         ]
 
-    def like(self, x: Tensor) -> Tensor:
+    def draw(self, x: Tensor) -> Tensor:
         """Return the next draw of every chain, (S, *x.shape); complex draws have unit variance in each part."""
         return torch.stack([_normals(row, x) for row in self._generators]).to(x.device)
 

@@ -59,7 +59,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(monkeypatch, c
 
 
 @pytest.mark.slow
-def test_a_sweep_with_a_cancelled_job_is_completed_by_its_repetition(slurm, tmp_path):
+def test_a_sweep_with_a_canceled_job_is_completed_by_its_repetition(slurm, tmp_path):
     request = alps("restore", "-m", *SLURM, *TINY, "sampler=alps", "seed=0,1,2,3,4,5", f"output_root={tmp_path}")
     request.append("sampler.schedule.steps=20")
     sweep = subprocess.Popen(request, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

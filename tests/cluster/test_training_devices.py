@@ -32,7 +32,7 @@ main()
 
 @pytest.fixture(scope="module")
 def distil(tmp_path_factory, network):
-    """Return what distils a tiny network on tiny images into a folder and gives what it printed."""
+    """Return what distills a tiny network on tiny images into a folder and gives what it printed."""
     folder = tmp_path_factory.mktemp("distil")
     images = folder / "images"
     images.mkdir()

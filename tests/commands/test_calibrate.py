@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from alps_exp.datasets import Blanks, First, PriorSamples
+from alps_exp.datasets import FirstImages, PriorSamples, ZeroImages
 from alps_exp.operators import Inpainting, MultiCoilMRI
 from alps_exp.priors import GaussianPrior, smooth_gaussian
 from alps_exp.restoration import Calibration, Labels
 from alps_exp.runs import RunFolder
-from alps_exp.samplers import ALPS, Geometric
+from alps_exp.samplers import ALPS, GeometricSchedule
 
 GAUSSIAN = ["energy=gaussian", "teacher=gaussian", "energy.size=12", "operator=inpaint_random", "logger=none"]
 SHORT = ["sampler.schedule.steps=3", "num_samples=4"]
@@ -129,7 +129,7 @@ def test_narrow_samples_are_told_from_honest_ones_in_one_table(alps, tmp_path):
 
 
 def calibration(prior, operator, tmp_path, generator=None):
-    sampler = ALPS(Geometric(steps=3))
+    sampler = ALPS(GeometricSchedule(steps=3))
     labels = Labels("task", "operator", "sampler")
     return Calibration(prior, lambda: operator, sampler, RunFolder(tmp_path), labels, 2, 0, generator)
 
@@ -158,7 +158,7 @@ def test_an_image_is_not_drawn_with_the_noise_that_restores_it(tmp_path):
     """Where nothing is measured, and the sampler draws the image itself, the noise alone parts sample from truth."""
     prior = smooth_gaussian(size=12)
     nothing = Inpainting(torch.zeros(1, 1, 12, 12), noise_std=0.1)
-    module = calibration(prior, nothing, tmp_path, generator=ALPS(Geometric(steps=3)))
+    module = calibration(prior, nothing, tmp_path, generator=ALPS(GeometricSchedule(steps=3)))
     module.predict_step({"image": torch.zeros(1, 1, 12, 12), "image_id": ["a"]}, 0)
     result = module.folder.load_result("a")
     correlations = [np.corrcoef(result.truth.ravel(), sample.ravel())[0, 1] for sample in result.samples]
@@ -167,15 +167,15 @@ def test_an_image_is_not_drawn_with_the_noise_that_restores_it(tmp_path):
 
 def test_parts_and_places_of_a_dataset(monkeypatch):
     whole = PriorSamples(smooth_gaussian(size=4, complex_valued=True), count=5)
-    first = First(whole, 2)
+    first = FirstImages(whole, 2)
     assert (len(first), first.image_ids, first.index) == (2, whole.image_ids[:2], whole.index[:2])
     assert torch.equal(first[1]["image"], whole[1]["image"])
     with pytest.raises(IndexError):
         first[2]
     monkeypatch.setattr(PriorSamples, "index", [*whole.index, "the settings of all"])
-    assert First(whole, 2).index == [*whole.index[:2], "the settings of all"]
-    blanks = Blanks(whole, 7)
+    assert FirstImages(whole, 2).index == [*whole.index[:2], "the settings of all"]
+    blanks = ZeroImages(whole, 7)
     assert len(blanks) == 7 == len(set(blanks.image_ids)) and blanks.channels == 2
     assert torch.equal(blanks[6]["image"], torch.zeros(1, 4, 4, dtype=torch.complex64))
     with pytest.raises(ValueError, match="count must be from 1 to 5"):
-        First(whole, 6)
+        FirstImages(whole, 6)

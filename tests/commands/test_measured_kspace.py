@@ -1,4 +1,4 @@
-"""Measured k-space from files to records: `alps data` killed and started again, then `alps restore` of what it made."""
+"""Measured k-space from files to records: `alps prepare` killed and started again, then `alps restore` of it."""
 
 import contextlib
 import io
@@ -15,8 +15,8 @@ from standstill import kill_at
 
 from alps_exp.cli import main as command
 from alps_exp.mri import EspiritMaps, FastMRIVolume, PreparedSlices
-from alps_exp.mri.preparation import Recipe, _try_file, find_volumes, open_volumes, prepare_file
-from alps_exp.mri.prepared_volume import Sidecar
+from alps_exp.mri.preparation import PreparationSettings, _try_file, find_volumes, open_volumes, prepare_file
+from alps_exp.mri.prepared_volume import PreparedVolumeFile
 from alps_exp.runs import RunFolder
 
 HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>
@@ -82,8 +82,8 @@ def test_killed_and_restarted_it_does_what_is_left_and_gives_the_same_bytes(prep
     assert sorted(before) == ["a_full.h5", "b_undersampled.h5"]
     assert {name: (volumes / name).stat().st_mtime_ns for name in before} == before
     assert sorted(path.name for path in volumes.iterdir()) == [f"{name}.h5" for name in SLICES]
-    settings = Sidecar(volumes / "a_full.h5").settings
-    recipe = Recipe(partial(FastMRIVolume), EspiritMaps(**MAPS), "edge", True, settings)
+    settings = PreparedVolumeFile(volumes / "a_full.h5").settings
+    recipe = PreparationSettings(partial(FastMRIVolume), EspiritMaps(**MAPS), "edge", True, settings)
     for name in SLICES:
         prepare_file(root / "files" / f"{name}.h5", tmp_path / "again.h5", recipe)
         assert (tmp_path / "again.h5").read_bytes() == (volumes / f"{name}.h5").read_bytes(), name
@@ -127,7 +127,7 @@ class RaisingReader:
 def test_a_file_that_raises_anything_costs_itself(tmp_path, error):
     reader = RaisingReader(error)
     _, refused = open_volumes({"a": tmp_path / "a.h5"}, reader)
-    recipe = Recipe(reader, EspiritMaps(**MAPS), "edge", True, {})
+    recipe = PreparationSettings(reader, EspiritMaps(**MAPS), "edge", True, {})
     assert refused == {"a": _try_file(tmp_path / "a.h5", tmp_path / "out.h5", recipe)}
     known = isinstance(error, OSError)
     assert ("lost" in refused["a"] or not error.args) and (type(error).__name__ in refused["a"]) != known
@@ -172,7 +172,7 @@ def test_a_damaged_volume_costs_its_slices_and_is_prepared_again(prepared, tmp_p
     lines = (folder / "index.jsonl").read_text().splitlines(keepends=True)
     (folder / "index.jsonl").write_text("".join(line for line in lines if '"b_undersampled"' not in line))
     request = [*SMALL, f"data.test.path={folder}", f"output_root={tmp_path / 'out'}", "sampler=sense"]
-    request += ["operator=measured_2x", "data.batch_size=1"]
+    request += ["operator=retrospective_2x", "data.batch_size=1"]
     status, _, err = run("restore", *request)
     assert status == 1 and "Traceback" not in err
     _, records = restored(tmp_path)
@@ -195,7 +195,7 @@ def test_slices_are_those_of_the_index(prepared, tmp_path):
     slices = PreparedSlices(tmp_path / "prepared")
     assert len(slices) == 8 and slices.image_ids[:3] == ["a_full_000", "a_full_001", "y_full_000"]
     index.write_text(lines[0] + lines[1].replace('"sha256": "', '"sha256": "0'))
-    with pytest.raises(ValueError, match="a_full in .* is not what the index says: run `alps data` again"):
+    with pytest.raises(ValueError, match="a_full in .* is not what the index says: run `alps prepare` again"):
         PreparedSlices(tmp_path / "prepared")[0]
 
 
@@ -206,7 +206,7 @@ def only(prepared, tmp_path, name):
     lines = (prepared[0] / "prepared" / "index.jsonl").read_text().splitlines(keepends=True)
     (folder / "index.jsonl").write_text("".join(line for line in lines if json.loads(line)["volume"] == name))
     shutil.copy(prepared[0] / "prepared" / "volumes" / f"{name}.h5", folder / "volumes")
-    return [*SMALL, f"data.test.path={folder}", f"output_root={tmp_path / 'out'}"], Sidecar(
+    return [*SMALL, f"data.test.path={folder}", f"output_root={tmp_path / 'out'}"], PreparedVolumeFile(
         folder / "volumes" / f"{name}.h5"
     )
 
@@ -228,7 +228,7 @@ def misfit(result, sidecar, estimate, slice_index):
 @pytest.mark.parametrize("sampler", [["sampler=alps", "sampler.schedule.steps=3"], ["sampler=sense"]])
 def test_undersampled_in_retrospect(prepared, tmp_path, sampler):
     request, sidecar = only(prepared, tmp_path, "a_full")
-    status, out, err = run("restore", *request, "operator=measured_2x", *sampler)
+    status, out, err = run("restore", *request, "operator=retrospective_2x", *sampler)
     assert status == 0, out + err
     folder, lines = restored(tmp_path)
     assert (folder.path / "figure.png").exists() and all(line["status"] == "ok" for line in lines)

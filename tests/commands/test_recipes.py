@@ -68,7 +68,7 @@ def step(module, config, precision, folder):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_a_teacher_and_its_energy_of_a_size_to_ship(name, tmp_path):
     path = tmp_path / "teacher.safetensors"
-    config = recipe("teacher_training", f"{name}_teacher", "trainer.accelerator=cpu")
+    config = recipe("train", f"{name}_teacher", "trainer.accelerator=cpu")
     network = instantiate(config.training.network)
     assert network.model.patch_size == 1
     assert network.channels == (3 if name.startswith("faces") else 2)
@@ -87,7 +87,7 @@ def test_a_recipe_is_a_teacher_and_its_energy_of_a_size_to_ship(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("root, kind", [("teacher_training", "teacher"), ("distill", "energy")])
+@pytest.mark.parametrize("root, kind", [("train", "teacher"), ("distill", "energy")])
 def test_a_recipe_fits_the_device(root, kind, name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
@@ -105,7 +105,7 @@ def test_a_recipe_fits_the_device(root, kind, name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["brain64_full", "brain128_full"])
 def test_the_subject_validates_and_is_never_trained_on(name):
-    data = recipe("teacher_training", f"{name}_teacher").data
+    data = recipe("train", f"{name}_teacher").data
     subject = data.validation.subject.path.rpartition("/")[2]
     assert subject == "pyradiomics_brain1_t1ce.nrrd" and subject not in str(data.train)
     assert data.validation.template.part == "validation"
@@ -113,8 +113,8 @@ def test_the_subject_validates_and_is_never_trained_on(name):
     assert sizes == {int(name.removeprefix("brain").removesuffix("_full"))}
 
 
-def test_faces_are_labelled_and_fit_in_memory():
-    data = recipe("teacher_training", "faces64_full_teacher").data
+def test_faces_are_labeled_and_fit_in_memory():
+    data = recipe("train", "faces64_full_teacher").data
     assert data.train._target_ == "alps_exp.datasets.Augmented" and "ffhq256" not in str(data.train)
     train, validation = data.train.dataset.datasets[0].indices, data.validation.indices
     assert train[1] <= validation[0]

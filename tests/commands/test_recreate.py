@@ -121,7 +121,7 @@ def test_a_teacher_gets_the_weights_that_one_with_a_break_got(run, breaking, tmp
     again = the_run(tmp_path / "outputs" / "again")
     weights = [load_file(path / "teacher.safetensors") for path in (first, again)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
-    assert f"alps teacher --from {first}" in (again / "teacher.md").read_text()
+    assert f"alps train --from {first}" in (again / "teacher.md").read_text()
 
 
 def test_a_sweep_can_start_from_a_folder(run, tmp_path):

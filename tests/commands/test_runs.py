@@ -134,15 +134,15 @@ def test_teacher_then_distill_then_restore(faces, tmp_path, run, breaking):
     run(*teach)
     (teacher,) = (tmp_path / "out").rglob("teacher.safetensors")
     card = teacher.with_suffix(".md").read_text()
-    assert all(entry in card for entry in ("architecture", "command", "commit", "sha256", "licence"))
+    assert all(entry in card for entry in ("architecture", "command", "commit", "sha256", "license"))
     assert "| resolution | 32 x 32, 3 channels |" in card  # of the images; the architecture's is 64
     assert len(RunFolder(teacher.parent).starts()) == 3 and RunFolder(teacher.parent).starts()[0].data
 
     short = ["trainer.max_steps=2", "trainer.val_check_interval=2", "trainer.log_every_n_steps=2"]
     validation = f"data.validation.path={tmp_path / 'images'}"
-    distil = ["distill", *images, validation, *short, "teacher=file", f"teacher.name={teacher}"]
-    run(*distil)
-    assert "is done already" in run(*distil)[0]
+    distill = ["distill", *images, validation, *short, "teacher=file", f"teacher.name={teacher}"]
+    run(*distill)
+    assert "is done already" in run(*distill)[0]
     (energy,) = (tmp_path / "out").rglob("energy.safetensors")
     (metrics,) = energy.parent.rglob("metrics.csv")
     assert "loss/sigma" in metrics.read_text() and "validation/gap_sigma_1" in metrics.read_text()
@@ -151,7 +151,7 @@ def test_teacher_then_distill_then_restore(faces, tmp_path, run, breaking):
     network = load_teacher(teacher).network
     network.model.map_layer0.weight.data += 1
     save_model(teacher, network, "teacher")
-    assert "was started with other inputs" in run(*distil, status=2)[1]
+    assert "was started with other inputs" in run(*distill, status=2)[1]
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_a_target_whose_module_fails_is_named(tmp_path, monkeypatch):
 
 
 def test_configs_inside_configs_are_checked():
-    schedule = {"_target_": "alps_exp.samplers.Geometric", "sigma_mox": 1.0}
+    schedule = {"_target_": "alps_exp.samplers.GeometricSchedule", "sigma_mox": 1.0}
     with pytest.raises(ValueError, match="unknown key 'anything.0.sigma_mox': did you mean anything.0.sigma_max"):
         check_arguments(configured, {**RIGHT, "anything": [schedule]})
 

@@ -37,9 +37,9 @@ def test_astronaut_is_one_image_in_range(size):
 def test_astronaut_has_its_eyes_where_ffhq_has():
     skimage = pytest.importorskip("skimage", reason="needs the demo extra")
     del skimage
-    grey = Astronaut(64)[0]["image"].mean(0)
+    gray = Astronaut(64)[0]["image"].mean(0)
     # FFHQ's mean eyes lie at about 0.37 and 0.63 of the width, 0.48 of the height.
     for column in (24, 40):
-        window = grey[26:36, column - 4 : column + 5]
+        window = gray[26:36, column - 4 : column + 5]
         darkest = np.unravel_index(int(window.argmin()), window.shape)
         assert abs(darkest[0] + 26 - 30.5) <= 2 and abs(darkest[1] - 4) <= 2

@@ -18,7 +18,7 @@ def volume():
     return brain.mni152_volume(SIZE)
 
 
-def test_volume_is_upright_centred_and_of_unit_maximum(volume):
+def test_volume_is_upright_centered_and_of_unit_maximum(volume):
     assert volume.shape == (189, 2 * SIZE, 2 * SIZE)
     assert volume.max() == 1 and volume.min() == 0
     head = volume[80] > 0.1
@@ -110,11 +110,11 @@ def test_smooth_field_has_the_stated_spread():
 
 def test_warp_without_ranges_is_the_identity_up_to_mirroring():
     warp = Warp(zoom=(1, 1), stretch=0, rotation=0, shear=0, shift=0, elastic=0)
-    centres = (np.arange(8) + 0.5) / 8 - 0.5
+    centers = (np.arange(8) + 0.5) / 8 - 0.5
     for key in range(10):
         rows, columns = warp.sample(np.random.default_rng(key), 8)
-        np.testing.assert_allclose(rows, np.broadcast_to(centres[:, None], (8, 8)), atol=1e-6)
-        np.testing.assert_allclose(np.abs(columns), np.abs(np.broadcast_to(centres, (8, 8))), atol=1e-6)
+        np.testing.assert_allclose(rows, np.broadcast_to(centers[:, None], (8, 8)), atol=1e-6)
+        np.testing.assert_allclose(np.abs(columns), np.abs(np.broadcast_to(centers, (8, 8))), atol=1e-6)
 
 
 def test_default_warps_never_fold():

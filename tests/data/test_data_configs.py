@@ -65,7 +65,7 @@ def test_ffhq_faces_are_box_averages():
     assert len(data.test) == 5
     small, large = data.test[0]["image"], full.test[0]["image"]
     blocks = large.reshape(3, 64, 4, 64, 4).mean((2, 4))
-    assert (small - blocks).abs().max() <= 2.01 / 255  # one grey level: PIL rounds after each direction
+    assert (small - blocks).abs().max() <= 2.01 / 255  # one gray level: PIL rounds after each direction
 
 
 @needs_data

@@ -41,7 +41,7 @@ def as_zip(folder):
     return path
 
 
-def test_centre_square_is_the_default(folder, ramp):
+def test_center_square_is_the_default(folder, ramp):
     item = ImageFolder(str(folder), size=6)[0]
     expected = ramp[1:7].transpose(2, 0, 1) / 127.5 - 1
     assert item["image"].dtype == torch.float32
@@ -61,7 +61,7 @@ def test_box_filter_averages_and_crop_takes_fractions(folder, ramp):
     item = ImageFolder(str(folder), size=2, crop=(1, 2, 5, 6), filter="box")[0]
     blocks = ramp[2:6, 1:5].reshape(2, 2, 2, 2, 3).mean((1, 3))
     np.testing.assert_allclose((item["image"].numpy() + 1) * 127.5, blocks.transpose(2, 0, 1), atol=0.51)
-    # Half a pixel further right, a symmetric filter on a ramp gives the mean of the two neighbours.
+    # Half a pixel further right, a symmetric filter on a ramp gives the mean of the two neighbors.
     between = ImageFolder(str(folder), size=1, crop=(2.5, 4, 3.5, 5))[0]["image"]
     np.testing.assert_allclose((between[:, 0, 0].numpy() + 1) * 127.5, ramp[4, 2:4].mean(0), atol=0.51)
 
@@ -141,11 +141,11 @@ def test_flip_is_a_function_of_the_key(folder):
     assert flipped == [torch.equal(images[0, key]["image"], plain.flip(-1)) for key in range(200)]
 
 
-def test_grey_and_transparent_images_become_rgb(tmp_path):
-    write_image(tmp_path / "grey.png", np.full((2, 2), 51, np.uint8))
+def test_gray_and_transparent_images_become_rgb(tmp_path):
+    write_image(tmp_path / "gray.png", np.full((2, 2), 51, np.uint8))
     write_image(tmp_path / "transparent.png", np.full((2, 2, 4), [255, 0, 51, 7], np.uint8))
-    grey, transparent = ImageFolder(str(tmp_path), size=2)
-    np.testing.assert_allclose(grey["image"].numpy(), -0.6, atol=1e-6)
+    gray, transparent = ImageFolder(str(tmp_path), size=2)
+    np.testing.assert_allclose(gray["image"].numpy(), -0.6, atol=1e-6)
     np.testing.assert_allclose(transparent["image"][:, 0, 0].numpy(), [1, -1, -0.6], atol=1e-6)
 
 

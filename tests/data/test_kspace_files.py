@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from alps_exp.masks import DataMaps, DataMask, DataNoise
+from alps_exp.masks import MapsFromBatch, MaskFromBatch, NoiseFromBatch
 from alps_exp.mri import ArrayVolume, FastMRIVolume, KSpaceError, LowResolutionMaps
-from alps_exp.mri.preparation import Recipe, _read, is_fully_sampled, prepare
-from alps_exp.mri.prepared_volume import Sidecar, write_sidecar
+from alps_exp.mri.preparation import PreparationSettings, _read, is_fully_sampled, prepare
+from alps_exp.mri.prepared_volume import PreparedVolumeFile, write_prepared_volume
 from alps_exp.mri.whitening import edge_samples, noise_covariance, whitening_matrix
 from alps_exp.operators import MultiCoilMRI
 
@@ -132,7 +132,7 @@ def test_other_files_are_refused_in_one_line(tmp_path, kspace, name, message):
 
 
 def recipe(whiten=True):
-    return Recipe(FastMRIVolume, LowResolutionMaps(12), "edge", whiten, {"maps": "low"})
+    return PreparationSettings(FastMRIVolume, LowResolutionMaps(12), "edge", whiten, {"maps": "low"})
 
 
 def test_whitening_makes_the_noise_white():
@@ -152,7 +152,7 @@ def test_a_full_volume_has_images_of_maximum_one_that_are_its_adjoint(tmp_path, 
         "mask": torch.from_numpy(ready.mask)[None, None].float().expand(3, -1, -1, -1),
         "noise_std": torch.full((3,), ready.noise_std, dtype=torch.float64),
     }
-    operator = MultiCoilMRI(DataMask()(batch), DataMaps()(batch), DataNoise()(batch))
+    operator = MultiCoilMRI(MaskFromBatch()(batch), MapsFromBatch()(batch), NoiseFromBatch()(batch))
     adjoint = operator.adjoint(torch.from_numpy(ready.kspace))
     np.testing.assert_allclose(adjoint.numpy(), ready.image, atol=1e-5)
     assert operator.noise_std == ready.noise_std == 1 / ready.scale
@@ -175,9 +175,9 @@ def test_undersampled_k_space_has_no_image_and_the_scale_of_its_calibration_regi
 def test_a_sidecar_is_a_function_of_its_volume_and_reads_back(tmp_path, kspace):
     ready = prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
     for name in ("one.h5", "two.h5"):
-        write_sidecar(tmp_path / name, ready, {"maps": "low"}, 7)
+        write_prepared_volume(tmp_path / name, ready, {"maps": "low"}, 7)
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
-    sidecar = Sidecar(tmp_path / "one.h5")
+    sidecar = PreparedVolumeFile(tmp_path / "one.h5")
     np.testing.assert_array_equal(sidecar.read("kspace", 2), ready.kspace[2])
     assert (sidecar.noise_std, sidecar.reconstruction, sidecar.hashes) == (ready.noise_std, (21, 19), ready.hashes)
 

@@ -51,7 +51,7 @@ def test_poisson_discs_thin_out_and_keep_apart():
     assert inner > 2 * outer
     assert masks[:, 0, radius > 33].sum() == 0
     beside = (masks * masks.roll(1, -1))[:, 0, (radius > 24) & (radius < 31)].mean()
-    assert beside < outer**2 / 3, "scattered points would be neighbours that often"
+    assert beside < outer**2 / 3, "scattered points would be neighbors that often"
 
 
 def test_a_poisson_disc_is_keyed_by_image_id_and_seed_alone():
@@ -64,7 +64,7 @@ def test_a_poisson_disc_is_keyed_by_image_id_and_seed_alone():
 
 
 def test_impossible_poisson_discs_are_refused():
-    with pytest.raises(ValueError, match="keeps 38 samples, fewer than the 80 of the centre"):
+    with pytest.raises(ValueError, match="keeps 38 samples, fewer than the 80 of the center"):
         PoissonMask(50, 0.2)(batch("a"))
     with pytest.raises(ValueError, match="acceleration 1.1 keeps 58 points of 8 x 8"):
         PoissonMask(1.1)(batch("a", height=8, width=8))

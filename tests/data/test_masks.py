@@ -1,4 +1,4 @@
-"""Masks: exact counts, sampled centres, and independence from the batch."""
+"""Masks: exact counts, sampled centers, and independence from the batch."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_random_rate_is_uniform_over_its_range():
     assert abs(rates.mean() - 0.6) < 5 * 0.6 / 12**0.5 / 20
 
 
-def test_centred_box():
+def test_centered_box():
     mask = BoxMask(4)(batch("a", height=8, width=10))[0, 0]
     expected = torch.ones(8, 10)
     expected[2:6, 3:7] = 0
@@ -122,14 +122,14 @@ def test_bad_files_of_masks(tmp_path):
         np.save(path, array)
         with pytest.raises(ValueError, match=message):
             FileMask(str(path))(batch("a"))
-    (tmp_path / "grey.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"grey.png is no .npy"):
-        FileMask(str(tmp_path / "grey.png"))(batch("a"))
+    (tmp_path / "gray.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"gray.png is no .npy"):
+        FileMask(str(tmp_path / "gray.png"))(batch("a"))
 
 
 @pytest.mark.parametrize("kind", ["random", "equispaced"])
 @pytest.mark.parametrize(("width", "acceleration"), [(64, 4), (64, 8), (180, 5.5), (33, 1), (26, 26 / 3)])
-def test_columns_are_exact_with_a_sampled_centre(kind, width, acceleration):
+def test_columns_are_exact_with_a_sampled_center(kind, width, acceleration):
     masks = CartesianMask1D(acceleration, 0.08, kind)(batch("a", "b", "c", width=width))
     assert torch.equal(masks, masks[:, :, :1].expand_as(masks))
     assert torch.all(masks[:, 0, 0].sum(1) == round(width / acceleration))
@@ -145,7 +145,7 @@ def test_equispaced_columns_have_even_gaps():
 
 
 @pytest.mark.parametrize("acceleration", [1, 2.5, 4, 12])
-def test_points_are_exact_with_a_sampled_centre(acceleration):
+def test_points_are_exact_with_a_sampled_center(acceleration):
     masks = CartesianMask2D(acceleration, 0.2)(batch("a", "b", height=20, width=25))
     assert torch.all(masks.sum((1, 2, 3)) == round(500 / acceleration))
     assert torch.all(masks[:, 0, 8:12, 10:15] == 1)
@@ -162,14 +162,14 @@ def test_points_are_exact_with_a_sampled_centre(acceleration):
         (lambda: BoxMask(4, margin=-1), "margin of the box must be at least 0 pixels, got -1"),
         (lambda: BoxMask(18, margin=2)(batch("a")), "box of 18 x 18 with a margin of 2 does not fit an image of 20 x"),
         (lambda: MaskProduct([]), "needs at least one, got none"),
-        (lambda: BoxMask(2, "left"), "centre or random, got 'left'"),
+        (lambda: BoxMask(2, "left"), "center or random, got 'left'"),
         (lambda: BoxMask(21)(batch("a")), "box of 21 x 21 does not fit an image of 20 x 26"),
         (lambda: CartesianMask1D(0.5), "acceleration must be at least 1, got 0.5"),
         (lambda: CartesianMask1D(4, 1.5), r"center_fraction must be in \[0, 1\], got 1.5"),
         (lambda: CartesianMask1D(4, kind="radial"), "random or equispaced, got 'radial'"),
-        (lambda: CartesianMask1D(13, 0.2)(batch("a")), "keeps 2 samples, fewer than the 5 of the centre"),
+        (lambda: CartesianMask1D(13, 0.2)(batch("a")), "keeps 2 samples, fewer than the 5 of the center"),
         (lambda: CartesianMask2D(2000, 0)(batch("a")), "keeps 0 samples, fewer than the 1"),
-        (lambda: CartesianMask2D(50, 0.2)(batch("a")), "keeps 10 samples, fewer than the 20 of the centre"),
+        (lambda: CartesianMask2D(50, 0.2)(batch("a")), "keeps 10 samples, fewer than the 20 of the center"),
     ],
 )
 def test_bad_masks(make, message):

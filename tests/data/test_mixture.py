@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from alps_exp.datasets import Mixture
+from alps_exp.datasets import MixedDataset
 
 
 class Numbers:
@@ -21,7 +21,7 @@ class Numbers:
 
 
 def test_without_shares_each_item_comes_once():
-    mixture = Mixture([Numbers("a", 2), Numbers("b", 3)])
+    mixture = MixedDataset([Numbers("a", 2), Numbers("b", 3)])
     items = [mixture[i, 10 + i] for i in range(len(mixture))]
     assert [(i["image_id"], i["item"]) for i in items] == [
         ("a", (0, 10)),
@@ -35,7 +35,7 @@ def test_without_shares_each_item_comes_once():
 
 
 def test_shares_repeat_the_smaller_dataset():
-    mixture = Mixture([Numbers("a", 5), Numbers("b", 30)], shares=[1, 2])
+    mixture = MixedDataset([Numbers("a", 5), Numbers("b", 30)], shares=[1, 2])
     items = [mixture[i, i] for i in range(len(mixture))]
     assert Counter(item["image_id"] for item in items) == {"a": 15, "b": 30}
     assert Counter(item["item"][0] for item in items if item["image_id"] == "a") == dict.fromkeys(range(5), 3)
@@ -43,13 +43,13 @@ def test_shares_repeat_the_smaller_dataset():
 
 def test_no_image_is_lost_to_the_rounding_of_its_share():
     """0.7 / (0.3 + 0.7) of an epoch of 6 / 0.7 images is 5.999999999999999."""
-    mixture = Mixture([Numbers("a", 1), Numbers("b", 6)], shares=[0.3, 0.7])
+    mixture = MixedDataset([Numbers("a", 1), Numbers("b", 6)], shares=[0.3, 0.7])
     items = [mixture[i] for i in range(len(mixture))]
     assert {item["item"] for item in items if item["image_id"] == "b"} == set(range(6))
 
 
 def test_bad_mixtures():
     with pytest.raises(ValueError, match=r"one number of channels, got \[2, 3\]"):
-        Mixture([Numbers("a", 2), Numbers("b", 3, channels=2)])
+        MixedDataset([Numbers("a", 2), Numbers("b", 3, channels=2)])
     with pytest.raises(ValueError, match="shares must be 2 positive numbers"):
-        Mixture([Numbers("a", 2), Numbers("b", 3)], shares=[1])
+        MixedDataset([Numbers("a", 2), Numbers("b", 3)], shares=[1])

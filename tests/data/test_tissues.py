@@ -11,7 +11,7 @@ STILL = Warp(zoom=(1, 1), stretch=0, rotation=0, shear=0, shift=0, elastic=0)
 
 
 def maps():
-    """Return a brain whose left is grey, whose middle is fluid and whose right is white, each 8 pixels wide."""
+    """Return a brain whose left is gray, whose middle is fluid and whose right is white, each 8 pixels wide."""
     fractions = np.zeros((3, brain.NUM_PLANES, 2 * SIZE, 2 * SIZE), np.float32)
     fractions[0, :, 12:36, 12:20] = fractions[1, :, 12:36, 28:36] = fractions[2, :, 12:36, 12:36] = 1
     return fractions
@@ -34,11 +34,11 @@ def magnitude(data, key):
 def test_each_tissue_has_an_intensity_of_its_own(blocks):
     data = TissueSlices(SIZE, heads=0)
     slices = np.stack([magnitude(data, key) for key in range(300)])
-    grey, fluid, white = (slices[:, 8:16, column] for column in (7, 12, 16))
-    for tissue in (grey, fluid, white):
+    gray, fluid, white = (slices[:, 8:16, column] for column in (7, 12, 16))
+    for tissue in (gray, fluid, white):
         assert np.ptp(tissue, axis=1).max() < 1e-6
         assert tissue[:, 0].mean() == pytest.approx(0.5, abs=0.05) and np.ptp(tissue[:, 0]) > 0.95
-    for one, other in ((grey, white), (grey, fluid), (white, fluid)):
+    for one, other in ((gray, white), (gray, fluid), (white, fluid)):
         assert 0.4 < (one > other).mean() < 0.6
     assert not slices[:, :5].any() and not slices[:, :, 19:].any()
 
@@ -47,8 +47,8 @@ def test_borders_are_sharpened_between_the_same_tissues(blocks):
     blocks[0, :, :, 19], blocks[2, :, :, 19] = 0.75, 1  # a quarter is fluid
     rng = np.random.default_rng(0)
     power, intensities = rng.uniform(*tissues.SHARPNESS), rng.uniform(0, 1, 3)
-    grey = 0.75**power / (0.75**power + 0.25**power)
-    expected = (intensities[0] + grey * intensities[0] + (1 - grey) * intensities[2]) / 2
+    gray = 0.75**power / (0.75**power + 0.25**power)
+    expected = (intensities[0] + gray * intensities[0] + (1 - gray) * intensities[2]) / 2
     assert magnitude(TissueSlices(SIZE, heads=0), 0)[10, 9] == pytest.approx(expected, abs=1e-5)
 
 
@@ -90,9 +90,9 @@ def test_bad_share_of_heads():
 
 def test_the_maps_lie_where_the_template_does():
     pytest.importorskip("nilearn", reason="needs the demo extra")
-    grey, white, whole = tissues.mni152_tissues(SIZE, brain.BRAIN_VIEW)
+    gray, white, whole = tissues.mni152_tissues(SIZE, brain.BRAIN_VIEW)
     template = brain.mni152_volume(SIZE)
-    assert whole.max() <= 1 and (grey + white).max() < 1.1
+    assert whole.max() <= 1 and (gray + white).max() < 1.1
     inside = whole > 0.5
     assert np.mean(inside == (template > 0.1)) > 0.98
-    assert template[white > 0.9].mean() > template[grey > 0.9].mean() > template[inside & (grey + white < 0.1)].mean()
+    assert template[white > 0.9].mean() > template[gray > 0.9].mean() > template[inside & (gray + white < 0.1)].mean()

@@ -1,4 +1,4 @@
-"""Training of teacher and energy: keyed noise, bands, what is learnt, and runs that go on after a kill."""
+"""Training of teacher and energy: keyed noise, bands, what is learned, and runs that go on after a kill."""
 
 import copy
 
@@ -260,7 +260,7 @@ class LabelledWaves(Waves):
         return super().__getitem__(item) | {"augment": torch.arange(9.0)}
 
 
-def labelled_network(seed=0, width=9):
+def labeled_network(seed=0, width=9):
     torch.manual_seed(seed)
     model = SongUNet(16, 1, 1, model_channels=8, channel_mult=(1, 2), num_blocks=1, augment_dim=width)
     for parameter in model.parameters():
@@ -269,7 +269,7 @@ def labelled_network(seed=0, width=9):
 
 
 def test_teacher_and_energy_are_asked_with_the_labels_of_the_batch():
-    network, other = labelled_network(1), labelled_network(2)
+    network, other = labeled_network(1), labeled_network(2)
     x, noisy, sigma = torch.randn(2, 1, 16, 16), torch.randn(2, 1, 16, 16), torch.tensor([0.5, 1.0])
     labels = torch.randn(2, 9)
     made = (CosineAdam(), LogNormalSigma())
@@ -288,8 +288,8 @@ def test_teacher_and_energy_are_asked_with_the_labels_of_the_batch():
     assert torch.allclose(distillation.loss(x, noisy, sigma, labels), pull, rtol=1e-4)
 
 
-def test_what_labels_mean_is_learnt_from_the_data(tmp_path):
-    network = labelled_network()
+def test_what_labels_mean_is_learned_from_the_data(tmp_path):
+    network = labeled_network()
     before = network.model.map_augment.weight.clone()
     data = ImageDataModule(train=LabelledWaves(), batch_size=4)
     fit(TeacherTraining(network, CosineAdam(1e-3, 1), LogNormalSigma(), band_interval=1), 2, tmp_path, data=data)
@@ -300,11 +300,11 @@ def test_what_labels_mean_is_learnt_from_the_data(tmp_path):
 @pytest.mark.parametrize("width", [0, 5])
 def test_labels_that_a_network_does_not_take_are_refused(width, tmp_path):
     data = ImageDataModule(train=LabelledWaves(), batch_size=4)
-    training = TeacherTraining(labelled_network(width=width), CosineAdam(1e-3, 1), LogNormalSigma())
+    training = TeacherTraining(labeled_network(width=width), CosineAdam(1e-3, 1), LogNormalSigma())
     with pytest.raises(ValueError, match=f"9 augmentation labels, the network takes {width}"):
         fit(training, 1, tmp_path, data=data)
     distillation = EnergyDistillation(
-        Denoiser(labelled_network(width=width)), CosineAdam(), LogNormalSigma(), start=Energy(labelled_network())
+        Denoiser(labeled_network(width=width)), CosineAdam(), LogNormalSigma(), start=Energy(labeled_network())
     )
     with pytest.raises(ValueError, match=f"9 augmentation labels, the network takes {width}"):
         fit(distillation, 1, tmp_path, data=data)

@@ -125,7 +125,7 @@ def gaussian_case(generator, scale, images=300, num_samples=19, dtype=torch.floa
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize("length", [None, 1.0])
-def test_stein_numbers_of_samples_of_the_density_itself_are_centred(generator, dtype, length):
+def test_stein_numbers_of_samples_of_the_density_itself_are_centered(generator, dtype, length):
     samples, scores = gaussian_case(generator, 1.0, dtype=dtype)
     for values, expected in (
         (calibration.kernel_stein_discrepancy(samples, scores, length), 0),
@@ -178,7 +178,7 @@ def test_the_bootstrap_interval_has_the_width_of_the_mean_and_is_keyed():
 def test_a_summary_puts_intervals_over_images_around_every_number(generator):
     samples, truth = draws(generator, 19, images=64)
     statistics = calibration.image_statistics(samples, truth, generator)
-    summary = calibration.summarise(statistics | {"further": torch.arange(64.0)})
+    summary = calibration.summarize(statistics | {"further": torch.arange(64.0)})
     assert {"coverage", "rank_histogram", "spread_error", "further"} <= set(summary)
     ninety = {name: values[LEVELS.index(0.9)] for name, values in summary["coverage"].items()}
     assert ninety["low"] < 0.9 < ninety["high"] and ninety["high"] - ninety["low"] < 0.06

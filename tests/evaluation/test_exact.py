@@ -57,8 +57,8 @@ def test_two_dimensions_by_quadrature(measured, sigma):
     joint = torch.stack(densities) * likelihood
     masses, total = joint.sum(1), joint.sum()
     mean = (joint.sum(0)[:, None] * x).sum(0) / total
-    centred = x - mean
-    covariance = (joint.sum(0)[:, None] * centred).mT @ centred / total
+    centered = x - mean
+    covariance = (joint.sum(0)[:, None] * centered).mT @ centered / total
     assert torch.allclose(posterior.weights, masses / total, atol=1e-8)
     assert torch.allclose(posterior.log_evidence, total.log(), atol=1e-8)
     assert torch.allclose(posterior.mean.flatten(), mean, atol=1e-8)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from alps_exp.evaluation import centre_crop, complex_nmse, image_metrics, nmse, spread_and_error, ssim
+from alps_exp.evaluation import center_crop, complex_nmse, image_metrics, nmse, spread_and_error, ssim
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_metrics_inside_a_crop_are_those_of_the_cropped_images(generator):
     expected = image_metrics(estimate[..., 6:18, 3:16], truth[..., 6:18, 3:16])
     assert all(torch.equal(inside[name], expected[name]) for name in expected)
     with pytest.raises(ValueError, match="a crop of 26 x 20 does not fit an image of 1 x 25 x 20"):
-        centre_crop(truth, (26, 20))
+        center_crop(truth, (26, 20))
 
 
 def test_complex_nmse_alone_sees_the_phase(generator):

@@ -6,8 +6,8 @@ import torch
 from alps_exp.evaluation import exact_posterior
 from alps_exp.operators import Inpainting
 from alps_exp.priors import ComposedEnergy, GaussianPrior
-from alps_exp.samplers import CSGM, Geometric
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers import CSGM, GeometricSchedule
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 A, B, T = 1.5, 0.8, 0.6
 SHAPE, SIZE = (1, 3, 3), 9
@@ -51,9 +51,9 @@ def test_samplers_that_do_not_know_its_curvature_refuse_it(pair):
     operator = Inpainting(torch.ones(1, *SHAPE), noise_std=0.1)
     y = operator.forward(torch.zeros(1, *SHAPE, dtype=pair[0][0][1].mean.dtype))
     with pytest.raises(ValueError, match="CSGM does not sample a composed energy"):
-        CSGM(Geometric(steps=2))(composed, operator, y)
+        CSGM(GeometricSchedule(steps=2))(composed, operator, y)
     thirds = ComposedEnergy([part for _, part in [*pair[0], pair[0][0]]], [0.7, 0.2, 0.1])  # of sum 1, but for rounding
-    assert CSGM(Geometric(steps=2))(thirds, operator, y).samples.isfinite().all()
+    assert CSGM(GeometricSchedule(steps=2))(thirds, operator, y).samples.isfinite().all()
 
 
 def test_gradient_and_jacobian_by_finite_differences(pair):
@@ -64,7 +64,7 @@ def test_gradient_and_jacobian_by_finite_differences(pair):
     slope = (composed.energy(x + step * u, T) - composed.energy(x - step * u, T)) / (2 * step)
     assert torch.allclose(slope, torch.linalg.vecdot(gradient.flatten(1), u.flatten(1)).real, rtol=1e-6, atol=1e-6)
     seen = []
-    d, product = composed.denoise_and_pull_back(x, T, lambda d: seen.append(d) or u)
+    d, product = composed.denoise_and_apply_vjp(x, T, lambda d: seen.append(d) or u)
     moved = (composed.denoise(x + step * u, T) - composed.denoise(x - step * u, T)) / (2 * step)
     assert torch.allclose(d, composed.denoise(x, T)) and torch.equal(seen[0], d)
     assert torch.allclose(product, moved, rtol=1e-6, atol=1e-6)
@@ -75,16 +75,16 @@ def test_the_curvature_is_that_of_large_scales(pair):
     x, u = (torch.randn(*SHAPE, dtype=pair[0][0][1].mean.dtype) for _ in range(2))
     gradients = [composed.energy_and_gradient(point, 1e4)[1] for point in (x + u, x)]
     assert torch.allclose(gradients[0] - gradients[1], composed.curvature * u, rtol=1e-6)
-    assert composed.curvature == pytest.approx(A + B) and InMicroBatches(composed, None).curvature == composed.curvature
+    assert composed.curvature == pytest.approx(A + B) and BatchedPrior(composed, None).curvature == composed.curvature
     nested = ComposedEnergy([composed, pair[0][0][1]], [2.0, 1.0])
     assert nested.curvature == pytest.approx(2 * (A + B) + 1)
     expected = 2 * composed.energy(x, T) + pair[0][0][1].energy(x, T)
     assert torch.allclose(nested.energy(x, T), expected)
     moved = (nested.denoise(x + 1e-5 * u, T) - nested.denoise(x - 1e-5 * u, T)) / 2e-5
-    assert torch.allclose(nested.denoise_and_pull_back(x, T, lambda _: u)[1], moved, rtol=1e-6, atol=1e-6)
+    assert torch.allclose(nested.denoise_and_apply_vjp(x, T, lambda _: u)[1], moved, rtol=1e-6, atol=1e-6)
 
 
-def test_steps_with_the_curvature_find_the_minimiser_of_the_posterior(pair):
+def test_steps_with_the_curvature_find_the_minimizer_of_the_posterior(pair):
     """The posterior mean for (d, t / sqrt(curvature)) is x - P grad U; with t in its place A + B > 2 diverges."""
     parts, composed = pair
     precision, mean = composed_precision(parts, T)

@@ -112,7 +112,7 @@ def test_calls_are_counted_in_images(network):
     x = torch.randn(2, 3, 3, 16, 16)
     energy.denoise(x, 0.5)
     teacher.denoise(x, 0.5)
-    teacher.denoise_and_pull_back(x, 0.5, lambda d: d)
+    teacher.denoise_and_apply_vjp(x, 0.5, lambda d: d)
     assert (energy.calls.forward, energy.calls.vjp) == (6, 6)
     assert (teacher.calls.forward, teacher.calls.vjp) == (12, 6)
 
@@ -122,7 +122,7 @@ def test_pull_back_is_the_transposed_jacobian(network, kind, images):
     prior = kind(network(2 if images.is_complex() else 1)).double()
     torch.manual_seed(4)
     v, direction = torch.randn_like(images), torch.randn_like(images)
-    d, product = prior.denoise_and_pull_back(images, SCALES, lambda _: v)
+    d, product = prior.denoise_and_apply_vjp(images, SCALES, lambda _: v)
     step = 1e-5
     ahead, behind = (prior.denoise(images + s * direction, SCALES) for s in (step, -step))
     change = (ahead - behind) / (2 * step)
@@ -138,8 +138,8 @@ def test_one_forward_pass_serves_any_number_of_pull_backs(network, kind, vjp):
     torch.manual_seed(5)
     x, v = torch.randn(2, 1, 16, 16, dtype=torch.float64), torch.randn(3, 2, 1, 16, 16, dtype=torch.float64)
     with torch.no_grad():  # as in Lightning's predict
-        d, pull_back = prior.denoise_with_pull_back(x, 0.5)
-        products = [pull_back(v[0]), pull_back(v[1]), pull_back(v[0] + v[1])]
+        d, vjp = prior.denoise_with_vjp(x, 0.5)
+        products = [vjp(v[0]), vjp(v[1]), vjp(v[0] + v[1])]
     assert torch.allclose(products[0] + products[1], products[2])
     assert not d.requires_grad and not products[0].requires_grad
     assert (prior.calls.forward, prior.calls.vjp) == (2, 2 * vjp)

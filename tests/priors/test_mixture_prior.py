@@ -58,7 +58,7 @@ def test_gradient_and_jacobian_by_finite_differences(dtype):
     step = 1e-5
     slope = (prior.energy(x + step * u, t) - prior.energy(x - step * u, t)) / (2 * step)
     assert torch.allclose(slope, torch.linalg.vecdot(gradient.flatten(1), u.flatten(1)).real, rtol=1e-6, atol=1e-6)
-    d, product = prior.denoise_and_pull_back(x, t, lambda _: v)
+    d, product = prior.denoise_and_apply_vjp(x, t, lambda _: v)
     moved = (prior.denoise(x + step * v, t) - prior.denoise(x - step * v, t)) / (2 * step)
     assert torch.allclose(d, x - gradient)
     assert torch.allclose(product, moved, rtol=1e-6, atol=1e-6)  # the Jacobian is symmetric
@@ -96,7 +96,7 @@ def test_one_component_is_the_gaussian(dtype):
         determinant = torch.logdet(2 * math.pi * (covariance + t**2 * torch.eye(SIZE))).real
         assert torch.allclose(prior.log_partition(t), parts / 2 * determinant)
         expected = torch.linalg.solve(covariance + t**2 * torch.eye(SIZE), covariance @ v.flatten(1).mT).mT
-        assert torch.allclose(prior.denoise_and_pull_back(x, t, lambda _: v)[1].flatten(1), expected)
+        assert torch.allclose(prior.denoise_and_apply_vjp(x, t, lambda _: v)[1].flatten(1), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -120,11 +120,11 @@ def test_an_image_is_the_same_alone_and_in_a_batch_of_scales():
     x, v = torch.randn(2, 4, *SHAPE, dtype=torch.float64), torch.randn(2, 4, *SHAPE, dtype=torch.float64)
     t = torch.tensor([0.1, 0.5, 2.0, 30.0], dtype=torch.float64)
     energies, gradients = prior.energy_and_gradient(x, t)
-    _, products = prior.denoise_and_pull_back(x, t, lambda _: v)
+    _, products = prior.denoise_and_apply_vjp(x, t, lambda _: v)
     assert energies.shape == (2, 4) and prior.log_partition(t).shape == (4,)
     for i in range(4):
         energy, gradient = prior.energy_and_gradient(x[1, i], float(t[i]))
-        _, product = prior.denoise_and_pull_back(x[1, i], float(t[i]), lambda _, i=i: v[1, i])
+        _, product = prior.denoise_and_apply_vjp(x[1, i], float(t[i]), lambda _, i=i: v[1, i])
         assert energy.shape == () and torch.allclose(energy, energies[1, i])
         assert torch.allclose(gradient, gradients[1, i]) and torch.allclose(product, products[1, i])
         assert torch.allclose(prior.log_partition(float(t[i])), prior.log_partition(t)[i])
@@ -134,7 +134,7 @@ def test_far_from_every_mode_nothing_overflows():
     prior = random_mixture(torch.float64).float()
     x = 1e4 * torch.ones(1, *SHAPE)
     energy, gradient = prior.energy_and_gradient(x, 0.01)
-    _, product = prior.denoise_and_pull_back(x, 0.01, lambda _: x)
+    _, product = prior.denoise_and_apply_vjp(x, 0.01, lambda _: x)
     assert energy.isfinite().all() and gradient.isfinite().all() and product.isfinite().all()
     assert energy.dtype == gradient.dtype == product.dtype == prior.log_partition(0.01).dtype == torch.float32
 
@@ -144,7 +144,7 @@ def test_calls_and_channels():
     x = torch.zeros(2, 3, *SHAPE, dtype=torch.complex128)
     prior.energy(x, 1.0)
     prior.denoise(x, 1.0)
-    prior.denoise_and_pull_back(x, 1.0, lambda d: d)
+    prior.denoise_and_apply_vjp(x, 1.0, lambda d: d)
     assert (prior.calls.forward, prior.calls.vjp) == (18, 12)
     assert (prior.channels, random_mixture(torch.float64).channels) == (6, 3)
 

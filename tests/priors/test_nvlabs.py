@@ -16,7 +16,7 @@ from alps_exp.priors import load_energy, load_teacher
 ARGUMENTS = {"img_resolution": 16, "img_channels": 3, "model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1}
 
 
-def randomised(network):
+def randomized(network):
     torch.manual_seed(0)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
@@ -29,7 +29,7 @@ def model_arguments(**changes):
 
 
 def vp_network():
-    return randomised(VPPrecond(SongUNet(**model_arguments(label_dim=4, augment_dim=9))))
+    return randomized(VPPrecond(SongUNet(**model_arguments(label_dim=4, augment_dim=9))))
 
 
 def test_a_pickle_gives_the_outputs_of_its_network(nvlabs_pickle):
@@ -49,7 +49,7 @@ def test_a_pickle_gives_the_outputs_of_its_network(nvlabs_pickle):
 
 
 def test_arguments_without_a_name_and_variances_are_understood(nvlabs_pickle):
-    network = randomised(iDDPMPrecond(DhariwalUNet(**model_arguments(out_channels=6, attn_resolutions=[8])), M=50))
+    network = randomized(iDDPMPrecond(DhariwalUNet(**model_arguments(out_channels=6, attn_resolutions=[8])), M=50))
     rest = {"model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [8], "M": 50}
     read, _ = read_nvlabs(nvlabs_pickle(network, rest, positional=(16, 3)))
     x, sigma = torch.randn(2, 3, 16, 16), torch.tensor([0.5, 40.0])

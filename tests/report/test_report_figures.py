@@ -51,7 +51,7 @@ def titles(figure):
 
 
 def shown(figure, cmap):
-    """Return the maps that are shown in a colour map, and the upper ends of their scales."""
+    """Return the maps that are shown in a color map, and the upper ends of their scales."""
     images = [image for axis in figure.axes for image in axis.images if image.get_cmap().name == cmap]
     maps = [image for image in images if image.get_array().ndim == 2]
     return [np.asarray(image.get_array()) for image in maps], [image.norm.vmax for image in maps]
@@ -89,7 +89,7 @@ def test_a_run_shows_only_its_first_restored_images(tmp_path, drawn):
         run_figure(nothing)
 
 
-def test_samplers_stand_side_by_side_on_one_colour_scale(tmp_path, drawn):
+def test_samplers_stand_side_by_side_on_one_color_scale(tmp_path, drawn):
     samplers = {"alps": 0.1, "map": 0.2, "daps": 0.3, "dps": 0.4}
     runs = [make_run(tmp_path / sampler, sampler, error=error) for sampler, error in samplers.items()]
     path = task_figure("blur", runs, tmp_path / "blur.png", num_images=2)

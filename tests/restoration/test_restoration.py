@@ -7,7 +7,7 @@ from alps_exp.operators import Inpainting, LinearOperator
 from alps_exp.priors import GaussianPrior
 from alps_exp.reconstruction import SENSE
 from alps_exp.restoration import Labels, Restoration
-from alps_exp.samplers import ALPS, Geometric
+from alps_exp.samplers import ALPS, GeometricSchedule
 
 SIDE = 12
 
@@ -29,7 +29,7 @@ def restore(sampler, operator, images):
     return module.restore({"image": images, "image_id": [str(i) for i in range(len(images))]})
 
 
-@pytest.mark.parametrize("sampler", [SENSE(), ALPS(Geometric(3.0, 0.05, 5))], ids=["sense", "alps"])
+@pytest.mark.parametrize("sampler", [SENSE(), ALPS(GeometricSchedule(3.0, 0.05, 5))], ids=["sense", "alps"])
 def test_an_estimate_has_an_energy_where_its_sampler_ends_at_a_scale(sampler):
     results = restore(sampler, Inpainting(torch.ones(1, 1, SIDE, SIDE), 0.1), torch.zeros(1, 1, SIDE, SIDE))
     energies = [record.energy for record in results[0].records]

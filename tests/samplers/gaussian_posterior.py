@@ -6,7 +6,7 @@ import torch
 
 from alps_exp.operators import GaussianBlur, Inpainting, MultiCoilMRI
 from alps_exp.priors import GaussianPrior
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 SIDE = 3
 PIXELS = SIDE * SIDE
@@ -31,9 +31,9 @@ class Impulses:
 def sampler_moments(sampler, prior, operator, y):
     """Return mean (n,) and covariance (n, n) of the sampler's output (complex: covariance of one part)."""
     counter = Impulses(1)
-    sampler.sample(InMicroBatches(prior, None), operator, y, counter)
+    sampler.sample(BatchedPrior(prior, None), operator, y, counter)
     noise = Impulses(counter.next_chain)
-    samples, _ = sampler.sample(InMicroBatches(prior, None), operator, y, noise)
+    samples, _ = sampler.sample(BatchedPrior(prior, None), operator, y, noise)
     responses = samples.flatten(1)
     mean = responses[0]
     responses = responses[1:] - mean

@@ -12,11 +12,11 @@ from gaussian_posterior import (
     sampler_moments,
 )
 
-from alps_exp.samplers import ALPS, Geometric, Listed, Polynomial
+from alps_exp.samplers import ALPS, ExplicitSchedule, GeometricSchedule, KarrasSchedule
 from alps_exp.samplers.alps import calibrated_amplitudes
 
 OPERATORS = ["inpainting", "blur", "mri_1d"]
-CALLS = Geometric(5.0, 0.02, 250)
+CALLS = GeometricSchedule(5.0, 0.02, 250)
 
 
 def moments_and_exact(name, sampler):
@@ -26,7 +26,7 @@ def moments_and_exact(name, sampler):
     return sampler_moments(sampler, prior, operator, y), exact_posterior(prior, operator, y)
 
 
-@pytest.mark.parametrize("annealing", ["static", "noised"])
+@pytest.mark.parametrize("annealing", ["static", "diffused"])
 @pytest.mark.parametrize("name", [*OPERATORS, "nothing"])
 def test_calibrated_noise_gives_the_posterior(name, annealing):
     ratios, error = compare(*moments_and_exact(name, ALPS(CALLS, "calibrated", annealing)))
@@ -36,14 +36,14 @@ def test_calibrated_noise_gives_the_posterior(name, annealing):
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_moment_matching_gives_it_in_fifteen_steps(name):
-    matched = ALPS(Geometric(5.0, 0.01, 15), matching=PIXELS)
+    matched = ALPS(GeometricSchedule(5.0, 0.01, 15), moment_matching=PIXELS)
     ratios, error = compare(*moments_and_exact(name, matched))
     assert 0.95 <= ratios.min() and ratios.max() <= 1.05
     assert error <= 0.02
 
 
 def test_amplitudes_keep_the_spread_while_the_scale_falls():
-    scales = Geometric(5.0, 0.01, 15)()
+    scales = GeometricSchedule(5.0, 0.01, 15)()
     amplitudes = calibrated_amplitudes(scales)
     assert amplitudes[-1] == scales[-1]
     for t, sigma, below in zip(scales, amplitudes, amplitudes[1:], strict=False):
@@ -52,7 +52,7 @@ def test_amplitudes_keep_the_spread_while_the_scale_falls():
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_published_noise_understates_undetermined_directions(name):
-    published = ALPS(Polynomial(10.0, 0.02, 50, 5.0, inner_steps=5), "reference", "static")
+    published = ALPS(KarrasSchedule(10.0, 0.02, 50, 5.0, inner_steps=5), "reference", "static")
     ratios, _ = compare(*moments_and_exact(name, published))
     assert 0.6 <= ratios.min() <= 0.8
 
@@ -62,7 +62,7 @@ def test_independent_noise_understates_them_too():
     assert 0.6 <= ratios.min() <= 0.8
 
 
-@pytest.mark.parametrize("annealing", ["static", "noised"])
+@pytest.mark.parametrize("annealing", ["static", "diffused"])
 def test_without_noise_the_chain_ends_near_the_mode(annealing):
     (mean, covariance), exact = moments_and_exact("blur", ALPS(CALLS, "none", annealing))
     _, error = compare((mean, covariance), exact)
@@ -70,12 +70,12 @@ def test_without_noise_the_chain_ends_near_the_mode(annealing):
     assert covariance.abs().max() < (1e-20 if annealing == "static" else 1e-3)
 
 
-@pytest.mark.parametrize("annealing", ["static", "noised"])
+@pytest.mark.parametrize("annealing", ["static", "diffused"])
 def test_without_the_final_noise_the_last_step_gives_its_mean(annealing):
     operator, dtype = operator_named("inpainting")
     prior = random_prior(dtype)
     y = measurement(operator, prior)
-    schedule = Geometric(5.0, 0.02, 50)
+    schedule = GeometricSchedule(5.0, 0.02, 50)
     with_noise, without = (ALPS(schedule, "calibrated", annealing, noisy) for noisy in (True, False))
     mean, covariance = sampler_moments(with_noise, prior, operator, y)
     smooth_mean, smooth = sampler_moments(without, prior, operator, y)
@@ -85,8 +85,8 @@ def test_without_the_final_noise_the_last_step_gives_its_mean(annealing):
 
 
 def test_listed_scales_have_steps_of_their_own():
-    assert Listed((2.0, 1.0, 0.5), (1, 3, 2))() == [2.0, 1.0, 1.0, 1.0, 0.5, 0.5]
+    assert ExplicitSchedule((2.0, 1.0, 0.5), (1, 3, 2))() == [2.0, 1.0, 1.0, 1.0, 0.5, 0.5]
     with pytest.raises(ValueError, match="scales must fall"):
-        Listed((2.0, 0.5, 1.0, 0.1), (1, 1, 1, 1))
+        ExplicitSchedule((2.0, 0.5, 1.0, 0.1), (1, 1, 1, 1))
     with pytest.raises(ValueError, match="each of 2 scales"):
-        Listed((2.0, 1.0), (1,))
+        ExplicitSchedule((2.0, 1.0), (1,))

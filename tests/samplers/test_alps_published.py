@@ -9,12 +9,12 @@ import torch
 from alps_exp.operators import Blur, GaussianBlur, Inpainting, MultiCoilMRI
 from alps_exp.operators.blur import line_kernel
 from alps_exp.priors import Energy
-from alps_exp.samplers import ALPS, Polynomial
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers import ALPS, KarrasSchedule
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 TRACES = Path(__file__).parents[1] / "reference" / "alps_reference_traces.npz"
 RECORDED = {name: torch.from_numpy(value) for name, value in np.load(TRACES).items()}
-SCHEDULE = Polynomial(10.0, 0.1, 6, 5.0, inner_steps=3)
+SCHEDULE = KarrasSchedule(10.0, 0.1, 6, 5.0, inner_steps=3)
 
 
 class Replay:
@@ -72,7 +72,7 @@ class SolvedAsPublished(Traced):
 
 def published(operator, y, noise, solver=Traced):
     """Return the images after each scale and the last one."""
-    traced, prior = solver(operator), InMicroBatches(Energy(psi), None)
+    traced, prior = solver(operator), BatchedPrior(Energy(psi), None)
     x = ALPS(SCHEDULE, "reference", "static").sample(prior, traced, y, Replay(noise))[0][0]
     return torch.cat([mean[0] for mean in traced.means[1:]])[SCHEDULE.inner_steps - 1 :: SCHEDULE.inner_steps], x
 

@@ -18,12 +18,25 @@ from test_smc import OneStream, run, two_modes
 
 from alps_exp.operators import Inpainting, JointOperator, SuperResolution
 from alps_exp.priors import GaussianPrior
-from alps_exp.samplers import ALPS, CSGM, DAPS, DDNM, DPS, MMPS, DiffPIR, Geometric, Listed, PiGDM, Polynomial, REDDiff
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers import (
+    ALPS,
+    CSGM,
+    DAPS,
+    DDNM,
+    DPS,
+    MMPS,
+    DiffPIR,
+    ExplicitSchedule,
+    GeometricSchedule,
+    KarrasSchedule,
+    PiGDM,
+    REDDiff,
+)
+from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.moment_matching import correction
 
 OPERATORS = ["inpainting", "blur", "mri_1d", "mri_2d"]
-FINE = Geometric(5.0, 0.005, 250)
+FINE = GeometricSchedule(5.0, 0.005, 250)
 
 
 class Silent:
@@ -69,9 +82,9 @@ def pixel_ratios(sampler, prior, operator, y):
 def test_moment_matching_moves_to_the_mean_given_both_the_noisy_image_and_the_data(name, preconditioned):
     prior, operator, y = problem(name)
     t, x = 0.4, prior.mean[None, None] + torch.randn(3, 1, 1, SIDE, SIDE, dtype=prior.mean.dtype)
-    d, pull_back = prior.denoise_with_pull_back(x, t)
+    d, vjp = prior.denoise_with_vjp(x, t)
     operator.tolerance = 1e-9  # of the preconditioner, where conjugate gradients apply it
-    moved = correction(operator, y, t, 2 * PIXELS, preconditioned, d, pull_back)
+    moved = correction(operator, y, t, 2 * PIXELS, preconditioned, d, vjp)
     shrinkage = prior.values * t**2 / (prior.values + t**2)
     for chain in range(3):
         given_x = GaussianPrior(d[chain, 0], prior.vectors * shrinkage @ prior.vectors.mH)
@@ -88,9 +101,9 @@ def test_more_iterations_than_measured_numbers_change_nothing(name, precondition
     operator = Inpainting(mask, 0.05) if name == "one pixel" else SuperResolution(SIDE, 0.05)
     prior = random_prior(torch.float64).to(dtype)
     x = torch.randn(50, 1, 1, SIDE, SIDE, dtype=dtype, generator=torch.Generator().manual_seed(0))
-    d, pull_back = prior.denoise_with_pull_back(x, 0.8)
+    d, vjp = prior.denoise_with_vjp(x, 0.8)
     y = operator.forward(torch.ones(1, 1, SIDE, SIDE, dtype=dtype))
-    once, often = (correction(operator, y, 0.8, count, preconditioned, d, pull_back) for count in (1, 5))
+    once, often = (correction(operator, y, 0.8, count, preconditioned, d, vjp) for count in (1, 5))
     assert once.abs().amax() > 0.1
     torch.testing.assert_close(often, once, rtol=1e-5, atol=1e-5)
 
@@ -106,7 +119,7 @@ def test_the_preconditioner_keeps_its_accuracy_in_float32():
 
 @pytest.mark.parametrize("name", ["inpainting", "blur", "mri_1d"])
 def test_mmps_gives_the_posterior(name):
-    ratios, error = against_exact(MMPS(Geometric(5.0, 0.005, 100), iterations=PIXELS), *problem(name))
+    ratios, error = against_exact(MMPS(GeometricSchedule(5.0, 0.005, 100), iterations=PIXELS), *problem(name))
     assert 0.96 <= ratios.min() and ratios.max() <= 1.0
     assert error < 0.03
 
@@ -137,14 +150,14 @@ def test_moment_matching_keeps_what_it_has_where_the_jacobian_is_no_covariance(p
 @pytest.mark.parametrize("name", ["inpainting", "blur", "mri_1d"])
 @pytest.mark.parametrize("std", [1.0, 0.5])
 def test_pigdm_by_the_score_gives_the_posterior_of_isotropic_gaussians(name, std):
-    sampler = PiGDM(Geometric(20 * std, 0.005, 200), prior_std=std, adaptive_weight=False)
+    sampler = PiGDM(GeometricSchedule(20 * std, 0.005, 200), prior_std=std, adaptive_weight=False)
     ratios, error = against_exact(sampler, *problem(name, isotropic(std)))
     assert 0.96 <= ratios.min() and ratios.max() <= 1.0
     assert error < 0.005
 
 
 def test_pigdm_as_published_follows_the_noise_of_the_data():
-    sampler = PiGDM(Geometric(20.0, 0.005, 200))
+    sampler = PiGDM(GeometricSchedule(20.0, 0.005, 200))
     prior, operator, y = problem("inpainting", isotropic(1.0))
     mean, _ = sampler_moments(sampler, prior, operator, y)
     ratios = pixel_ratios(sampler, prior, operator, y)
@@ -160,8 +173,8 @@ def test_pigdm_as_published_follows_the_noise_of_the_data():
 @pytest.mark.parametrize("name", OPERATORS)
 def test_diffpir_with_fresh_noise_is_noised_annealing(name):
     prior, operator, y = problem(name)
-    scales = Geometric(5.0, 0.01, 20)
-    alps = ALPS(scales, "independent", "noised", final_noise=False)
+    scales = GeometricSchedule(5.0, 0.01, 20)
+    alps = ALPS(scales, "independent", "diffused", final_noise=False)
     one, other = (run(sampler, prior, operator, y, chains=4)[0] for sampler in (DiffPIR(scales, zeta=1.0), alps))
     assert torch.allclose(one, other)
 
@@ -178,8 +191,8 @@ def test_zeta_sets_the_width_of_diffpir(zeta, smallest, largest):
 def test_the_weight_of_diffpir_is_that_of_a_narrower_prior():
     prior, operator, y = problem("blur")
     t, s = 0.5, 0.1
-    x, _ = DiffPIR(Listed((t, s), (1, 1)), weight=4.0, zeta=0.0).sample(
-        InMicroBatches(prior, None), operator, y, noise := Constant(0.3)
+    x, _ = DiffPIR(ExplicitSchedule((t, s), (1, 1)), weight=4.0, zeta=0.0).sample(
+        BatchedPrior(prior, None), operator, y, noise := Constant(0.3)
     )
     first = noise.value * t * torch.ones_like(x)
     for scale, below in ((t, s), (s, 0.0)):
@@ -201,7 +214,7 @@ class Constant(Silent):
 @pytest.mark.parametrize("name", ["inpainting", "mri_1d"])
 def test_data_without_noise_are_reproduced(name):
     prior, operator, y = problem(name, noise_std=1e-3)
-    scales = Geometric(5.0, 1e-3, 100)
+    scales = GeometricSchedule(5.0, 1e-3, 100)
     for sampler in (DDNM(scales), DiffPIR(scales), MMPS(scales, PIXELS), PiGDM(scales)):
         x, _ = run(sampler, prior, operator, y, chains=4)
         assert operator.misfit(x, y).max() < 30, type(sampler).__name__
@@ -234,7 +247,7 @@ def test_ddnm_refuses_operators_without_a_spectrum():
         run(DDNM(FINE), prior, operator, y, chains=1)
 
 
-# Optimisation and Langevin dynamics.
+# Optimization and Langevin dynamics.
 
 
 @pytest.mark.parametrize("name", ["inpainting", "blur", "mri_1d"])
@@ -242,16 +255,16 @@ def test_red_diff_without_noise_ends_where_data_and_denoiser_balance(name):
     """At a constant scale with weight eta^2 / t^2 that is the mean of p_t(x | y)."""
     prior, operator, y = problem(name)
     t = 0.3
-    scales = Polynomial(t * (1 + 1e-6), t, 1000, 1.0)
+    scales = KarrasSchedule(t * (1 + 1e-6), t, 1000, 1.0)
     sampler = REDDiff(scales, weight=(operator.noise_std / t) ** 2, learning_rate=0.01)
-    mu, _ = sampler.sample(InMicroBatches(prior, None), operator, y, Silent())
+    mu, _ = sampler.sample(BatchedPrior(prior, None), operator, y, Silent())
     mean, covariance = exact_posterior(prior, operator, y, t)
     assert compare((mu.flatten(), covariance), (mean, covariance))[1] < 0.1
 
 
 def test_the_chains_of_red_diff_differ_little_where_the_data_speak():
     prior, operator, y = problem("inpainting")
-    x, _ = run(REDDiff(Polynomial(5.0, 0.01, 200, 7.0)), prior, operator, y, chains=500)
+    x, _ = run(REDDiff(KarrasSchedule(5.0, 0.01, 200, 7.0)), prior, operator, y, chains=500)
     exact = exact_posterior(prior, operator, y)[1].diagonal().sqrt().reshape(SIDE, SIDE)
     ratios = x.std(0)[0, 0] / exact
     measured = operator.mask[0, 0]
@@ -262,7 +275,7 @@ def test_csgm_has_the_law_of_langevin_dynamics_at_its_last_scale():
     """Of precision L = (C + t^2 I)^(-1) + A^H A / (eta^2 + t^2) unadjusted dynamics make L^(-1) (I - h L / 2)^(-1)."""
     prior, operator, y = problem("inpainting")
     t, step_size = 0.3, 0.1
-    sampler = CSGM(Listed((3.0, 1.0, t), (10, 20, 500)), step_size)
+    sampler = CSGM(ExplicitSchedule((3.0, 1.0, t), (10, 20, 500)), step_size)
     moments = sampler_moments(sampler, prior, operator, y)
     widened = Inpainting(operator.mask, math.hypot(operator.noise_std, t))
     mean, covariance = exact_posterior(prior, widened, y, t)
@@ -279,13 +292,13 @@ def test_csgm_has_the_law_of_langevin_dynamics_at_its_last_scale():
 
 def test_daps_widths_obey_their_recursion_and_overstate_the_posterior():
     """Per pixel: the flow scales by f, the draw has variance P + (f P / t^2)^2 v, and s^2 is added."""
-    std, scales, ode_steps = 0.5, Polynomial(5.0, 0.005, 60, 7.0), 5
+    std, scales, ode_steps = 0.5, KarrasSchedule(5.0, 0.005, 60, 7.0), 5
     prior, operator, y = problem("inpainting", isotropic(std))
     ratios = pixel_ratios(DAPS(scales, ode_steps, langevin_steps=0), prior, operator, y)
     for pixel, measured in (((0, 0), 0.0), ((0, 1), 1.0)):
         variance = scales()[0] ** 2
         for t in scales():
-            below = Polynomial(t, 0.01, ode_steps, 7.0)() if t > 0.01 else [t]
+            below = KarrasSchedule(t, 0.01, ode_steps, 7.0)() if t > 0.01 else [t]
             factor = 1.0
             for sigma, lower in zip(below, [*below[1:], 0.0], strict=True):
                 shrunk = std**2 / (std**2 + sigma**2)
@@ -304,8 +317,8 @@ def test_daps_widths_obey_their_recursion_and_overstate_the_posterior():
 def test_daps_with_langevin_steps_obeys_their_recursion(name, tau):
     """From d the n steps x + h (P (A^H y / tau^2 + d / t^2 - Lambda x)) + sqrt(2 h) e make a linear map and a width."""
     prior, operator, y = problem(name)
-    scales, count, size = Polynomial(5.0, 0.2, 4, 7.0)(), 5, 1e-3
-    sampler = DAPS(Polynomial(5.0, 0.2, 4, 7.0), 1, langevin_steps=count, step_size=size, likelihood_std=tau)
+    scales, count, size = KarrasSchedule(5.0, 0.2, 4, 7.0)(), 5, 1e-3
+    sampler = DAPS(KarrasSchedule(5.0, 0.2, 4, 7.0), 1, langevin_steps=count, step_size=size, likelihood_std=tau)
     identity = torch.eye(PIXELS, dtype=prior.mean.dtype)
     normal = operator.normal(identity.reshape(PIXELS, 1, 1, SIDE, SIDE)).reshape(PIXELS, PIXELS).mT
     weight = (tau or operator.noise_std) ** -2
@@ -330,7 +343,7 @@ def test_daps_does_not_guess_the_noise_of_joint_measurements():
     y = joint.forward(prior.mean[None])
     with pytest.raises(ValueError, match="needs likelihood_std null, or langevin_steps 0"):
         run(DAPS(), prior, joint, y, chains=2)
-    x, _ = run(DAPS(Polynomial(5.0, 0.2, 4, 7.0), likelihood_std=None), prior, joint, y, chains=2)
+    x, _ = run(DAPS(KarrasSchedule(5.0, 0.2, 4, 7.0), likelihood_std=None), prior, joint, y, chains=2)
     assert torch.isfinite(x).all()
 
 
@@ -347,9 +360,9 @@ def clean_moments(x, t, variance=MODE_VARIANCE):
     return mean, spread / t**2
 
 
-def spread_out(density, grid, centres, std):
-    """Return the density on the grid of centre + std * normal for a point drawn from `density`."""
-    kernel = torch.exp(-((grid - centres[:, None]) ** 2) / (2 * std**2)) / (std * math.sqrt(2 * math.pi))
+def spread_out(density, grid, centers, std):
+    """Return the density on the grid of center + std * normal for a point drawn from `density`."""
+    kernel = torch.exp(-((grid - centers[:, None]) ** 2) / (2 * std**2)) / (std * math.sqrt(2 * math.pi))
     return density @ kernel * (grid[1] - grid[0])
 
 
@@ -373,13 +386,13 @@ def assert_agrees(x, share, std, chains):
 
 def test_daps_on_two_modes_is_its_own_density_and_misplaces_their_weights():
     prior, operator, y = two_modes(MODE_VARIANCE)
-    scales = Polynomial(2.0, 0.1, 12, 7.0)
+    scales = KarrasSchedule(2.0, 0.1, 12, 7.0)
     x, _ = run(DAPS(scales, ode_steps=1, langevin_steps=0), prior, operator, y, chains=6000)
     density, eta = start_density(GRID, 2.0), operator.noise_std
     for t, s in zip(scales(), [*scales()[1:], 0.0], strict=True):
         width = 1 / (1 / eta**2 + 1 / t**2)
-        centres = width * (0.1 / eta**2 + clean_moments(GRID, t)[0] / t**2)
-        density = spread_out(density, GRID, centres, math.sqrt(width + s**2))
+        centers = width * (0.1 / eta**2 + clean_moments(GRID, t)[0] / t**2)
+        density = spread_out(density, GRID, centers, math.sqrt(width + s**2))
     share, std = lower_share_and_std(density)
     assert_agrees(x, share, std, 6000)
     assert share > 0.14 + 0.08  # the posterior's is 0.14
@@ -388,24 +401,24 @@ def test_daps_on_two_modes_is_its_own_density_and_misplaces_their_weights():
 @pytest.mark.parametrize("step_size", [0.3, 1.0])
 def test_dps_on_two_modes_is_its_own_density(step_size):
     prior, operator, y = two_modes(MODE_VARIANCE)
-    scales = Polynomial(2.0, 0.8, 6, 7.0)
+    scales = KarrasSchedule(2.0, 0.8, 6, 7.0)
     x, _ = run(DPS(scales, step_size), prior, operator, y, chains=6000)
     density = start_density(GRID, 2.0)
     for t, s in zip(scales(), [*scales()[1:], 0.0], strict=True):
         d, slope = clean_moments(GRID, t)
         guidance = step_size * math.sqrt((1 + t**2) * (1 + s**2)) * slope * torch.sign(0.1 - d)
-        centres = d + (s / t) ** 2 * (GRID - d) + guidance
+        centers = d + (s / t) ** 2 * (GRID - d) + guidance
         if s > 0:
-            density = spread_out(density, GRID, centres, s * math.sqrt(1 - (s / t) ** 2))
-    assert_agrees(x, *lower_share_and_std(density, centres), 6000)
+            density = spread_out(density, GRID, centers, s * math.sqrt(1 - (s / t) ** 2))
+    assert_agrees(x, *lower_share_and_std(density, centers), 6000)
 
 
 @pytest.mark.parametrize(("step_size", "measured_width"), [(0.05, (0.2, 0.5)), (1.0, (3.0, 12.0))])
 def test_the_step_of_dps_sets_the_width_of_measured_pixels(step_size, measured_width):
     """Its gradient step keeps its length however small the residual is: the residual ends at about the step."""
     prior, operator, y = problem("inpainting", isotropic(0.5))
-    x, _ = DPS(Polynomial(20.0, 0.005, 300, 7.0), step_size).sample(
-        InMicroBatches(prior, None), operator, y, OneStream(500)
+    x, _ = DPS(KarrasSchedule(20.0, 0.005, 300, 7.0), step_size).sample(
+        BatchedPrior(prior, None), operator, y, OneStream(500)
     )
     exact = exact_posterior(prior, operator, y)[1].diagonal().sqrt().reshape(SIDE, SIDE)
     ratios = x.std(0)[0, 0] / exact

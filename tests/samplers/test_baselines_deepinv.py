@@ -10,13 +10,13 @@ import torch
 from gaussian_posterior import PIXELS, SIDE, measurement, operator_named, random_prior
 
 from alps_exp.priors import GaussianPrior
-from alps_exp.samplers import CSGM, MMPS, Geometric, Listed, PiGDM
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers import CSGM, MMPS, ExplicitSchedule, GeometricSchedule, PiGDM
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 deepinv = pytest.importorskip("deepinv", minversion="0.5", reason="deepinv >= 0.5 is not installed")
 
 OPERATORS = ["inpainting", "blur"]
-SCALES = Geometric(5.0, 0.02, 15)
+SCALES = GeometricSchedule(5.0, 0.02, 15)
 
 
 class Teacher(deepinv.models.Denoiser):
@@ -82,7 +82,7 @@ def deepinv_sample(data_fidelity, prior, operator, y, x, scales, eta):
 
 def our_sample(sampler, prior, operator, y, x):
     noise = Recorded(x, sampler.schedule()[0])
-    return sampler.sample(InMicroBatches(prior, None), operator, y, noise)[0][:, 0]
+    return sampler.sample(BatchedPrior(prior, None), operator, y, noise)[0][:, 0]
 
 
 def assert_close(ours, theirs, tolerance=3e-4):
@@ -113,10 +113,10 @@ def test_csgm_follows_the_same_likelihood(name):
     t, step_size = 0.4, 0.1
     fidelity = deepinv.sampling.ALDDataFidelity()
     theirs = fidelity.grad(x, y, physics_of(operator, operator.noise_std), sigma=torch.tensor(t, dtype=torch.float64))
-    schedule = Listed((t, 1e-6), (1, 1))
+    schedule = ExplicitSchedule((t, 1e-6), (1, 1))
     moved = our_sample(CSGM(schedule, step_size), prior, operator, y, x)
     draws = Recorded(x, t)
-    noise = [draws.like(x[:1])[:, 0] for _ in range(2)][1]
+    noise = [draws.draw(x[:1])[:, 0] for _ in range(2)][1]
     score = (Teacher(prior)(x.float(), torch.tensor(t)).double() - x) / t**2 - theirs
     assert_close(moved, x + step_size * t**2 * score + math.sqrt(2 * step_size) * t * noise)
 
@@ -134,7 +134,7 @@ def test_dps_has_the_same_direction_but_deepinv_takes_a_shorter_step(name):
     """As a score of weight 1 the gradient moves x by t^2 - s^2, where the paper's step is 1 for zeta = 1."""
     prior, operator, y, x = problem(name)
     t, s = 0.1, 0.08
-    _, ours = prior.denoise_and_pull_back(x, t, residual_direction(operator, y))
+    _, ours = prior.denoise_and_apply_vjp(x, t, residual_direction(operator, y))
     theirs = deepinv.sampling.DPSDataFidelity(Teacher(prior)).grad(
         x.clone(), y, physics_of(operator, operator.noise_std), sigma=torch.tensor(t, dtype=torch.float64)
     )
@@ -170,8 +170,8 @@ def test_pigdm_of_deepinv_in_its_default_range_takes_a_width_twice_the_papers(mi
     time = torch.tensor(t, dtype=torch.float64)
     score = sampler.score(y_in_range, physics_of(operator, noise), x, time).detach()
     r = std * t / math.hypot(std, t)
-    d, pull_back = prior.denoise_with_pull_back(x, t)
-    pulled = pull_back(operator.solve(operator.adjoint(y - operator.forward(d)), r))
+    d, vjp = prior.denoise_with_vjp(x, t)
+    pulled = vjp(operator.solve(operator.adjoint(y - operator.forward(d)), r))
     assert_close(pulled / r**2, score - (d - x) / t**2)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from alps_exp.masks import BirdcageMaps
 from alps_exp.operators import Inpainting, MultiCoilMRI
-from alps_exp.priors import NoPrior
+from alps_exp.priors import NullPrior
 from alps_exp.reconstruction import SENSE, L1Wavelet, TotalVariation, ZeroFilled
 from alps_exp.reconstruction.transforms import Differences, Wavelet
 from alps_exp.samplers import DPS
@@ -33,19 +33,19 @@ def scan():
 
 
 def run(sampler, operator, y, num_samples=1):
-    return sampler(NoPrior(), operator, y, num_samples)
+    return sampler(NullPrior(), operator, y, num_samples)
 
 
 @pytest.mark.parametrize(
     ("sampler", "application", "weight", "iterations", "tolerance"),
     [
         (SENSE(0.05), sigpy.mri.app.SenseRecon, 0.05, 200, 0.01),
-        # sigpy takes the transform for unitary, which it is not at the border: its result is near the minimiser only
+        # sigpy takes the transform for unitary, which it is not at the border: its result is near the minimizer only
         (L1Wavelet(0.02, 100), sigpy.mri.app.L1WaveletRecon, 0.02, 200, 0.05),
         (TotalVariation(0.02, 100), sigpy.mri.app.TotalVariationRecon, 0.02, 400, 0.01),
     ],
 )
-def test_the_minimiser_is_that_of_sigpy(scan, sampler, application, weight, iterations, tolerance):
+def test_the_minimizer_is_that_of_sigpy(scan, sampler, application, weight, iterations, tolerance):
     operator, y, _ = scan
     estimates = run(sampler, operator, y)
     assert estimates.samples.shape == (1, *SHAPE)

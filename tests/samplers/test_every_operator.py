@@ -18,7 +18,7 @@ from alps_exp.operators import (
     MultiCoilMRI,
     SuperResolution,
 )
-from alps_exp.priors import GaussianPrior, NoPrior
+from alps_exp.priors import GaussianPrior, NullPrior
 from alps_exp.randomness import measurement_noise
 from alps_exp.reconstruction import SENSE, L1Wavelet, TotalVariation, ZeroFilled
 from alps_exp.samplers import (
@@ -31,9 +31,9 @@ from alps_exp.samplers import (
     MMPS,
     SMC,
     DiffPIR,
-    Geometric,
+    GeometricSchedule,
+    KarrasSchedule,
     PiGDM,
-    Polynomial,
     REDDiff,
 )
 
@@ -42,7 +42,7 @@ ETA = 0.05
 REAL, COMPLEX = torch.float64, torch.complex128
 
 
-class Greyscale(LinearOperator):
+class Grayscale(LinearOperator):
     """The mean over the color channels, as in the README."""
 
     def forward(self, x):
@@ -96,10 +96,10 @@ OPERATORS = {  # builds the operator for images (C, H, W); channels and dtype of
     "mri-lines": (lambda c, h, w: MultiCoilMRI(columns(w), maps(2, h, w), ETA), 1, COMPLEX),
     "mri-points": (lambda c, h, w: MultiCoilMRI(points(h, w), maps(2, h, w), ETA), 1, COMPLEX),
     "mri-sets": (lambda c, h, w: MultiCoilMRI(columns(w), maps(2, 3, h, w), ETA), 2, COMPLEX),
-    "greyscale": (lambda c, h, w: Greyscale(ETA), 3, REAL),
+    "grayscale": (lambda c, h, w: Grayscale(ETA), 3, REAL),
     "fourier": (lambda c, h, w: LowFrequencies(w, ETA), 1, REAL),
 }
-SCALES, FEW = Geometric(3.0, 0.05, 8), Polynomial(10.0, 0.1, 6, 7.0)
+SCALES, FEW = GeometricSchedule(3.0, 0.05, 8), KarrasSchedule(10.0, 0.1, 6, 7.0)
 SAMPLERS = {
     "alps": ALPS(SCALES),
     "alps-independent": ALPS(SCALES, "independent"),
@@ -107,28 +107,28 @@ SAMPLERS = {
     "alps-without-noise": ALPS(SCALES, "none"),
     "alps-without-final-noise": ALPS(SCALES, final_noise=False),
     "alps-reference": ALPS(SCALES, "reference", "static"),
-    "alps-matched": ALPS(SCALES, matching=2),
+    "alps-matched": ALPS(SCALES, moment_matching=2),
     "map": MAP(SCALES, max_iterations=3),
-    "smc": SMC(Geometric(3.0, 0.05, 20)),
+    "smc": SMC(GeometricSchedule(3.0, 0.05, 20)),
     "daps-exact": DAPS(FEW, ode_steps=1, langevin_steps=0),
     "daps-langevin": DAPS(FEW, 1, langevin_steps=10, step_size=1e-3, likelihood_std=None),
     "daps-published": DAPS(FEW, 1, langevin_steps=10, step_size=1e-3, likelihood_std=0.06),
-    "dps": DPS(Polynomial(20.0, 0.05, 20, 7.0), step_size=2.0),
+    "dps": DPS(KarrasSchedule(20.0, 0.05, 20, 7.0), step_size=2.0),
     "diffpir": DiffPIR(SCALES),
     "pigdm": PiGDM(SCALES),
     "mmps": MMPS(SCALES),
     "ddnm": DDNM(SCALES),
-    "red-diff": REDDiff(Geometric(3.0, 0.05, 20)),
-    "csgm": CSGM(Geometric(3.0, 0.05, 25), step_size=0.4),
+    "red-diff": REDDiff(GeometricSchedule(3.0, 0.05, 20)),
+    "csgm": CSGM(GeometricSchedule(3.0, 0.05, 25), step_size=0.4),
     "zero-filled": ZeroFilled(),
     "sense": SENSE(0.01),
     "l1-wavelet": L1Wavelet(iterations=20),
     "total-variation": TotalVariation(iterations=20),
 }
 REFUSED = {  # what the operators lack, and what the message must name for a cure
-    "alps-reference": ({"joint", "greyscale", "fourier"}, "another noise"),
+    "alps-reference": ({"joint", "grayscale", "fourier"}, "another noise"),
     "daps-published": ({"joint"}, "likelihood_std"),
-    "ddnm": ({"joint", "mri-points", "greyscale", "fourier"}, "without a pseudo-inverse"),
+    "ddnm": ({"joint", "mri-points", "grayscale", "fourier"}, "without a pseudo-inverse"),
 }
 # Distance of the mean to the exact one, over that of the prior's mean. Four chains of SMC become one where they are
 # resampled often; A^H y is no estimate, but has its units.
@@ -140,7 +140,7 @@ SMALL = {  # images (C, H, W) of which every number of every draw gets a chain o
     "joint": (1, 2, 2),
     "mri-points": (1, 2, 2),
     "mri-sets": (2, 1, 3),
-    "greyscale": (3, 1, 1),
+    "grayscale": (3, 1, 1),
     "fourier": (1, 2, 2),
 }
 
@@ -169,7 +169,7 @@ def problems():
 
 
 def run(sampler, prior, operator, y, ids):
-    return sampler(NoPrior() if sampler.denoiser is None else prior, operator, y, 4, image_ids=ids)
+    return sampler(NullPrior() if sampler.prior_kind is None else prior, operator, y, 4, image_ids=ids)
 
 
 @pytest.mark.parametrize("operator_name", OPERATORS)
@@ -212,10 +212,10 @@ def test_the_settings_of_alps_teacher_give_the_posterior(name):
     assert error < 0.1
 
 
-@pytest.mark.parametrize(("annealing", "steps", "largest_error"), [("noised", 250, 0.15), ("static", 100, 0.25)])
+@pytest.mark.parametrize(("annealing", "steps", "largest_error"), [("diffused", 250, 0.15), ("static", 100, 0.25)])
 @pytest.mark.parametrize("name", OPERATORS)
 def test_calibrated_noise_gives_the_posterior(name, annealing, steps, largest_error):
-    ratios, error = ratios_of_deviations(ALPS(Geometric(5.0, 0.02, steps), "calibrated", annealing), name)
+    ratios, error = ratios_of_deviations(ALPS(GeometricSchedule(5.0, 0.02, steps), "calibrated", annealing), name)
     assert 0.95 <= ratios.min() and ratios.max() <= 1.05
     assert error < largest_error
 

@@ -1,4 +1,4 @@
-"""MAP against the minimiser in closed form."""
+"""MAP against the minimizer in closed form."""
 
 import pytest
 import torch
@@ -6,18 +6,18 @@ from gaussian_posterior import exact_posterior, measurement, operator_named, ran
 
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Energy, GaussianMixturePrior
-from alps_exp.samplers import ALPS, MAP, Geometric
+from alps_exp.samplers import ALPS, MAP, GeometricSchedule
 
 SIGMA_MIN = 0.02
 
 
 @pytest.mark.parametrize("name", ["inpainting", "blur", "mri_1d", "mri_2d"])
-def test_map_is_the_minimiser_at_the_last_scale(name):
+def test_map_is_the_minimizer_at_the_last_scale(name):
     operator, dtype = operator_named(name)
     prior = random_prior(dtype)
     y = measurement(operator, prior)
     expected, _ = exact_posterior(prior, operator, y, SIGMA_MIN)
-    sampler = MAP(Geometric(5.0, SIGMA_MIN, 20), tolerance=1e-6, max_iterations=60)
+    sampler = MAP(GeometricSchedule(5.0, SIGMA_MIN, 20), tolerance=1e-6, max_iterations=60)
     estimates = sampler(prior, operator, y, num_samples=2)
     assert (estimates.mean.flatten() - expected).norm() < 1e-4 * expected.norm()
     assert torch.equal(estimates.samples[0], estimates.samples[1])
@@ -29,8 +29,8 @@ def test_the_line_search_never_goes_up(network):
     energy = Energy(network(3)).double()
     operator = Inpainting((torch.rand(2, 1, 16, 16) < 0.3).float(), noise_std=0.1)
     y = operator.forward(torch.randn(2, 3, 16, 16, dtype=torch.float64))
-    schedule = Geometric(2.0, 0.1, 10)
-    start = ALPS(schedule, "independent", "noised")(energy, operator, y).mean
+    schedule = GeometricSchedule(2.0, 0.1, 10)
+    start = ALPS(schedule, "independent", "diffused")(energy, operator, y).mean
     best = MAP(schedule, tolerance=1e-8, max_iterations=10)(energy, operator, y)
 
     def objective(x):
@@ -44,13 +44,13 @@ def test_it_says_what_it_did():
     operator, dtype = operator_named("blur")
     prior = random_prior(dtype)
     y = measurement(operator, prior)
-    best = MAP(Geometric(5.0, SIGMA_MIN, 10), tolerance=1e-6, max_iterations=40, starts=3)(prior, operator, y)
+    best = MAP(GeometricSchedule(5.0, SIGMA_MIN, 10), tolerance=1e-6, max_iterations=40, starts=3)(prior, operator, y)
     trace = best.diagnostics["trace"][0, 0]
     assert len(trace) == 41 and torch.all(trace.diff() <= 1e-9 * trace.abs().max())
     assert trace[-1] == best.diagnostics["objective"][0, 0]
     assert best.diagnostics["converged"][0, 0] == 1
     assert best.diagnostics["apart"][0, 0] < 1e-5  # one minimum
-    hurried = MAP(Geometric(5.0, SIGMA_MIN, 10), tolerance=1e-6, max_iterations=1)(prior, operator, y)
+    hurried = MAP(GeometricSchedule(5.0, SIGMA_MIN, 10), tolerance=1e-6, max_iterations=1)(prior, operator, y)
     assert hurried.diagnostics["converged"][0, 0] == 0
 
 
@@ -59,7 +59,7 @@ def test_of_several_starts_the_lowest_end_is_the_estimate():
     weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
     prior = GaussianMixturePrior(weights, means, torch.full((2, 1, 1), 0.01, dtype=torch.float64))
     operator, y = Inpainting(torch.ones(1, 1, 1, 1), 1.0), torch.zeros(6, 1, 1, 1, dtype=torch.float64)
-    schedule = Geometric(2.0, 0.05, 10)
+    schedule = GeometricSchedule(2.0, 0.05, 10)
     single = MAP(schedule, tolerance=1e-6)(prior, operator, y).mean.flatten()
     assert (single < 0).any() and (single > 0).any()
     several = MAP(schedule, tolerance=1e-6, starts=12)(prior, operator, y)

@@ -19,29 +19,29 @@ from alps_exp.samplers import (
     MMPS,
     SMC,
     DiffPIR,
-    Geometric,
-    Listed,
+    ExplicitSchedule,
+    GeometricSchedule,
+    KarrasSchedule,
     PiGDM,
-    Polynomial,
     REDDiff,
     Sampler,
 )
 
-SHORT = Geometric(3.0, 0.05, 6)
+SHORT = GeometricSchedule(3.0, 0.05, 6)
 SAMPLERS = {
     "alps static": (ALPS(SHORT, annealing="static"), 6, 6),
-    "alps noised": (ALPS(SHORT, annealing="noised"), 6, 6),
-    "alps teacher": (ALPS(SHORT, denoiser="teacher"), 6, 0),
-    "alps paper": (ALPS(Polynomial(10.0, 0.1, 3, 5.0, inner_steps=2), "reference", "static"), 6, 6),
+    "alps noised": (ALPS(SHORT, annealing="diffused"), 6, 6),
+    "alps teacher": (ALPS(SHORT, prior_kind="teacher"), 6, 0),
+    "alps paper": (ALPS(KarrasSchedule(10.0, 0.1, 3, 5.0, inner_steps=2), "reference", "static"), 6, 6),
     "map": (MAP(SHORT, max_iterations=2), None, None),
     "smc": (SMC(SHORT), 12, 12),
-    "daps": (DAPS(Polynomial(10.0, 0.1, 3, 7.0), ode_steps=2), 6, 0),
-    "dps": (DPS(Polynomial(10.0, 0.01, 6, 7.0)), 6, 6),
+    "daps": (DAPS(KarrasSchedule(10.0, 0.1, 3, 7.0), ode_steps=2), 6, 0),
+    "dps": (DPS(KarrasSchedule(10.0, 0.01, 6, 7.0)), 6, 6),
     "diffpir": (DiffPIR(SHORT), 6, 0),
     "pigdm": (PiGDM(SHORT), 6, 6),
     "pigdm by the score": (PiGDM(SHORT, adaptive_weight=False), 6, 6),
     "mmps": (MMPS(SHORT, iterations=3), 6, 18),
-    "mmps energy": (MMPS(SHORT, iterations=2, denoiser="energy"), 6, 30),
+    "mmps energy": (MMPS(SHORT, iterations=2, prior_kind="energy"), 6, 30),
     "ddnm": (DDNM(SHORT), 6, 0),
     "red diff": (REDDiff(SHORT), 6, 0),
     "csgm": (CSGM(SHORT), 6, 0),
@@ -51,7 +51,7 @@ SAMPLERS = {
 @pytest.fixture(params=SAMPLERS, ids=lambda name: name.replace(" ", "-"))
 def case(request, network):
     sampler, forward, vjp = SAMPLERS[request.param]
-    prior = (Energy if sampler.denoiser == "energy" else Denoiser)(network(3))
+    prior = (Energy if sampler.prior_kind == "energy" else Denoiser)(network(3))
     torch.manual_seed(0)
     masks = (torch.rand(8, 1, 16, 16) < 0.4).float()
     truth = torch.rand(8, 3, 16, 16) * 2 - 1
@@ -112,13 +112,13 @@ def test_the_calls_of_an_image_do_not_depend_on_its_batch(case):
 def test_what_a_sampler_has_can_be_asked(kind):
     sampler = kind()
     assert all(hasattr(sampler, attribute) for attribute in dir(sampler))
-    asks_a_prior = sampler.denoiser is not None
+    asks_a_prior = sampler.prior_kind is not None
     assert sampler.last_scale == (sampler.schedule()[-1] if asks_a_prior else None)
 
 
 def test_noise_is_keyed_by_seed_image_and_sample():
     def draw(seed, ids, samples):
-        return KeyedNoise(seed, ids, samples).like(torch.zeros(len(ids), 1, 32, 32))
+        return KeyedNoise(seed, ids, samples).draw(torch.zeros(len(ids), 1, 32, 32))
 
     both = draw(0, ["a", "b"], 3)
     assert torch.equal(both[:, 1], draw(0, ["b"], 3)[:, 0])
@@ -129,7 +129,7 @@ def test_noise_is_keyed_by_seed_image_and_sample():
 
 def test_complex_noise_has_unit_variance_in_each_part():
     noise = KeyedNoise(0, ["a"], 1)
-    draw = noise.like(torch.zeros(1, 1, 256, 256, dtype=torch.complex128))
+    draw = noise.draw(torch.zeros(1, 1, 256, 256, dtype=torch.complex128))
     assert abs(draw.real.std() - 1) < 0.01 and abs(draw.imag.std() - 1) < 0.01
 
 
@@ -137,11 +137,11 @@ def test_complex_noise_has_unit_variance_in_each_part():
     ("build", "message"),
     [
         (lambda: ALPS(noise="loud"), "noise is 'loud', expected calibrated"),
-        (lambda: ALPS(annealing="simulated"), "annealing is 'simulated', expected static or noised"),
-        (lambda: ALPS(noise="reference", annealing="noised"), "anneals the static posterior"),
-        (lambda: ALPS(annealing="static", matching=2), "matching is 2 with annealing=static"),
-        (lambda: Geometric(0.1, 1.0, 5), "0 < sigma_min < sigma_max, got 1.0 and 0.1"),
-        (lambda: Geometric(1.0, 0.1, 1), "at least 2 scales, got 1"),
+        (lambda: ALPS(annealing="simulated"), "annealing is 'simulated', expected static or diffused"),
+        (lambda: ALPS(noise="reference", annealing="diffused"), "anneals the static posterior"),
+        (lambda: ALPS(annealing="static", moment_matching=2), "matching is 2 with annealing=static"),
+        (lambda: GeometricSchedule(0.1, 1.0, 5), "0 < sigma_min < sigma_max, got 1.0 and 0.1"),
+        (lambda: GeometricSchedule(1.0, 0.1, 1), "at least 2 scales, got 1"),
         (lambda: DAPS(ode_steps=0), "ode_steps must be at least 1, got 0"),
         (lambda: DAPS(langevin_steps=-1), "langevin_steps must be at least 0, got -1"),
         (lambda: DAPS(step_size=0), "step_size must be a positive finite number, got 0"),
@@ -156,7 +156,7 @@ def test_complex_noise_has_unit_variance_in_each_part():
         (lambda: CSGM(step_size=0), "step_size must be a positive finite number, got 0"),
         (lambda: DPS(step_size=-1.0), "step_size must be a positive finite number, got -1.0"),
         (lambda: MAP(memory=0), "memory must be at least 1, got 0"),
-        (lambda: Listed((), ()), "0 < sigma_min < sigma_max"),
+        (lambda: ExplicitSchedule((), ()), "0 < sigma_min < sigma_max"),
         (lambda: DPS(micro_batch=0), "micro_batch must be at least 1, got 0"),
     ],
 )

@@ -26,7 +26,7 @@ def restore(sampler, prior, device):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samples_are_those_of_the_cpu(name, network, gpu):
     sampler = SAMPLERS[name][0]
-    prior = (Energy if sampler.denoiser == "energy" else Denoiser)(network(3))
+    prior = (Energy if sampler.prior_kind == "energy" else Denoiser)(network(3))
     here, calls_here = restore(sampler, prior, torch.device("cpu"))
     there, calls_there = restore(sampler, prior, gpu)
     assert torch.equal(calls_here, calls_there)
@@ -35,7 +35,7 @@ def test_samples_are_those_of_the_cpu(name, network, gpu):
 
 def test_noise_is_that_of_the_cpu(gpu):
     like = torch.zeros(2, 3, 8, 8)
-    here, there = (KeyedNoise(0, ["a", "b"], 3).like(x) for x in (like, like.to(gpu)))
+    here, there = (KeyedNoise(0, ["a", "b"], 3).draw(x) for x in (like, like.to(gpu)))
     assert there.is_cuda and torch.equal(there.cpu(), here)
 
 

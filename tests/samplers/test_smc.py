@@ -9,8 +9,8 @@ from gaussian_posterior import compare, measurement, operator_named, random_prio
 from alps_exp.evaluation import exact_posterior
 from alps_exp.operators import Inpainting
 from alps_exp.priors import GaussianMixturePrior, GaussianPrior
-from alps_exp.samplers import ALPS, SMC, Geometric
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers import ALPS, SMC, GeometricSchedule
+from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.smc import _Population
 
 CHAINS = 5000
@@ -29,7 +29,7 @@ class OneStream:
 
 
 def run(sampler, prior, operator, y, chains=CHAINS):
-    return sampler.sample(InMicroBatches(prior, None), operator, y, OneStream(chains))
+    return sampler.sample(BatchedPrior(prior, None), operator, y, OneStream(chains))
 
 
 def two_modes(variance):
@@ -45,7 +45,7 @@ def test_on_gaussians_moments_and_evidence_are_exact(name):
     operator, dtype = operator_named(name)
     prior = random_prior(dtype)
     y = measurement(operator, prior)
-    x, diagnostics = run(SMC(Geometric(5.0, SIGMA_MIN, 40)), prior, operator, y)
+    x, diagnostics = run(SMC(GeometricSchedule(5.0, SIGMA_MIN, 40)), prior, operator, y)
     deviations = x.flatten(1) - x.flatten(1).mean(0)
     covariance = deviations.mT @ deviations.conj() / CHAINS / (2 if dtype.is_complex else 1)
     exact = exact_posterior(prior, operator, y, SIGMA_MIN)
@@ -61,7 +61,7 @@ def test_on_gaussians_moments_and_evidence_are_exact(name):
 def test_weights_bring_modes_to_their_mass():
     prior, operator, y = two_modes(0.02)
     exact = exact_posterior(prior, operator, y, SIGMA_MIN).weights[0]
-    schedule = Geometric(5.0, SIGMA_MIN, 100)
+    schedule = GeometricSchedule(5.0, SIGMA_MIN, 100)
     shares = {}
     for name, sampler in {
         "weighted": SMC(schedule),
@@ -77,7 +77,7 @@ def test_moves_go_on_until_the_chains_agree():
     operator, dtype = operator_named("blur")
     prior = random_prior(dtype, smallest=0.5)
     y = measurement(operator, prior)
-    schedule = Geometric(5.0, 0.5, 4)
+    schedule = GeometricSchedule(5.0, 0.5, 4)
     with pytest.raises(ValueError, match="at least 2, got num_samples=1"):
         run(SMC(schedule, agree=1.1), prior, operator, y, chains=1)
     short, diagnostics = run(SMC(schedule, agree=1.1, max_moves=400), prior, operator, y, chains=8)
@@ -90,7 +90,7 @@ def test_r_hat_is_the_root_of_total_over_within_variance():
     operator, dtype = operator_named("mri_1d")
     prior = random_prior(dtype, smallest=0.5)
     y = measurement(operator, prior)
-    measured, moved = (_Population(InMicroBatches(prior, None), operator, y, OneStream(4), 0.5) for _ in range(2))
+    measured, moved = (_Population(BatchedPrior(prior, None), operator, y, OneStream(4), 0.5) for _ in range(2))
     r_hat = measured.window_r_hat(16, torch.tensor([True]))
     points = []
     for _ in range(16):
@@ -105,7 +105,7 @@ def test_r_hat_is_the_root_of_total_over_within_variance():
 def test_a_potential_that_is_not_finite_is_not_passed_over():
     prior, operator, y = two_modes(0.02)
     with pytest.raises(FloatingPointError, match="not finite"):
-        run(SMC(Geometric(5.0, SIGMA_MIN, 5)), prior, operator, y / 0, chains=4)
+        run(SMC(GeometricSchedule(5.0, SIGMA_MIN, 5)), prior, operator, y / 0, chains=4)
 
 
 @pytest.mark.parametrize("arguments", [{"resample_below": 1.5}, {"agree": 1.0}, {"max_moves": 15}])
@@ -118,7 +118,7 @@ def test_an_image_whose_chains_agree_costs_nothing_more_and_changes_nothing():
     operator, dtype = operator_named("blur")
     prior = random_prior(dtype, smallest=0.5)
     y = torch.cat([scale * measurement(operator, prior) for scale in (1, 2, 3, 4)])
-    sampler = SMC(Geometric(5.0, 0.5, 4), agree=1.3, max_moves=120)
+    sampler = SMC(GeometricSchedule(5.0, 0.5, 4), agree=1.3, max_moves=120)
 
     def restore(*images):
         before = prior.calls.forward

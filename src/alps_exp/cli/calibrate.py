@@ -12,16 +12,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.cli.inference import choose_prior, log_result, predict
-from alps_exp.datasets import Blanks, First, PriorSamples
+from alps_exp.datasets import FirstImages, PriorSamples, ZeroImages
 from alps_exp.lightning import ImageDataModule
 from alps_exp.report import write_calibration
 from alps_exp.restoration import Calibration, calibration_report
 from alps_exp.runs import Record, RunFolder
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 
 
 def calibrate(
-    job: Job,
+    job: JobContext,
     /,
     *,
     data: DictConfig,
@@ -58,7 +58,7 @@ def calibrate(
         source.setup("predict")
         if not getattr(source.test, "has_truth", True):
             raise ValueError("some of these data are undersampled, without the truth that samples are compared with")
-        source.test = (Blanks if to_draw else First)(source.test, count)
+        source.test = (ZeroImages if to_draw else FirstImages)(source.test, count)
     module = Calibration(
         model,
         instantiate(operator),

@@ -13,11 +13,11 @@ from alps_exp.checkpoints.model_card import describe, write_card
 from alps_exp.checkpoints.reading import NoArchitecture, read_checkpoint
 from alps_exp.checkpoints.safetensors_file import model_bytes
 from alps_exp.files import file_hash, write_atomically
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 
 
 def checkpoint(
-    job: Job,
+    job: JobContext,
     /,
     *,
     action: Literal["inspect", "convert"],
@@ -26,7 +26,7 @@ def checkpoint(
     kind: Literal["teacher", "energy"] | None,
     output: str | None,
     weights: Literal["float32", "float16"],
-    licence: str,
+    license: str,
 ) -> int:
     """Print what a file holds, or write it as safetensors with a model card, and return the exit status."""
     source = Path(path)
@@ -40,7 +40,7 @@ def checkpoint(
         raise ValueError(f"{target} is there already: remove it, or name another with output=PATH")
     read = read_checkpoint(source, architecture)
     content = model_bytes(read.network, _kind(source, read, kind), getattr(torch, weights), read.history)
-    facts = {"sha256": hashlib.sha256(content).hexdigest(), "licence": licence}
+    facts = {"sha256": hashlib.sha256(content).hexdigest(), "license": license}
     card = _source(source, read) | describe(read.network) | facts
     write_card(target.with_suffix(".md"), f"{target.stem}: {_kind(source, read, kind)}", card)
     write_atomically(target, content)  # last, since weights that are there are taken for converted

@@ -1,4 +1,4 @@
-"""`alps distill`: distil a teacher into a multi-scale energy."""
+"""`alps distill`: distill a teacher into a multi-scale energy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.cli.inference import weight_files
-from alps_exp.cli.training import train
-from alps_exp.runs.job import Job
+from alps_exp.cli.training import run_training
+from alps_exp.runs.job import JobContext
 
 
 def distill(
-    job: Job,
+    job: JobContext,
     /,
     *,
     data: DictConfig,
@@ -24,7 +24,7 @@ def distill(
     name: str,
     seed: int,
     weights: Literal["float32", "float16"],
-    licence: str,
+    license: str,
     ema_decay: float,
     checkpoint_minutes: float,
     compile: bool,
@@ -34,14 +34,14 @@ def distill(
     """Distil an energy and return the exit status."""
     module = instantiate(distillation)
     checkpoints = weight_files("teacher", teacher) | weight_files("start", distillation.start)
-    return train(
+    return run_training(
         job,
         module,
         instantiate(data),
         trainer,
         logger,
         weights,
-        licence,
+        license,
         resume_anyway,
         ema_decay,
         checkpoint_minutes,

@@ -16,10 +16,10 @@ from alps_exp.checkpoints import model_path
 from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.loggers import log_figure
 from alps_exp.lightning.trainer import log_config, open_trainer
-from alps_exp.priors import NoPrior, Prior
+from alps_exp.priors import NullPrior, Prior
 from alps_exp.restoration import Restoration
 from alps_exp.runs import Provenance, Record, collect_provenance
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 from alps_exp.runs.provenance import index_hash
 from alps_exp.samplers import Sampler
 
@@ -48,9 +48,9 @@ class ChosenPrior:
 
 def choose_prior(sampler: Sampler, teacher: DictConfig | None, energy: DictConfig | None) -> ChosenPrior:
     """Return the prior that the sampler wants, if any; raises ValueError if the request has none."""
-    kind = sampler.denoiser
+    kind = sampler.prior_kind
     if kind is None:
-        return ChosenPrior("prior", OmegaConf.create({"_target_": "alps_exp.priors.NoPrior"}))
+        return ChosenPrior("prior", OmegaConf.create({"_target_": "alps_exp.priors.NullPrior"}))
     config = {"teacher": teacher, "energy": energy}[kind]
     if config is None:
         raise ValueError(f"this sampler needs {'an' if kind == 'energy' else 'a'} {kind}, got {kind}=null")
@@ -58,7 +58,7 @@ def choose_prior(sampler: Sampler, teacher: DictConfig | None, energy: DictConfi
 
 
 def predict(
-    job: Job,
+    job: JobContext,
     module: Restoration,
     images: ImageDataModule,
     prior: ChosenPrior,
@@ -128,7 +128,7 @@ def mask_files(config: Any) -> list[Path]:
 
 def _check_images(test: Any, prior: Prior, model: str) -> None:
     """Raise ValueError if the images do not fit the model, or two of them have one id."""
-    if not isinstance(prior, NoPrior) and test.channels != prior.channels:
+    if not isinstance(prior, NullPrior) and test.channels != prior.channels:
         raise ValueError(
             f"the {model} works on {prior.channels} channels (complex images have 2), "
             f"the images of this data choice have {test.channels}"

@@ -29,19 +29,19 @@ from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver
 from alps_exp.errors import ImageError
 from alps_exp.runs import RunFolder, register_resolvers
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 from alps_exp.runs.original import Original
 
 VERBS = {
-    "teacher": ("teacher_training", "train an EDM diffusion teacher"),
-    "distill": ("distill", "distil a teacher into a multi-scale energy"),
-    "restore": ("restore", "measure test images through an operator and restore them with a sampler"),
-    "calibrate": ("calibrate", "measure how honest the uncertainty of a sampler is"),
-    "data": ("prepare", "prepare k-space: index, coil maps, images; resumable"),
-    "table": ("table", "collect the records of runs into tables and figures"),
-    "checkpoint": ("checkpoint", "inspect a checkpoint, or convert it to safetensors"),
+    "train": "train an EDM diffusion teacher",
+    "distill": "distill a teacher into a multi-scale energy",
+    "prepare": "prepare k-space: index, coil maps, images; resumable",
+    "restore": "measure test images through an operator and restore them with a sampler",
+    "calibrate": "measure how well the uncertainty of a sampler is calibrated",
+    "table": "collect the records of runs into tables and figures",
+    "checkpoint": "inspect a checkpoint, or convert it to safetensors",
 }
-ROOTS = {root: verb for verb, (root, _) in VERBS.items()}
+"""What each verb does; its root config has its name."""
 VERBLESS = (*COMPLETION, "--hydra-help")
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
 REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {verb:10} {purpose}" for verb, (_, purpose) in VERBS.items())
+    verbs = "\n".join(f"  {verb:10} {purpose}" for verb, purpose in VERBS.items())
     return (
         f"alps VERB [hydra overrides]\n\n{verbs}\n\n`alps VERB --help` shows the choices of a verb."
         "\n`alps VERB --from RUN` runs again what a run folder holds, and says what differs."
@@ -93,10 +93,10 @@ def _put_config_name(argv: list[str]) -> str:
     if argv[1] == "checkpoint" and len(argv) > 2 and argv[2].isalpha():
         argv[2] = f"action={argv[2]}"
     if argv[1] in VERBS:
-        argv[1:2] = ["--config-name", VERBS[argv[1]][0]]
-    if argv[1] != "--config-name" or len(argv) < 3 or argv[2] not in ROOTS:
+        argv.insert(1, "--config-name")
+    if argv[1] != "--config-name" or len(argv) < 3 or argv[2] not in VERBS:
         raise ValueError(f"unknown verb {argv[1]!r}{nearest(argv[1], VERBS)}")
-    return ROOTS[argv[2]]
+    return argv[2]
 
 
 def _choose_no_experiment(word: str) -> str:
@@ -136,7 +136,7 @@ class Task:
 def _run(verb: str, wanted: str | None) -> int:
     """Let Hydra compose the config and run each job of the verb; return the worst status."""
     argv = list(sys.argv)
-    task = Task(verb, argv, wanted, original_of(sys.argv, verb, ROOTS))
+    task = Task(verb, argv, wanted, original_of(sys.argv, verb, VERBS))
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     with _environment(SHOW_TRACEBACK, "1"):  # Hydra then raises its errors instead of printing them
         application()
@@ -144,7 +144,7 @@ def _run(verb: str, wanted: str | None) -> int:
 
 
 def _job(verb: str, config: DictConfig, original: Original | None) -> int:
-    job = Job(config, RunFolder(HydraConfig.get().runtime.output_dir), original=original)
+    job = JobContext(config, RunFolder(HydraConfig.get().runtime.output_dir), original=original)
     try:
         _check_launcher()
         if original is not None:
@@ -166,7 +166,7 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
 
 
 def _function(verb: str) -> Callable[..., int]:
-    return getattr(importlib.import_module(f"alps_exp.commands.{verb}"), verb)
+    return getattr(importlib.import_module(f"alps_exp.cli.{verb}"), verb)
 
 
 def _check_launcher() -> None:
@@ -177,7 +177,7 @@ def _check_launcher() -> None:
         raise ValueError(f"hydra/launcher={launcher} launches sweeps: add -m, also for a single job")
 
 
-def _status_of(error: Exception, job: Job) -> int:
+def _status_of(error: Exception, job: JobContext) -> int:
     """Tell what was wrong: the request, or what happened to the job, as a disk that is full or a file that is gone."""
     if import_fault(_root(error)):
         return FAILED

@@ -1,4 +1,4 @@
-"""`alps data`: prepare k-space for restoration: index, sensitivity maps, coil-combined images, noise."""
+"""`alps prepare`: prepare k-space for restoration: index, sensitivity maps, coil-combined images, noise."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Literal
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from alps_exp.mri.preparation import Recipe, find_volumes, open_volumes, prepare_volumes
+from alps_exp.mri.preparation import PreparationSettings, find_volumes, open_volumes, prepare_volumes
 from alps_exp.runs import RunFolder, collect_provenance
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 
 
-def data(
-    job: Job,
+def prepare(
+    job: JobContext,
     /,
     *,
     root: str,
@@ -36,7 +36,7 @@ def data(
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in {"reader": reader, "maps": maps, "noise": noise, "whiten": whiten}.items()
     }
-    recipe = Recipe(instantiate(reader), instantiate(maps), noise, whiten, settings)
+    recipe = PreparationSettings(instantiate(reader), instantiate(maps), noise, whiten, settings)
     files = find_volumes(Path(source))
     names, refused = open_volumes(files, recipe.reader)
     if refused and invalid == "refuse":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -19,7 +19,7 @@ NOT_TAKEN_OVER = ("defaults", "hydra", "logger")
 """Keys of a config that say what else is composed, where it is written, and where it is sent."""
 
 
-def original_of(argv: list[str], verb: str, roots: Mapping[str, str]) -> Original | None:
+def original_of(argv: list[str], verb: str, verbs: Collection[str]) -> Original | None:
     """Take ``--from RUN`` out of a command line, and let the line name a config that has RUN's values.
 
     They are the values of RUN's `config.yaml`, whatever the defaults are by now, save that nothing is logged and that
@@ -29,11 +29,9 @@ def original_of(argv: list[str], verb: str, roots: Mapping[str, str]) -> Origina
     Parameters
     ----------
     argv
-        The command line, ``--config-name ROOT`` in it; changed in place.
-    verb
-        The verb that ROOT configures.
-    roots
-        The verb of every root config.
+        The command line, ``--config-name VERB`` in it; changed in place.
+    verb, verbs
+        The verb of the line, and all that there are.
 
     Returns
     -------
@@ -51,15 +49,15 @@ def original_of(argv: list[str], verb: str, roots: Mapping[str, str]) -> Origina
         if trusted is not None:
             raise ValueError(f"{TRUST} {trusted} is of no use without {FLAG} RUN")
         return None
-    original = _read(RunFolder(path), roots)
+    original = _read(RunFolder(path), verbs)
     if original.verb != verb:
         raise ValueError(f"{path} is a run of {original.verb}, not of {verb}: alps {original.verb} {FLAG} {path}")
     _refuse_choices(argv)
     values = {key: value for key, value in original.config.items() if key not in NOT_TAKEN_OVER}
     check_trust(values, trusted.split(",") if trusted else [], str(original.folder.path / "config.yaml"))
     place = argv.index("--config-name") + 1
-    _store(f"{argv[place]}_again", argv[place], values)
-    argv[place] += "_again"
+    argv[place] = f"{verb}_again"
+    _store(argv[place], verb, values)
     return original
 
 
@@ -76,7 +74,7 @@ def _take_flag(argv: list[str], name: str, what: str) -> str | None:
     return None
 
 
-def _read(folder: RunFolder, roots: Mapping[str, str]) -> Original:
+def _read(folder: RunFolder, verbs: Collection[str]) -> Original:
     try:
         config, starts = folder.load_config(), folder.starts()
     except ValueError as error:
@@ -84,10 +82,10 @@ def _read(folder: RunFolder, roots: Mapping[str, str]) -> Original:
     for name, content in (("config.yaml", config), ("provenance.json", starts)):
         if not content:
             raise ValueError(f"{folder.path} is not the folder of a run: it has no {name}")
-    verbs = [roots[word] for word in starts[-1].command if word in roots]
-    if not verbs:
+    verb = next((word for word in starts[-1].command if word in verbs), None)
+    if verb is None:
         raise ValueError(f"{folder.path} does not say which verb it is a run of")
-    return Original(verbs[0], folder, config, starts[-1])
+    return Original(verb, folder, config, starts[-1])
 
 
 def _refuse_choices(argv: list[str]) -> None:
@@ -101,11 +99,14 @@ def _refuse_choices(argv: list[str]) -> None:
             )
 
 
-def _store(name: str, root: str, values: Mapping[str, Any]) -> None:
+def _store(name: str, verb: str, values: Mapping[str, Any]) -> None:
+    """Let a config of these values be known by a name, with the settings of Hydra that the verb's own config has."""
+    root: Any = OmegaConf.load(config_folder() / f"{verb}.yaml")
+    choices = [dict(choice) for choice in root.defaults if OmegaConf.is_dict(choice)]
     ours: dict[str, Any] = {
-        "defaults": ["_self_", {"logger": "none"}],
+        "defaults": ["_self_", *(choice for choice in choices if "hydra/" in str(*choice)), {"logger": "none"}],
         "output_root": OUTPUT_ROOT,
         "resume_anyway": False,
-        "hydra": OmegaConf.load(config_folder() / f"{root}.yaml").hydra,
+        "hydra": root.hydra,
     }
     ConfigStore.instance().store(name, {**values, **ours})

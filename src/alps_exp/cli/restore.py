@@ -17,11 +17,11 @@ from alps_exp.lightning import ImageDataModule
 from alps_exp.report import run_figure
 from alps_exp.restoration import Restoration
 from alps_exp.runs import Record, RunFolder
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 
 
 def restore(
-    job: Job,
+    job: JobContext,
     /,
     *,
     data: DictConfig,

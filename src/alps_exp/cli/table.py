@@ -15,11 +15,11 @@ from alps_exp.report import (
     write_calibration_tables,
     write_tables,
 )
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 
 
 def table(
-    job: Job,
+    job: JobContext,
     /,
     *,
     runs: str | Sequence[str],

@@ -1,4 +1,4 @@
-"""`alps teacher`: train an EDM diffusion teacher."""
+"""`alps train`: train an EDM diffusion teacher."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.cli.inference import weight_files
-from alps_exp.cli.training import train
-from alps_exp.runs.job import Job
+from alps_exp.cli.training import run_training
+from alps_exp.runs.job import JobContext
 
 
-def teacher(
-    job: Job,
+def train(
+    job: JobContext,
     /,
     *,
     data: DictConfig,
@@ -24,7 +24,7 @@ def teacher(
     name: str,
     seed: int,
     weights: Literal["float32", "float16"],
-    licence: str,
+    license: str,
     ema_decay: float,
     checkpoint_minutes: float,
     compile: bool,
@@ -34,14 +34,14 @@ def teacher(
     """Train a teacher and return the exit status."""
     torch.manual_seed(seed)  # of the first weights
     module = instantiate(training)
-    return train(
+    return run_training(
         job,
         module,
         instantiate(data),
         trainer,
         logger,
         weights,
-        licence,
+        license,
         resume_anyway,
         ema_decay,
         checkpoint_minutes,

@@ -22,7 +22,7 @@ from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.checkpointing import Checkpointing
 from alps_exp.lightning.trainer import log_config, open_trainer
 from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 from alps_exp.runs.provenance import index_hash
 from alps_exp.training import Budget, Diverged
 from alps_exp.training.base import DenoisingTraining
@@ -32,14 +32,14 @@ from alps_exp.training.divergence import check_state
 LAST = Path("checkpoints") / "last.ckpt"
 
 
-def train(
-    job: Job,
+def run_training(
+    job: JobContext,
     module: DenoisingTraining,
     data: ImageDataModule,
     trainer: DictConfig,
     logger: DictConfig | None,
     weights: str,
-    licence: str,
+    license: str,
     resume_anyway: bool,
     ema_decay: float,
     checkpoint_minutes: float,
@@ -86,7 +86,7 @@ def train(
                 origins = lineage(checkpoints["start"]) if "start" in checkpoints else []
                 spent = spent_in(fit.checkpoint)
                 save_model(path, module.network, module.kind, getattr(torch, weights), History(spent.steps, origins))
-                write_training_card(path, job, module, data, spent, origins, validation, licence)
+                write_training_card(path, job, module, data, spent, origins, validation, license)
                 print(f"validation: {in_words(validation) or 'no images'}")
             folder.mark_done([path.name, path.with_suffix(".md").name])
     print(path)

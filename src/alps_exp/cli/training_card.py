@@ -19,13 +19,18 @@ from alps_exp.datasets import image_shape
 from alps_exp.files import file_hash
 from alps_exp.lightning import ImageDataModule
 from alps_exp.runs import Provenance
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 from alps_exp.training.base import DenoisingTraining
 from alps_exp.training.budget import Budget, Spent
 
 
 def facts_of(
-    job: Job, start: Provenance, module: DenoisingTraining, budget: Budget, data: ImageDataModule, loop: pl.Trainer
+    job: JobContext,
+    start: Provenance,
+    module: DenoisingTraining,
+    budget: Budget,
+    data: ImageDataModule,
+    loop: pl.Trainer,
 ) -> dict[str, str]:
     """Return what only the start that trains knows: checkpoints keep it, whichever start writes the card."""
     again = [FLAG, str(job.original.folder.path)] if job.original else []
@@ -45,13 +50,13 @@ def facts_of(
 
 def write_training_card(
     weights: Path,
-    job: Job,
+    job: JobContext,
     module: DenoisingTraining,
     data: ImageDataModule,
     spent: Spent,
     origins: Sequence[Origin],
     validation: Mapping[str, float],
-    licence: str,
+    license: str,
 ) -> None:
     """Write the card of a training's weights beside them."""
     choices = HydraConfig.get().runtime.choices
@@ -73,7 +78,7 @@ def write_training_card(
         | {
             "sha256": file_hash(weights),
             "validation": in_words(validation),
-            "licence": licence,
+            "license": license,
         },
     )
 

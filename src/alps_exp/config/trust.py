@@ -9,7 +9,19 @@ from typing import Any
 
 from alps_exp.config.arguments import resolve_target
 
-ROOMS = ("data", "distillation", "operators", "priors", "restoration", "samplers")
+ROOMS = (
+    "datasets",
+    "lightning",
+    "masks",
+    "mri",
+    "networks",
+    "operators",
+    "priors",
+    "reconstruction",
+    "restoration",
+    "samplers",
+    "training",
+)
 """Sub-packages whose public classes may be named: to make one reads at most files, and writes and starts nothing.
 
 The others have functions that write files or start programs.

@@ -23,7 +23,7 @@ def ffhq_quad(eyes: np.ndarray, mouth: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     eyes, mouth
-        Centres of the eyes and corners of the mouth, left one (in the image) first: (2, 2), pixels (x, y).
+        Centers of the eyes and corners of the mouth, left one (in the image) first: (2, 2), pixels (x, y).
 
     Returns
     -------
@@ -33,7 +33,7 @@ def ffhq_quad(eyes: np.ndarray, mouth: np.ndarray) -> np.ndarray:
     -----
     T. Karras, S. Laine, T. Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks",
     arXiv 1812.04948 (2018), appendix C: the square lies along eyes and mouth, its half side is the larger of
-    2 eye distances and 1.8 distances from eyes to mouth, its centre lies a tenth of the way from the eyes to
+    2 eye distances and 1.8 distances from eyes to mouth, its center lies a tenth of the way from the eyes to
     the mouth.
     """
     eye_to_eye = eyes[1] - eyes[0]
@@ -41,8 +41,8 @@ def ffhq_quad(eyes: np.ndarray, mouth: np.ndarray) -> np.ndarray:
     x = eye_to_eye - eye_to_mouth[::-1] * [-1, 1]
     x *= max(np.hypot(*eye_to_eye) * 2.0, np.hypot(*eye_to_mouth) * 1.8) / np.hypot(*x)
     y = x[::-1] * [-1, 1]
-    centre = eyes.mean(0) + eye_to_mouth * 0.1
-    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+    center = eyes.mean(0) + eye_to_mouth * 0.1
+    return np.stack([center - x - y, center - x + y, center + x + y, center + x - y])
 
 
 class Astronaut(Dataset[dict[str, Any]]):

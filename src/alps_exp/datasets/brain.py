@@ -228,7 +228,7 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
     """Training slices from an archive of real magnitude images, made complex by random contrast and phase.
 
     An item (index, key) is ``image`` (1, size, size) complex64 of magnitude at most 1 and ``image_id``: the
-    slice, mirrored, deformed and recoloured as the key says.
+    slice, mirrored, deformed and recolored as the key says.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import Subset
 
 
-class First(Subset[dict[str, Any]]):
+class FirstImages(Subset[dict[str, Any]]):
     """The first `count` images of a dataset, and what its index says of all of them.
 
     Raises

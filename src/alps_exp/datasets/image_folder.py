@@ -46,10 +46,10 @@ class ImageFolder(Dataset[dict[str, Any]]):
     """The PNG, JPEG and WebP images of a folder (searched recursively, links too) or a zip, in order of their names.
 
     So it reads FFHQ as it is published (thumbnails in sub-folders 00000, 01000, ...), the zips of NVlabs' EDM (with a
-    ``dataset.json``, whose order this is too; unlabelled), CelebA's aligned images, and any other folder.
+    ``dataset.json``, whose order this is too; unlabeled), CelebA's aligned images, and any other folder.
 
     An item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``, the file's name without suffix
-    (with its folders in front where names repeat). Images are turned upright as their EXIF orientation says; grey
+    (with its folders in front where names repeat). Images are turned upright as their EXIF orientation says; gray
     ones get three equal channels; transparency is dropped. Nothing is read before the first use, so that a data
     module may name files that its job never needs.
 
@@ -222,7 +222,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
     def _box(self, size: tuple[int, int], name: str) -> tuple[float, float, float, float]:
         width, height = size
         if self.crop is None:
-            return centre_square(width, height)
+            return center_square(width, height)
         left, upper, right, lower = self.crop
         if not (0 <= left < right <= width and 0 <= upper < lower <= height):
             raise CropError(f"crop {self.crop} does not fit image {name} of {width} x {height} in {self.path}")
@@ -234,8 +234,8 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)
 
 
-def centre_square(width: int, height: int) -> tuple[float, float, float, float]:
-    """Return the largest centred square as a box (left, upper, right, lower) in pixels."""
+def center_square(width: int, height: int) -> tuple[float, float, float, float]:
+    """Return the largest centered square as a box (left, upper, right, lower) in pixels."""
     side = min(width, height)
     left, upper = (width - side) / 2, (height - side) / 2
     return left, upper, left + side, upper + side

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from alps_exp.datasets.items import Item, split_item
 
 
-class Mixture(Dataset[dict[str, Any]]):
+class MixedDataset(Dataset[dict[str, Any]]):
     """Datasets one after the other, or mixed by given shares.
 
     Parameters

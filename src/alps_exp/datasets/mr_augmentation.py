@@ -13,7 +13,7 @@ Array = np.ndarray
 
 @lru_cache(maxsize=16)
 def _spline_matrix(size: int, knots: int) -> Array:
-    """Cubic B-splines of `knots` control points, evaluated at `size` pixel centres: (size, knots)."""
+    """Cubic B-splines of `knots` control points, evaluated at `size` pixel centers: (size, knots)."""
     places = (np.arange(size) + 0.5) / size * (knots - 3)
     matrix = BSpline.design_matrix(places, np.arange(-3, knots + 1), 3).toarray()
     return matrix.astype(np.float32)
@@ -22,7 +22,7 @@ def _spline_matrix(size: int, knots: int) -> Array:
 def smooth_field(rng: np.random.Generator, size: int, knots: int) -> Array:
     """Draw a smooth random field (size, size): cubic B-splines with standard normal control points.
 
-    Its standard deviation is about 0.5, since neighbouring control points average out; `knots` (at least 4)
+    Its standard deviation is about 0.5, since neighboring control points average out; `knots` (at least 4)
     control points a side set its smoothness.
     """
     matrix = _spline_matrix(size, knots)
@@ -66,8 +66,8 @@ class Warp:
         """
         matrix = self._linear(rng).astype(np.float32)
         shift = rng.uniform(-self.shift, self.shift, 2).astype(np.float32)
-        centres = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
-        row, column = centres[:, None], centres[None, :]
+        centers = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
+        row, column = centers[:, None], centers[None, :]
         rows, columns = (
             m[0] * row + m[1] * column + offset + self.elastic * smooth_field(rng, size, self.knots)
             for m, offset in zip(matrix, shift, strict=True)
@@ -103,9 +103,9 @@ def random_contrast(rng: np.random.Generator, magnitude: Array, bend: tuple[floa
 
 def random_phase(rng: np.random.Generator, size: int) -> Array:
     """Draw a smooth phase factor (size, size) complex64: any offset, a ramp, and slow variation."""
-    centres = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
+    centers = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     offset, down, right = rng.uniform(-np.pi, np.pi, 3) * np.array([1, 0.5, 0.5])
-    phase = offset + down * centres[:, None] + right * centres[None, :] + smooth_field(rng, size, 5)
+    phase = offset + down * centers[:, None] + right * centers[None, :] + smooth_field(rng, size, 5)
     return np.exp(1j * phase).astype(np.complex64)
 
 

@@ -18,7 +18,7 @@ SKULL = (0.0, 0.3)  # intensity: there is little water to see
 
 @lru_cache(maxsize=2)
 def mni152_tissues(size: int, view: int) -> Array:
-    """Load grey matter, white matter and all of the brain of the ICBM152 template from nilearn's own files.
+    """Load gray matter, white matter and all of the brain of the ICBM152 template from nilearn's own files.
 
     Returns fractions (3, 189, 2 size, 2 size) float32 in [0, 1], which lie as `mni152_volume` does, over a square field
     of view of `view` mm.
@@ -32,7 +32,7 @@ def mni152_tissues(size: int, view: int) -> Array:
 class TissueSlices(BrainSlices):
     """Training slices of the MNI152 brain with a random intensity for each tissue, and in some of them a head.
 
-    Grey matter, white matter and fluid get intensities of their own, so that every contrast of MRI occurs; borders
+    Gray matter, white matter and fluid get intensities of their own, so that every contrast of MRI occurs; borders
     are between the average brain's and a single one's sharp ones. A head is drawn around the brain in the plane:
     fluid, skull and scalp, each of random thickness and intensity. The slab that `BrainSlices` holds out is held out
     here too.
@@ -63,14 +63,14 @@ class TissueSlices(BrainSlices):
         self.view = HEAD_VIEW if heads else BRAIN_VIEW
 
     def volume(self) -> Array:
-        """Return the fractions of grey matter, white matter and brain that slices are interpolated from."""
+        """Return the fractions of gray matter, white matter and brain that slices are interpolated from."""
         return mni152_tissues(self.size, self.view)
 
     def magnitude(self, rng: np.random.Generator, places: list[Array]) -> Array:
         """Return the slice (size, size) at the given places, in the intensities that are drawn for it."""
-        grey, white, brain = (map_coordinates(m, places, order=1, mode="nearest") for m in self.volume())
-        fluid = (brain - grey - white).clip(0)
-        fractions = np.stack([grey, white, fluid, (1 - grey - white - fluid).clip(0)]) ** rng.uniform(*SHARPNESS)
+        gray, white, brain = (map_coordinates(m, places, order=1, mode="nearest") for m in self.volume())
+        fluid = (brain - gray - white).clip(0)
+        fractions = np.stack([gray, white, fluid, (1 - gray - white - fluid).clip(0)]) ** rng.uniform(*SHARPNESS)
         fractions /= fractions.sum(0)
         intensities = rng.uniform(0, 1, 3)
         image = np.tensordot(intensities, fractions[:3], 1)

@@ -11,7 +11,7 @@ from alps_exp.datasets.batches import WithUnreadable
 from alps_exp.errors import ImageError
 
 
-class Blanks(Dataset[dict[str, Any]]):
+class ZeroImages(Dataset[dict[str, Any]]):
     """`count` images of zeros that have the size, dtype and channels of a dataset's first image that can be read.
 
     Raises

@@ -141,7 +141,7 @@ def kernel_stein_discrepancy(samples: Tensor, scores: Tensor, length: float | No
     Gorham & Mackey, "Measuring sample quality with kernels", arXiv 1703.01717 (2017). Posterior samplers of inverse
     problems are judged by it in arXiv 2602.04189.
     """
-    x, s = _centred(samples, scores)
+    x, s = _centered(samples, scores)
     count, size = x.shape[-2:]
     i, j = torch.triu_indices(count, count, offset=1, device=x.device)
     distances, slopes = _pair_products(x, x)[:, i, j], _pair_products(x, s)[:, i, j]
@@ -160,11 +160,11 @@ def stein_variance_ratio(samples: Tensor, scores: Tensor) -> Tensor:
     kernel discrepancy where the spread is wrong, but blind to other errors. Arguments and errors as in
     `kernel_stein_discrepancy`.
     """
-    x, s = _centred(samples, scores)
+    x, s = _centered(samples, scores)
     return -(x * s).sum((-2, -1)) / (x.shape[-1] * (x.shape[-2] - 1))
 
 
-def _centred(samples: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+def _centered(samples: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Return samples less their mean, and scores, each (B, S, P) in float64."""
     if samples.shape != scores.shape or len(samples) < 2:
         shapes = f"{tuple(samples.shape)} and {tuple(scores.shape)}"
@@ -236,7 +236,7 @@ def bootstrap_interval(
 
 
 def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """Return the numbers of each image that `summarise` takes: ``histogram`` (B, S + 1), ``spread`` and ``error`` (B,).
+    """Return the numbers of each image that `summarize` takes: ``histogram`` (B, S + 1), ``spread`` and ``error`` (B,).
 
     Raises ValueError as `ranks`.
     """
@@ -246,7 +246,7 @@ def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator)
     return {"histogram": histogram, "spread": spread, "error": error}
 
 
-def summarise(statistics: Mapping[str, Tensor], seed: int = 0) -> dict[str, dict[str, Any]]:
+def summarize(statistics: Mapping[str, Tensor], seed: int = 0) -> dict[str, dict[str, Any]]:
     """Return each number of a calibration report with its 95 % bootstrap interval over images.
 
     Parameters

@@ -35,7 +35,7 @@ def image_metrics(
     maximum
         Reference magnitude maximum of the volume that a complex image belongs to; real images ignore it.
     crop
-        Rows and columns around the centre that count; None: all.
+        Rows and columns around the center that count; None: all.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def image_metrics(
         image is below 11 x 11 pixels (complex: 7 x 7).
     """
     if crop is not None:
-        estimate, truth = centre_crop(estimate, crop), centre_crop(truth, crop)
+        estimate, truth = center_crop(estimate, crop), center_crop(truth, crop)
     return {
         "psnr": psnr(estimate, truth, maximum),
         "ssim": ssim(estimate, truth, maximum),
@@ -109,7 +109,7 @@ def complex_nmse(estimate: Tensor, truth: Tensor) -> Tensor:
     return _relative_error(*_matched(estimate, truth))
 
 
-def centre_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
+def center_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the central (..., rows, columns) of an image; raises ValueError if it is smaller than `size`."""
     starts = [(whole - part) // 2 for whole, part in zip(image.shape[-2:], size, strict=True)]
     if min(starts) < 0 or min(size) < 1:

@@ -19,14 +19,14 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from alps_exp.lightning.checkpointing import WholeCheckpoints
 from alps_exp.lightning.loggers import finish
-from alps_exp.runs.job import Job
+from alps_exp.runs.job import JobContext
 
 PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
 def open_trainer(
-    job: Job, trainer: DictConfig, logger: DictConfig | None, callbacks: Sequence[pl.Callback] = ()
+    job: JobContext, trainer: DictConfig, logger: DictConfig | None, callbacks: Sequence[pl.Callback] = ()
 ) -> Iterator[pl.Trainer]:
     """Yield the trainer with its logger, which ends with the job, so that no two jobs share one.
 
@@ -69,7 +69,7 @@ def _plugins() -> list[Any]:
     return [WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if in_slurm else [])]
 
 
-def log_config(job: Job, loop: pl.Trainer) -> None:
+def log_config(job: JobContext, loop: pl.Trainer) -> None:
     """Hand the resolved config to the logger."""
     if loop.logger is not None:
         plain: Any = OmegaConf.to_container(job.config, resolve=True)
@@ -79,7 +79,7 @@ def log_config(job: Job, loop: pl.Trainer) -> None:
 class _Progress(pl.Callback):
     """Tells the job when it is under way."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: JobContext) -> None:
         self.job = job
 
     def on_train_batch_end(self, *_: Any) -> None:

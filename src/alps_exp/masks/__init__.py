@@ -2,7 +2,7 @@
 
 from alps_exp.masks.birdcage import BirdcageMaps
 from alps_exp.masks.file import FileMask
-from alps_exp.masks.from_batch import DataMaps, DataMask, DataNoise
+from alps_exp.masks.from_batch import MapsFromBatch, MaskFromBatch, NoiseFromBatch
 from alps_exp.masks.kspace import CartesianMask1D, CartesianMask2D, PoissonMask
 from alps_exp.masks.pixels import BoxMask, RandomMask
 from alps_exp.masks.product import MaskProduct
@@ -12,9 +12,9 @@ __all__ = [
     "BoxMask",
     "CartesianMask1D",
     "CartesianMask2D",
-    "DataMaps",
-    "DataMask",
-    "DataNoise",
+    "MapsFromBatch",
+    "MaskFromBatch",
+    "NoiseFromBatch",
     "FileMask",
     "MaskProduct",
     "PoissonMask",

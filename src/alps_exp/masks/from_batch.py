@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 
-class DataMaps:
+class MapsFromBatch:
     """The sensitivity maps of the data: called with a batch, (B, coils, H, W)."""
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
@@ -16,7 +16,7 @@ class DataMaps:
         return _of(batch, "sensitivity_maps")
 
 
-class DataMask:
+class MaskFromBatch:
     """Where the data were measured, and of that what another mask keeps: called with a batch, (B, 1, H, W).
 
     Parameters
@@ -34,7 +34,7 @@ class DataMask:
         return mask if self.within is None else mask * self.within({**batch, "image": mask})
 
 
-class DataNoise:
+class NoiseFromBatch:
     """The noise level of the data: called with a batch, one number for all its images.
 
     Raises

@@ -13,7 +13,7 @@ SURPLUS = 1.05
 
 
 class _CartesianMask(Mask):
-    """What the k-space masks share: how many samples to keep, and how many of them in the centre."""
+    """What the k-space masks share: how many samples to keep, and how many of them in the center."""
 
     def __init__(self, acceleration: float, center_fraction: float, seed: int = 0) -> None:
         super().__init__(seed)
@@ -28,29 +28,29 @@ class _CartesianMask(Mask):
         if num_kept < max(num_center, 1):
             raise ValueError(
                 f"acceleration {self.acceleration} keeps {num_kept} samples, "
-                f"fewer than the {max(num_center, 1)} of the centre (center_fraction {self.center_fraction})"
+                f"fewer than the {max(num_center, 1)} of the center (center_fraction {self.center_fraction})"
             )
 
 
 class CartesianMask1D(_CartesianMask):
-    """Keeps columns of k-space: a fully sampled centre and others, exactly round(W / acceleration) in all.
+    """Keeps columns of k-space: a fully sampled center and others, exactly round(W / acceleration) in all.
 
     Parameters
     ----------
     acceleration
         Columns over columns kept, at least 1.
     center_fraction
-        Fraction of the columns in the fully sampled centre.
+        Fraction of the columns in the fully sampled center.
     kind
         ``random``: the others are drawn uniformly; ``equispaced``: evenly spread over the columns outside the
-        centre, with a random offset.
+        center, with a random offset.
     seed
         Seed of the drawing.
 
     Raises
     ------
     ValueError
-        Where a parameter is out of range, or the centre alone exceeds what the acceleration keeps.
+        Where a parameter is out of range, or the center alone exceeds what the acceleration keeps.
     """
 
     def __init__(self, acceleration: float, center_fraction: float = 0.08, kind: str = "random", seed: int = 0) -> None:
@@ -75,21 +75,21 @@ class CartesianMask1D(_CartesianMask):
 
 
 class CartesianMask2D(_CartesianMask):
-    """Keeps points of k-space: a fully sampled centre and others, uniform; round(H W / acceleration) in all.
+    """Keeps points of k-space: a fully sampled center and others, uniform; round(H W / acceleration) in all.
 
     Parameters
     ----------
     acceleration
         Points over points kept, at least 1.
     center_fraction
-        Side of the fully sampled centre as a fraction of each side of k-space.
+        Side of the fully sampled center as a fraction of each side of k-space.
     seed
         Seed of the drawing.
 
     Raises
     ------
     ValueError
-        Where a parameter is out of range, or the centre alone exceeds what the acceleration keeps.
+        Where a parameter is out of range, or the center alone exceeds what the acceleration keeps.
     """
 
     def __init__(self, acceleration: float, center_fraction: float = 0.08, seed: int = 0) -> None:

@@ -55,7 +55,7 @@ class BoxMask(Mask):
         Side of a square, in pixels; or (low, high), both included, from which height and width are drawn, each on
         its own.
     position
-        ``centre``, or ``random``: anywhere inside the margin.
+        ``center``, or ``random``: anywhere inside the margin.
     margin
         Pixels along each border of the image that a random box keeps away from.
     inverted
@@ -77,7 +77,7 @@ class BoxMask(Mask):
     def __init__(
         self,
         size: int | Sequence[int],
-        position: str = "centre",
+        position: str = "center",
         margin: int = 0,
         inverted: bool = False,
         seed: int = 0,
@@ -87,8 +87,8 @@ class BoxMask(Mask):
         low, high = _range_of("size of the box", size)
         if not 1 <= low <= high:
             raise ValueError(f"size of the box must be at least 1 pixel, got {size}")
-        if position not in ("centre", "random"):
-            raise ValueError(f"position of the box must be centre or random, got {position!r}")
+        if position not in ("center", "random"):
+            raise ValueError(f"position of the box must be center or random, got {position!r}")
         if margin < 0:
             raise ValueError(f"margin of the box must be at least 0 pixels, got {margin}")
 
@@ -100,7 +100,7 @@ class BoxMask(Mask):
         if room.min() < 0:
             margin = f" with a margin of {self.margin}" if self.margin else ""
             raise ValueError(f"a box of {box[0]} x {box[1]}{margin} does not fit an image of {height} x {width}")
-        top, left = self.margin + (room // 2 if self.position == "centre" else rng.integers(room + 1))
+        top, left = self.margin + (room // 2 if self.position == "center" else rng.integers(room + 1))
         mask = np.full((height, width), float(not self.inverted))
         mask[top : top + box[0], left : left + box[1]] = self.inverted
         return mask

@@ -15,7 +15,7 @@ class FastMRIVolume(KSpaceVolume):
     """A multi-coil volume of fastMRI (Zbontar et al., arXiv 1811.08839).
 
     The file holds ``kspace`` (slices, coils, rows, columns), rows along the readout, and ``ismrmrd_header``. The
-    header's reconstructed matrix says how much of the readout is kept (twice as much is stored) and in which centre
+    header's reconstructed matrix says how much of the readout is kept (twice as much is stored) and in which center
     of the image reconstructions are compared.
 
     Parameters

@@ -24,12 +24,12 @@ def crop_readout(kspace: Array, rows: int) -> Array:
 
 
 def to_image(kspace: Array, axes: tuple[int, ...] = IMAGE) -> Array:
-    """Return the centred orthonormal inverse Fourier transform, of the same dtype."""
+    """Return the centered orthonormal inverse Fourier transform, of the same dtype."""
     return fft.fftshift(fft.ifftn(fft.ifftshift(kspace, axes), axes=axes, norm="ortho"), axes)
 
 
 def to_kspace(image: Array, axes: tuple[int, ...] = IMAGE) -> Array:
-    """Return the centred orthonormal Fourier transform, of the same dtype."""
+    """Return the centered orthonormal Fourier transform, of the same dtype."""
     return fft.fftshift(fft.fftn(fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes)
 
 

@@ -82,7 +82,7 @@ class KSpaceVolume(ABC):
     matrix : tuple of int
         (H, W) of the images: rows without readout oversampling, and the columns as stored.
     reconstruction : tuple of int
-        (H, W) of the centre of the images in which reconstructions are compared.
+        (H, W) of the center of the images in which reconstructions are compared.
     """
 
     path: Path

@@ -22,7 +22,7 @@ import numpy as np
 from alps_exp.files import file_name, files_below, write_atomically
 from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
-from alps_exp.mri.prepared_volume import PreparedVolume, Sidecar, write_sidecar
+from alps_exp.mri.prepared_volume import PreparedVolume, PreparedVolumeFile, write_prepared_volume
 from alps_exp.mri.sensitivity import MapEstimator, calibration_region, calibration_width
 from alps_exp.mri.whitening import edge_samples, noise_covariance, whitening_matrix
 
@@ -34,7 +34,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PreparationSettings:
     """How a volume is prepared.
 
     Attributes
@@ -117,7 +117,7 @@ def open_volumes(files: dict[str, Path], reader: Callable[[Path], KSpaceVolume])
 
 
 def prepare_volumes(
-    files: dict[str, Path], output: Path, recipe: Recipe, num_workers: int, progress: Callable[[str], None]
+    files: dict[str, Path], output: Path, recipe: PreparationSettings, num_workers: int, progress: Callable[[str], None]
 ) -> Report:
     """Prepare the volumes that have no whole sidecar yet, and write the index of all that have one, if any has.
 
@@ -172,7 +172,7 @@ def prepare_volumes(
     return report
 
 
-def _try_file(source: Path, sidecar: Path, recipe: Recipe) -> tuple[int, int] | str:
+def _try_file(source: Path, sidecar: Path, recipe: PreparationSettings) -> tuple[int, int] | str:
     """Do `prepare_file`, and return why where it fails: not every error finds its way between processes."""
     try:
         return prepare_file(source, sidecar, recipe)
@@ -180,14 +180,14 @@ def _try_file(source: Path, sidecar: Path, recipe: Recipe) -> tuple[int, int] | 
         return reason(error)
 
 
-def prepare_file(source: Path, sidecar: Path, recipe: Recipe) -> tuple[int, int]:
+def prepare_file(source: Path, sidecar: Path, recipe: PreparationSettings) -> tuple[int, int]:
     """Prepare one file, write its sidecar, and return its number of slices and of bytes of stored k-space."""
     volume = recipe.reader(source)
-    write_sidecar(sidecar, prepare(volume, recipe), recipe.settings, source.stat().st_size)
+    write_prepared_volume(sidecar, prepare(volume, recipe), recipe.settings, source.stat().st_size)
     return volume.shape[0], int(np.prod(volume.shape)) * np.dtype(np.complex64).itemsize
 
 
-def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
+def prepare(volume: KSpaceVolume, recipe: PreparationSettings) -> PreparedVolume:
     """Return the prepared volume.
 
     The scale is the largest magnitude of the coil-combined images where reconstructions are compared. Of undersampled
@@ -208,7 +208,7 @@ def prepare(volume: KSpaceVolume, recipe: Recipe) -> PreparedVolume:
     fully_sampled = is_fully_sampled(measured)
     width = calibration_width(measured, recipe.maps.calibration_width)
     images = combine(to_image(kspace if fully_sampled else calibration_region(kspace, width)), maps)
-    scale = float(np.abs(centre(images, volume.reconstruction)).max())
+    scale = float(np.abs(center(images, volume.reconstruction)).max())
     if not scale > 0:
         raise KSpaceError("the maps leave no image: they are zero where the object is")
     return PreparedVolume(
@@ -228,7 +228,7 @@ def combine(coil_images: Array, maps: Array) -> Array:
     return (maps.conj() * coil_images).sum(1, keepdims=True)
 
 
-def centre(images: Array, size: tuple[int, int]) -> Array:
+def center(images: Array, size: tuple[int, int]) -> Array:
     """Return the central (..., rows, columns) of images."""
     top, left = ((whole - part) // 2 for whole, part in zip(images.shape[-2:], size, strict=True))
     return images[..., top : top + size[0], left : left + size[1]]
@@ -287,7 +287,7 @@ def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     try:
-        sidecar = Sidecar(path)
+        sidecar = PreparedVolumeFile(path)
     except KSpaceError:  # damaged: it is made again
         return False
     if sidecar.settings != settings:
@@ -301,7 +301,7 @@ def _write_index(output: Path, files: dict[str, Path], sidecars: dict[str, Path]
     """Write a line for every prepared slice: volume, file, slice, shape (coils, H, W) and hash of its k-space."""
     lines = []
     for name, path in sidecars.items():
-        sidecar = Sidecar(path)
+        sidecar = PreparedVolumeFile(path)
         for index, digest in enumerate(sidecar.hashes):
             line = {"volume": name, "file": files[name].name, "slice": index}
             lines.append(json.dumps(line | {"shape": sidecar.shape[1:], "sha256": digest}))

@@ -14,13 +14,13 @@ from torch.utils.data import Dataset
 from alps_exp.files import file_name
 from alps_exp.mri.kspace import KSpaceError
 from alps_exp.mri.preparation import INDEX, VOLUMES
-from alps_exp.mri.prepared_volume import Sidecar
+from alps_exp.mri.prepared_volume import PreparedVolumeFile
 
 
 class PreparedSlices(Dataset[dict[str, Any]]):
-    """The slices of volumes that `alps data` prepared, in the order of its index.
+    """The slices of volumes that `alps prepare` prepared, in the order of its index.
 
-    An item is ``image_id``, ``crop`` (2,) int64, the centre in which reconstructions are compared, ``image`` (1, H, W)
+    An item is ``image_id``, ``crop`` (2,) int64, the center in which reconstructions are compared, ``image`` (1, H, W)
     complex64 where k-space is fully sampled and, of measured data, ``measurement`` and ``sensitivity_maps`` (coils, H,
     W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``. Volumes differ in size and noise: a batch must not mix
     such.
@@ -45,7 +45,7 @@ class PreparedSlices(Dataset[dict[str, Any]]):
 
     def __init__(self, path: str, measured: bool = True) -> None:
         self.path, self.measured = Path(path), measured
-        self._sidecars: dict[str, Sidecar] = {}
+        self._sidecars: dict[str, PreparedVolumeFile] = {}
 
     @cached_property
     def index(self) -> list[str]:
@@ -94,21 +94,21 @@ class PreparedSlices(Dataset[dict[str, Any]]):
         """The index: the hash of the k-space of every slice, by volume."""
         index = self.path / INDEX
         if not index.is_file() or not (lines := index.read_text().splitlines()):
-            raise FileNotFoundError(f"no prepared k-space in {self.path}: run `alps data output={self.path}` first")
+            raise FileNotFoundError(f"no prepared k-space in {self.path}: run `alps prepare output={self.path}` first")
         hashes: dict[str, dict[int, str]] = {}
         for line in map(json.loads, lines):
             hashes.setdefault(line["volume"], {})[line["slice"]] = line["sha256"]
         return hashes
 
-    def _sidecar(self, name: str) -> Sidecar:
+    def _sidecar(self, name: str) -> PreparedVolumeFile:
         if name not in self._sidecars:
-            sidecar = Sidecar(self.path / VOLUMES / file_name(name, ".h5"))
+            sidecar = PreparedVolumeFile(self.path / VOLUMES / file_name(name, ".h5"))
             if dict(enumerate(sidecar.hashes)) != self._hashes[name]:
-                raise KSpaceError(f"{name} in {self.path} is not what the index says: run `alps data` again")
+                raise KSpaceError(f"{name} in {self.path} is not what the index says: run `alps prepare` again")
             self._sidecars[name] = sidecar
         return self._sidecars[name]
 
-    def _readable(self) -> list[Sidecar]:
+    def _readable(self) -> list[PreparedVolumeFile]:
         """Return the volumes without those that cannot be read, whose slices will tell."""
         readable = []
         for name in self._hashes:

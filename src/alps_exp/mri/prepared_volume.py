@@ -30,7 +30,7 @@ class PreparedVolume:
         (slices, coils, H, W) complex64.
     image : Array or None
         Coil-combined images (slices, 1, H, W) complex64 of the fully sampled k-space, the largest magnitude of the
-        volume in their centre 1; None of undersampled k-space.
+        volume in their center 1; None of undersampled k-space.
     mask : Array
         Where k-space is measured, (H, W) bool.
     scale : float
@@ -38,7 +38,7 @@ class PreparedVolume:
     noise_std : float
         Standard deviation of the noise of each real and each imaginary part of `kspace`.
     reconstruction : tuple of int
-        (H, W) of the centre of the images in which reconstructions are compared.
+        (H, W) of the center of the images in which reconstructions are compared.
     hashes : list of str
         SHA-256 of the stored k-space of each slice.
     """
@@ -53,7 +53,7 @@ class PreparedVolume:
     hashes: list[str]
 
 
-def write_sidecar(path: Path, volume: PreparedVolume, settings: dict[str, Any], source_size: int) -> None:
+def write_prepared_volume(path: Path, volume: PreparedVolume, settings: dict[str, Any], source_size: int) -> None:
     """Write a volume atomically, its slices in chunks with checksums; the same volume gives the same bytes."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -70,7 +70,7 @@ def write_sidecar(path: Path, volume: PreparedVolume, settings: dict[str, Any], 
     write_atomically(path, buffer.getvalue())
 
 
-class Sidecar:
+class PreparedVolumeFile:
     """A sidecar, read by slice; every process opens it by itself.
 
     Raises

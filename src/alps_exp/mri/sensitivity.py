@@ -1,4 +1,4 @@
-"""Coil sensitivity maps and an image scale from the fully sampled centre of k-space."""
+"""Coil sensitivity maps and an image scale from the fully sampled center of k-space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alps_exp.packages import require
 
 
 class MapEstimator(ABC):
-    """Estimates the sensitivity maps of a slice from the calibration region, the centre of its k-space.
+    """Estimates the sensitivity maps of a slice from the calibration region, the center of its k-space.
 
     Called with k-space (coils, H, W) and where it is measured, (H, W) bool, it returns maps (coils, H, W) complex64 of
     the same coils; sum over coils of abs(S)^2 is 1, or 0 where an estimator sees no object.
@@ -42,7 +42,7 @@ class MapEstimator(ABC):
         width = calibration_width(measured, self.calibration_width)
         if width < self.smallest_width:
             raise KSpaceError(
-                f"the fully sampled centre of k-space has {width} x {width} samples, "
+                f"the fully sampled center of k-space has {width} x {width} samples, "
                 f"the sensitivity maps need {self.smallest_width} x {self.smallest_width}"
             )
         maps = self.estimate(kspace, width)
@@ -119,7 +119,7 @@ class LowResolutionMaps(MapEstimator):
 
 
 def calibration_width(measured: Array, largest: int) -> int:
-    """Return the side of the largest centred square of at most `largest` samples that is fully measured, or 0."""
+    """Return the side of the largest centered square of at most `largest` samples that is fully measured, or 0."""
     rows, columns = measured.shape
     for width in range(min(largest, rows, columns), 0, -1):
         if measured[central(rows, width), central(columns, width)].all():

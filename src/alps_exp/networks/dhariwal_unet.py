@@ -67,7 +67,7 @@ class TimestepEmbedding(nn.Module):
 
 
 class DhariwalUNet(nn.Module):
-    """U-Net of Dhariwal & Nichol (2021) as used by EDM: adaptive group normalisation and multi-head attention.
+    """U-Net of Dhariwal & Nichol (2021) as used by EDM: adaptive group normalization and multi-head attention.
 
     `forward` and the arguments mean what they do for `SongUNet`. As published, attention has a head for every 64
     channels, and blocks with fewer have none.
@@ -116,7 +116,7 @@ class DhariwalUNet(nn.Module):
         self.dec = _decoder(levels, skips, num_blocks, attn_resolutions, block)
         self.out_norm = GroupNorm(widths[0], eps=1e-5)
         self.out_conv = Conv2d(widths[0], out_channels, 3)
-        self._initialise()
+        self._initialize()
 
     def forward(
         self,
@@ -145,7 +145,7 @@ class DhariwalUNet(nn.Module):
         return self.out_conv(F.silu(self.out_norm(x)))
 
     @torch.no_grad()
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Draw weights and biases within 1 / sqrt(fan_in), and let every residual branch start at zero."""
         for name, parameter in self.named_parameters():
             layer = name.rpartition(".")[0]

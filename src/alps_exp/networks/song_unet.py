@@ -83,7 +83,7 @@ class Conv2d(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation with min(32, channels // 4) groups, as in EDM."""
+    """Group normalization with min(32, channels // 4) groups, as in EDM."""
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ class Blur(CircularBlur):
     Parameters
     ----------
     kernel
-        Real kernel (kh, kw); its centre is at ``(kh // 2, kw // 2)``, as in
+        Real kernel (kh, kw); its center is at ``(kh // 2, kw // 2)``, as in
         ``scipy.ndimage.convolve(mode="wrap")``.
     noise_std
         Standard deviation ``eta > 0`` of the measurement noise.
@@ -138,7 +138,7 @@ class MotionBlur(Blur):
     length
         Length of the line in pixels, > 0.
     angle
-        Direction of the line in degrees, from the direction of increasing columns towards increasing rows.
+        Direction of the line in degrees, from the direction of increasing columns toward increasing rows.
     noise_std
         Standard deviation ``eta > 0`` of the measurement noise.
 
@@ -168,7 +168,7 @@ def line_kernel(length: float, angle: float, height: int, width: int) -> Tensor:
     Parameters
     ----------
     length, angle
-        Length in pixels; direction in degrees, from increasing columns towards increasing rows.
+        Length in pixels; direction in degrees, from increasing columns toward increasing rows.
     height, width
         Size of the grid; what lies outside is dropped.
 

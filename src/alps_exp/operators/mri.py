@@ -16,7 +16,7 @@ from alps_exp.operators.inpainting import binary_mask
 class MultiCoilMRI(LinearOperator):
     """Undersampled k-space ``y = mask * F(sum over sets m of sensitivity_maps_m * x_m)`` of several coils.
 
-    F is the centred orthonormal Fourier transform (ifftshift, fft2, fftshift; as in fastMRI). Images are
+    F is the centered orthonormal Fourier transform (ifftshift, fft2, fftshift; as in fastMRI). Images are
     complex (..., B, sets, H, W), one channel for each set of maps: one set as a rule, two or more where an object
     larger than the field of view folds onto itself (soft SENSE). K-space is complex (..., B, coils, H, W) with zeros
     where nothing is measured. The coils' noise is taken for white: whiten k-space and maps first.

@@ -8,7 +8,7 @@ from alps_exp.priors.energy import Energy
 from alps_exp.priors.gaussian import GaussianPrior
 from alps_exp.priors.loading import load_energy, load_teacher
 from alps_exp.priors.mixture import GaussianMixturePrior
-from alps_exp.priors.null import NoPrior
+from alps_exp.priors.null import NullPrior
 
 __all__ = [
     "ComposedEnergy",
@@ -17,7 +17,7 @@ __all__ = [
     "EnergyPrior",
     "GaussianMixturePrior",
     "GaussianPrior",
-    "NoPrior",
+    "NullPrior",
     "Prior",
     "load_energy",
     "load_teacher",

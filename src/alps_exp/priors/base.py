@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Scale = float | Tensor
-PullBack = Callable[[Tensor], Tensor]
+VJP = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -50,18 +50,18 @@ class Prior(nn.Module, ABC):
         """Return the estimate d of the clean image from x = clean + t * noise, with the shape of x."""
 
     @abstractmethod
-    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+    def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
         """Return d = denoise(x, t) and the map v -> J^T v, for any number of v, with J the Jacobian of d in x.
 
         What the map needs stays in memory as long as the map is kept.
         """
 
-    def denoise_and_pull_back(
+    def denoise_and_apply_vjp(
         self, x: Tensor, t: Scale, cotangent: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Return d = denoise(x, t) and J^T v, where v = cotangent(d) and J is the Jacobian of d in x."""
-        d, pull_back = self.denoise_with_pull_back(x, t)
-        return d, pull_back(cotangent(d))
+        d, vjp = self.denoise_with_vjp(x, t)
+        return d, vjp(cotangent(d))
 
 
 class EnergyPrior(Prior):

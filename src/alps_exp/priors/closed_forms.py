@@ -64,8 +64,8 @@ def two_mode_mixture(
 ) -> GaussianMixturePrior:
     """Return a mixture of two Gaussians of one covariance, whose means are plus and minus a smooth spot.
 
-    The spot, height * exp(-r^2 / (2 width^2)) at distance r from the centre of the image, is the same in all channels,
-    and real. So a mode is lost where the centre is not measured, and found where it is.
+    The spot, height * exp(-r^2 / (2 width^2)) at distance r from the center of the image, is the same in all channels,
+    and real. So a mode is lost where the center is not measured, and found where it is.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def two_mode_mixture(
     weight
         Weight of the bright spot, from 0 to 1.
     height
-        Value of the bright spot at its centre.
+        Value of the bright spot at its center.
     width
         Standard deviation of the spot, in pixels.
 

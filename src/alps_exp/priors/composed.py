@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from alps_exp.priors.base import Calls, EnergyPrior, PullBack, Scale
+from alps_exp.priors.base import VJP, Calls, EnergyPrior, Scale
 
 
 class ComposedEnergy(EnergyPrior):
@@ -63,10 +63,10 @@ class ComposedEnergy(EnergyPrior):
         """Return E of each image, shape x.shape[:-3]."""
         return self._sum([energy.energy(x, t) for _, energy in self._terms])
 
-    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+    def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
         """Return d = x - grad E / curvature and the map v -> J^T v: the parts' means, weighted by a_i curvature_i."""
-        estimates, pull_backs = zip(*[energy.denoise_with_pull_back(x, t) for _, energy in self._terms], strict=True)
-        return self._mean(estimates), lambda v: self._mean([pull_back(v) for pull_back in pull_backs])
+        estimates, vjps = zip(*[energy.denoise_with_vjp(x, t) for _, energy in self._terms], strict=True)
+        return self._mean(estimates), lambda v: self._mean([vjp(v) for vjp in vjps])
 
     @property
     def _terms(self) -> list[tuple[float, EnergyPrior]]:

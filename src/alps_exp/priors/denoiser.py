@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.networks.preconditioning import Preconditioned
-from alps_exp.priors.base import Prior, PullBack, Scale, as_channels, as_images, as_scales
+from alps_exp.priors.base import VJP, Prior, Scale, as_channels, as_images, as_scales
 
 
 class Denoiser(Prior):
@@ -26,18 +26,18 @@ class Denoiser(Prior):
         """Return D(x, t)."""
         return as_images(self._network(as_channels(x), as_scales(t, x)), like=x)
 
-    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+    def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
         """Return d = D(x, t) and the map v -> J^T v; a forward pass, and a vector-Jacobian product for each v."""
         with torch.enable_grad():
             inputs = as_channels(x).detach().requires_grad_()
             outputs = self._network(inputs, as_scales(t, x))
 
-        def pull_back(v: Tensor) -> Tensor:
+        def vjp(v: Tensor) -> Tensor:
             (product,) = torch.autograd.grad(outputs, inputs, as_channels(v), retain_graph=True)
             self.calls.vjp += len(inputs)
             return as_images(product, like=x)
 
-        return as_images(outputs.detach(), like=x), pull_back
+        return as_images(outputs.detach(), like=x), vjp
 
     def _network(self, inputs: Tensor, sigma: Tensor) -> Tensor:
         self.calls.forward += len(inputs)

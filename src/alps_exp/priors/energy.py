@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.networks.preconditioning import Preconditioned
-from alps_exp.priors.base import EnergyPrior, PullBack, Scale, as_channels, as_images, as_scales
+from alps_exp.priors.base import VJP, EnergyPrior, Scale, as_channels, as_images, as_scales
 
 
 def energy_and_gradient(
@@ -59,7 +59,7 @@ class Energy(EnergyPrior):
         residual = inputs - self._network(inputs, as_scales(t, x))
         return residual.square().sum(dim=(1, 2, 3)).reshape(x.shape[:-3]) / 2
 
-    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+    def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
         """Return d = x - grad E and the map v -> J^T v through the second derivative of E, two products for each v."""
         with torch.enable_grad():
             inputs = as_channels(x).detach().requires_grad_()
@@ -67,12 +67,12 @@ class Energy(EnergyPrior):
             outputs = inputs - gradient
         self.calls.vjp += len(inputs)
 
-        def pull_back(v: Tensor) -> Tensor:
+        def vjp(v: Tensor) -> Tensor:
             (product,) = torch.autograd.grad(outputs, inputs, as_channels(v), retain_graph=True)
             self.calls.vjp += 2 * len(inputs)
             return as_images(product, like=x)
 
-        return as_images(outputs.detach(), like=x), pull_back
+        return as_images(outputs.detach(), like=x), vjp
 
     def _network(self, inputs: Tensor, sigma: Tensor) -> Tensor:
         self.calls.forward += len(inputs)

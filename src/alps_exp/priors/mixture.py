@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from alps_exp.priors.base import EnergyPrior, PullBack, Scale
+from alps_exp.priors.base import VJP, EnergyPrior, Scale
 
 
 class GaussianMixturePrior(EnergyPrior):
@@ -16,7 +16,7 @@ class GaussianMixturePrior(EnergyPrior):
 
     E(x, t) = -t^2 log sum_k v_k exp(-1/2 q_k), with q_k = (x - m_k)^H (C_k + t^2 I)^(-1) (x - m_k) and the weights
     v_k of the components' peaks, proportional to w_k times the peak of N(0, C_k + t^2 I), which sum to one. So E is
-    never negative, is 1/2 t^2 q for a single component, and `log_partition` gives the normaliser of exp(-E / t^2).
+    never negative, is 1/2 t^2 q for a single component, and `log_partition` gives the normalizer of exp(-E / t^2).
     A complex image has covariance C_k in its real and in its imaginary part.
 
     Parameters
@@ -90,7 +90,7 @@ class GaussianMixturePrior(EnergyPrior):
         """Return E of each image, shape x.shape[:-3]."""
         return self._components(x, t).energy
 
-    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+    def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
         """Return d = x - grad E, the mean of the clean image, and the map v -> J v; J is symmetric.
 
         J v = sum_k r_k (C_k (C_k + t^2 I)^(-1) v + t^(-2) b_k <b_k, v>), with the responsibility r_k of component k and
@@ -100,7 +100,7 @@ class GaussianMixturePrior(EnergyPrior):
         deviations = at.gradients - at.gradient[..., None, :]
         gains = self.variances / (self.variances + at.square[..., None])
 
-        def pull_back(v: Tensor) -> Tensor:
+        def vjp(v: Tensor) -> Tensor:
             self.calls.vjp += x.shape[:-3].numel()
             v = v.flatten(-3)[..., None, :]
             inner = torch.linalg.vecdot(deviations, v).real / at.square
@@ -108,7 +108,7 @@ class GaussianMixturePrior(EnergyPrior):
             products = within + inner[..., None] * deviations
             return (at.responsibilities[..., None] * products).sum(-2).reshape(x.shape)
 
-        return x - at.gradient.reshape(x.shape), pull_back
+        return x - at.gradient.reshape(x.shape), vjp
 
     def responsibilities(self, x: Tensor, t: Scale) -> Tensor:
         """Return the probability of each component given x = clean + t * noise, (..., K)."""

@@ -6,10 +6,10 @@ from typing import NoReturn
 
 from torch import Tensor
 
-from alps_exp.priors.base import Prior, PullBack, Scale
+from alps_exp.priors.base import VJP, Prior, Scale
 
 
-class NoPrior(Prior):
+class NullPrior(Prior):
     """Stands where a prior is expected and none is used; it says nothing of images, and raises where it is asked."""
 
     @property
@@ -21,7 +21,7 @@ class NoPrior(Prior):
         """Raises ValueError."""
         self._refuse()
 
-    def denoise_with_pull_back(self, x: Tensor, t: Scale) -> tuple[Tensor, PullBack]:
+    def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
         """Raises ValueError."""
         self._refuse()
 

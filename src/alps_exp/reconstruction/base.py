@@ -9,24 +9,24 @@ from torch import Tensor
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 
-class Classical(Sampler):
+class Reconstruction(Sampler):
     """A reconstruction without a prior: one image from a measurement, the same for every seed and sample."""
 
     estimate = "point"
     last_scale = None
 
     def __init__(self) -> None:
-        self.denoiser, self.micro_batch = None, None
+        self.prior_kind, self.micro_batch = None, None
 
     @abstractmethod
     def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
         """Return the images (B, C, H, W) of the measurement y (B, ...)."""
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the reconstruction S times, (S, B, C, H, W); the prior is not asked and there are no diagnostics."""
         x = self.reconstruct(operator, y)

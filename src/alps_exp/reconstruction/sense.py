@@ -6,10 +6,10 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
-from alps_exp.reconstruction.base import Classical
+from alps_exp.reconstruction.base import Reconstruction
 
 
-class SENSE(Classical):
+class SENSE(Reconstruction):
     """Least squares with a quadratic penalty, argmin 1/2 ||A x - y||^2 + lambda/2 ||x||^2, by the operator's solve.
 
     Parameters
@@ -33,5 +33,5 @@ class SENSE(Classical):
         self.weight = positive("weight", weight)
 
     def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
-        """Return the minimiser."""
+        """Return the minimizer."""
         return operator.solve(operator.adjoint(y), operator.noise_std / self.weight**0.5)

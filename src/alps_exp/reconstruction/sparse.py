@@ -9,11 +9,11 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
-from alps_exp.reconstruction.base import Classical
+from alps_exp.reconstruction.base import Reconstruction
 from alps_exp.reconstruction.transforms import Differences, Transform, Wavelet
 
 
-class Sparse(Classical):
+class SparseReconstruction(Reconstruction):
     """Least squares with a sparse transform, argmin 1/2 ||A x - y||^2 + lambda ||W x||_1, by a primal-dual iteration.
 
     The data term's proximal map is the operator's posterior mean, exact at every step; the absolute value of a complex
@@ -63,13 +63,13 @@ class Sparse(Classical):
         return x
 
 
-class L1Wavelet(Sparse):
-    """Least squares with sparse wavelets: W x are Daubechies' wavelet coefficients (db4), all of them penalised.
+class L1Wavelet(SparseReconstruction):
+    """Least squares with sparse wavelets: W x are Daubechies' wavelet coefficients (db4), all of them penalized.
 
     Parameters
     ----------
     weight, iterations, step
-        As in `Sparse`.
+        As in `SparseReconstruction`.
 
     References
     ----------
@@ -84,13 +84,13 @@ class L1Wavelet(Sparse):
         return Wavelet(x.shape)
 
 
-class TotalVariation(Sparse):
-    """Least squares with sparse differences: W x are those of neighbouring pixels, around the borders, in both axes.
+class TotalVariation(SparseReconstruction):
+    """Least squares with sparse differences: W x are those of neighboring pixels, around the borders, in both axes.
 
     Parameters
     ----------
     weight, iterations, step
-        As in `Sparse`.
+        As in `SparseReconstruction`.
 
     References
     ----------

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
-from alps_exp.reconstruction.base import Classical
+from alps_exp.reconstruction.base import Reconstruction
 
 
-class ZeroFilled(Classical):
+class ZeroFilled(Reconstruction):
     """The adjoint A^H y: in MRI the coil images of k-space with zeros where nothing was measured, combined."""
 
     def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def find_calibrations(paths: Iterable[str | Path]) -> list[RunFolder]:
 
 def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
     """Write the reports of runs to `calibration.md`, `.csv` (all numbers), `.tex` and `.png`; return their paths."""
-    reports = _labelled(runs)
+    reports = _labeled(runs)
     table = calibration_table(reports)
     texts = _texts(table)
     latex = latex_table(texts, "lrl" + "r" * (texts.shape[1] - 3))
@@ -92,7 +92,7 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Pa
     return [*(folder / f"calibration.{suffix}" for suffix in files), figure]
 
 
-def _labelled(runs: Sequence[RunFolder]) -> list[Report]:
+def _labeled(runs: Sequence[RunFolder]) -> list[Report]:
     """Return the reports by task, noise and sampler; runs of one sampler are told apart by their settings.
 
     What is to be told of their images is their ``remark``.

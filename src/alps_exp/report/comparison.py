@@ -82,7 +82,7 @@ def _flat(node: Any, prefix: str = "") -> dict[str, str]:
 
 def _drawn(config: Mapping[str, str]) -> dict[str, str]:
     """Return what images that `alps calibrate` drew depend on: the prior that the sampler asks, and the drawing."""
-    kind = config.get("sampler.denoiser", '"energy"').strip('"')
+    kind = config.get("sampler.prior_kind", '"energy"').strip('"')
     prior = {f"prior{key.removeprefix(kind)}": value for key, value in config.items() if key.startswith(f"{kind}.")}
     return prior | {key: value for key, value in config.items() if key.startswith("generator.") or key == "seed"}
 

@@ -1,6 +1,6 @@
 """Panels of truth, measurement, estimates, their errors and their standard deviations.
 
-Real images are shown in RGB, or grey by the mean of their channels where these are not three, clipped to [-1, 1];
+Real images are shown in RGB, or gray by the mean of their channels where these are not three, clipped to [-1, 1];
 complex ones by their magnitude, up to the truth's maximum (without a truth, which measured data may lack: up to an
 estimate's).
 Errors and standard deviations are root mean squares over the channels, in the units of the image.
@@ -101,7 +101,7 @@ def task_figure(task: str, runs: Sequence[RunFolder], path: Path, num_images: in
     """Draw the estimates of several samplers for the same images, side by side in the order of `runs`.
 
     For each image: the estimates with their PSNR, then the maps of their errors, then those of the standard
-    deviations, each kind on one colour scale. A single sample is shown of the first run alone.
+    deviations, each kind on one color scale. A single sample is shown of the first run alone.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def _rms(image: np.ndarray) -> np.ndarray:
 
 
 def _scales(maps: Sequence[Maps]) -> Scales:
-    """Return one colour scale for each kind of map, from 0 to nearly the largest value."""
+    """Return one color scale for each kind of map, from 0 to nearly the largest value."""
     scales = {}
     for kind in _COLORS:
         if shown := [each[kind].ravel() for each in maps if kind in each]:

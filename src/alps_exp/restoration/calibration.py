@@ -16,7 +16,7 @@ from alps_exp.evaluation.calibration import (
     image_statistics,
     kernel_stein_discrepancy,
     stein_variance_ratio,
-    summarise,
+    summarize,
 )
 from alps_exp.operators import Inpainting, LinearOperator
 from alps_exp.priors import GaussianMixturePrior, Prior
@@ -24,7 +24,7 @@ from alps_exp.randomness import torch_generator
 from alps_exp.restoration.module import Labels, Restoration, operator_of
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_excess")
 
@@ -88,7 +88,7 @@ class Calibration(Restoration):
     def _posterior_scores(self, x: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
         t = self.sampler.last_scale
         assert t is not None  # reconstructions have no spread to calibrate
-        prior = InMicroBatches(self.prior, self.sampler.micro_batch)
+        prior = BatchedPrior(self.prior, self.sampler.micro_batch)
         of_prior = prior.curvature * (prior.denoise(x, t) - x) / t**2
         return of_prior + operator.adjoint(y - operator.forward(x)) / operator.noise_std**2
 
@@ -107,7 +107,7 @@ def draw_images(prior: Prior, generator: Sampler, like: Tensor, seed: int, ids: 
 def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) -> dict[str, Any] | None:
     """Return the numbers of a run's report, as plain values for JSON; None where no image was restored.
 
-    They are those of `alps_exp.evaluation.calibration.summarise` over the restored images, with the run's labels,
+    They are those of `alps_exp.evaluation.calibration.summarize` over the restored images, with the run's labels,
     ``images`` (how many), ``failed`` (how many were not restored), ``samples``, ``levels`` of the coverage, and the
     cost: ``nfe_forward`` and ``nfe_vjp`` of a sample, ``seconds`` of an image.
     """
@@ -121,7 +121,7 @@ def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) 
     labels = {name: getattr(first, name) for name in ("task", "operator", "noise_std", "sampler", "seed")}
     costs = {name: _mean([getattr(r, name) for r in restored]) for name in ("nfe_forward", "nfe_vjp", "seconds")}
     counts = {"images": len(restored), "failed": len(failed), "samples": first.num_samples}
-    return labels | counts | costs | {"levels": list(LEVELS)} | summarise(statistics, seed)
+    return labels | counts | costs | {"levels": list(LEVELS)} | summarize(statistics, seed)
 
 
 def _statistics(result: ImageResult, seed: int) -> dict[str, Tensor]:

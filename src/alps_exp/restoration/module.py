@@ -22,7 +22,7 @@ from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.randomness import measurement_noise
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 log = logging.getLogger(__name__)
 SAMPLING_ERRORS = (ArithmeticError, RuntimeError)
@@ -240,7 +240,7 @@ class Restoration(pl.LightningModule):
             crop = tuple(batch["crop"][0].tolist()) if "crop" in batch else None
             numbers |= image_metrics(x, truth, crop=crop) | lpips_numbers(self.lpips, x, truth)
         if isinstance(self.prior, EnergyPrior) and (t := self.sampler.last_scale) is not None:
-            numbers["energy"] = InMicroBatches(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
+            numbers["energy"] = BatchedPrior(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
         return {name: value.cpu() for name, value in numbers.items()}
 
     def _record(self, image_id: str, noise_std: Any, estimate: str, **numbers: Any) -> Record:

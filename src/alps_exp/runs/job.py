@@ -13,7 +13,7 @@ from alps_exp.runs.provenance import Provenance
 
 
 @dataclass
-class Job:
+class JobContext:
     """What a verb needs of its job beside its own arguments.
 
     Once `begun`, the folder is this job's. Once `under_way`, a first batch was read and worked on: an error from

@@ -11,7 +11,7 @@ from alps_exp.samplers.map import MAP
 from alps_exp.samplers.mmps import MMPS
 from alps_exp.samplers.pigdm import PiGDM
 from alps_exp.samplers.red_diff import REDDiff
-from alps_exp.samplers.schedules import Geometric, Listed, Polynomial
+from alps_exp.samplers.schedules import ExplicitSchedule, GeometricSchedule, KarrasSchedule
 from alps_exp.samplers.smc import SMC
 
 __all__ = [
@@ -21,12 +21,12 @@ __all__ = [
     "DDNM",
     "DPS",
     "DiffPIR",
-    "Geometric",
-    "Listed",
+    "GeometricSchedule",
+    "ExplicitSchedule",
     "MAP",
     "MMPS",
     "PiGDM",
-    "Polynomial",
+    "KarrasSchedule",
     "REDDiff",
     "SMC",
     "Sampler",

@@ -13,16 +13,16 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.moment_matching import matched_mean
-from alps_exp.samplers.schedules import Geometric, Schedule, with_next
+from alps_exp.samplers.schedules import GeometricSchedule, Schedule, with_next
 
 Noise = Literal["calibrated", "independent", "reference", "none"]
-Annealing = Literal["static", "noised"]
+Annealing = Literal["static", "diffused"]
 
 
 class ALPS(Sampler):
-    """Anneals the preconditioned Langevin step of ALPS: a denoiser call and a posterior solve; more with `matching`.
+    """Anneals the preconditioned Langevin step of ALPS: a denoiser call and a posterior solve for each scale.
 
     Parameters
     ----------
@@ -33,20 +33,20 @@ class ALPS(Sampler):
         ``independent``: new at every step; ``reference``: as published; ``none``: deterministic.
     annealing
         ``static``: the chain follows p_t(x | y) itself, whose measured part carries noise eta at every t (the
-        paper's); ``noised``: it follows x_0 with noise everywhere, x_0 from the posterior, as priors are trained; the
+        paper's); ``diffused``: it follows x_0 with noise everywhere, x_0 from the posterior, as priors are trained; the
         noise is t, or a little more where it is calibrated (see `calibrated_amplitudes`).
     final_noise
         Whether the last step draws a sample; without, it returns its mean, a denoised image.
-    matching
-        Of noised annealing: conjugate-gradient iterations in each step but the last with Tweedie's covariance t^2 J of
-        x_0 given x_t; 0 takes t^2 I. One costs a vector-Jacobian product by the teacher, two by the energy.
-    denoiser, micro_batch
+    moment_matching
+        Of diffused annealing: conjugate-gradient iterations in each step but the last with Tweedie's covariance t^2 J
+        of x_0 given x_t; 0 takes t^2 I. One costs a vector-Jacobian product by the teacher, two by the energy.
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        For an unknown noise or annealing, reference noise with noised annealing, or matching without it.
+        For an unknown noise or annealing, reference noise with diffused annealing, or moment matching without it.
 
     References
     ----------
@@ -60,28 +60,30 @@ class ALPS(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Geometric(),  # noqa: B008 - immutable
+        schedule: Schedule = GeometricSchedule(),  # noqa: B008 - immutable
         noise: Noise = "calibrated",
-        annealing: Annealing = "noised",
+        annealing: Annealing = "diffused",
         final_noise: bool = True,
-        matching: int = 0,
-        denoiser: PriorKind = "energy",
+        moment_matching: int = 0,
+        prior_kind: PriorKind = "energy",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         if noise not in ("calibrated", "independent", "reference", "none"):
             raise ValueError(f"noise is {noise!r}, expected calibrated, independent, reference or none")
-        if annealing not in ("static", "noised"):
-            raise ValueError(f"annealing is {annealing!r}, expected static or noised")
-        if noise == "reference" and annealing == "noised":
+        if annealing not in ("static", "diffused"):
+            raise ValueError(f"annealing is {annealing!r}, expected static or diffused")
+        if noise == "reference" and annealing == "diffused":
             raise ValueError("noise=reference is the published scheme, which anneals the static posterior")
-        if matching < 0 or (matching and annealing == "static"):
-            raise ValueError(f"matching is {matching} with annealing={annealing}, expected 0, or more with noised")
-        self.noise, self.annealing, self.matching = noise, annealing, matching
+        if moment_matching < 0 or (moment_matching and annealing == "static"):
+            raise ValueError(
+                f"moment_matching is {moment_matching} with annealing={annealing}, expected 0, or more with diffused"
+            )
+        self.noise, self.annealing, self.moment_matching = noise, annealing, moment_matching
         self.final_noise = final_noise and noise != "none"
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics.
 
@@ -90,14 +92,14 @@ class ALPS(Sampler):
         ValueError
             For a composed energy, unless the annealing is static and the noise not the reference's.
         """
-        if not math.isclose(prior.curvature, 1) and (self.annealing == "noised" or self.noise == "reference"):
+        if not math.isclose(prior.curvature, 1) and (self.annealing == "diffused" or self.noise == "reference"):
             raise ValueError("a composed energy is sampled by annealing=static, with any noise but reference")
         if self.noise == "reference":
             return self._published(prior, operator, y, noise), {}
-        walk = self._static if self.annealing == "static" else self._noised
+        walk = self._static if self.annealing == "static" else self._diffused
         return walk(prior, operator, y, noise), {}
 
-    def _static(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
+    def _static(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
         image = operator.adjoint(y)
         measured, unmeasured = self._steps_of(noise, y), self._steps_of(noise, image)
         steps = with_next(self.schedule())
@@ -113,7 +115,7 @@ class ALPS(Sampler):
             return operator.posterior_mean(d, y, last * narrower)
         return operator.posterior_sample(d, y, last * narrower, (measured.next(), unmeasured.next()))
 
-    def _noised(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
+    def _diffused(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
         image = operator.adjoint(y)
         added = self._steps_of(noise, image)
         scales = self.schedule()
@@ -125,22 +127,22 @@ class ALPS(Sampler):
         d = prior.denoise(x, last)
         if not self.final_noise:
             return operator.posterior_mean(d, y, last)
-        return operator.posterior_sample(d, y, last, (noise.like(y), noise.like(image)))
+        return operator.posterior_sample(d, y, last, (noise.draw(y), noise.draw(image)))
 
-    def _mean(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, x: Tensor, t: float) -> Tensor:
-        if self.matching:
-            return matched_mean(prior, operator, y, x, t, self.matching, preconditioned=True)
+    def _mean(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, x: Tensor, t: float) -> Tensor:
+        if self.moment_matching:
+            return matched_mean(prior, operator, y, x, t, self.moment_matching, preconditioned=True)
         return operator.posterior_mean(prior.denoise(x, t), y, t)
 
-    def _published(self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
+    def _published(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
         image = operator.adjoint(y)
         steps = with_next(self.schedule())
         first = steps[0][0]
         x = operator.posterior_mean(torch.zeros_like(image), y, first)
-        x = x + operator.posterior_noise(noise.like(image), first)
+        x = x + operator.posterior_noise(noise.draw(image), first)
         for t, s in self.progress(steps[:-1]):
             mean = operator.posterior_mean(prior.denoise(x, t), y, t)
-            x = mean + operator.posterior_noise(noise.like(image), s)
+            x = mean + operator.posterior_noise(noise.draw(image), s)
         last = steps[-1][0]
         return operator.posterior_mean(prior.denoise(x, last), y, last)
 
@@ -153,12 +155,12 @@ class _StepNoise:
 
     def __init__(self, noise: NoiseSource, like: Tensor, kind: Noise) -> None:
         self.noise, self.image, self.kind = noise, like, kind
-        self.last = noise.like(like) if kind == "calibrated" else None
+        self.last = noise.draw(like) if kind == "calibrated" else None
 
     def next(self) -> Tensor:
         if self.kind == "none":
             return torch.zeros_like(self.image).expand(self.noise.num_samples, *self.image.shape)
-        draw = self.noise.like(self.image)
+        draw = self.noise.draw(self.image)
         if self.last is None:
             return draw
         last, self.last = self.last, draw
@@ -166,7 +168,7 @@ class _StepNoise:
 
 
 def calibrated_amplitudes(scales: Sequence[float]) -> list[float]:
-    """Return by how much noise sigma_k, correlated by one half, noised annealing works at the scales t_k.
+    """Return by how much noise sigma_k, correlated by one half, diffused annealing works at the scales t_k.
 
     With noise t_k the spread falls behind while t falls. For a Gaussian of variance c, nothing of it measured, a step
     turns the variance c + sigma_k^2 into a^2 (c + sigma_k^2) + a sigma_k sigma_{k+1} + sigma_{k+1}^2, where

@@ -14,7 +14,7 @@ from alps_exp.estimates import Estimates, PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import Prior
 from alps_exp.randomness import KeyedNoise, NoiseSource
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.schedules import Schedule
 
 T = TypeVar("T")
@@ -36,17 +36,17 @@ class Sampler(ABC):
 
     estimate: ClassVar[Literal["mmse", "map", "point"]] = "mmse"
     """What the mean over the samples is."""
-    denoiser: PriorKind | None
+    prior_kind: PriorKind | None
     """The prior that the sampler asks; None for a reconstruction that asks none."""
     composable: ClassVar[bool] = False
     """Whether it samples a composed energy, whose curvature is not 1."""
     independent: ClassVar[bool] = True
     """Whether a sample is the same whichever others are drawn with it."""
 
-    def __init__(self, schedule: Schedule, denoiser: PriorKind, micro_batch: int | None) -> None:
+    def __init__(self, schedule: Schedule, prior_kind: PriorKind, micro_batch: int | None) -> None:
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(f"micro_batch must be at least 1, got {micro_batch}")
-        self.schedule, self.denoiser, self.micro_batch = schedule, denoiser, micro_batch
+        self.schedule, self.prior_kind, self.micro_batch = schedule, prior_kind, micro_batch
 
     @property
     def last_scale(self) -> float | None:
@@ -82,14 +82,14 @@ class Sampler(ABC):
         if not (self.composable or math.isclose(prior.curvature, 1)):
             raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS, MAP and SMC do")
         noise = KeyedNoise(seed, ids, num_samples, first_sample)
-        counted = InMicroBatches(prior, self.micro_batch)
+        counted = BatchedPrior(prior, self.micro_batch)
         samples, diagnostics = self.sample(counted, operator, y, noise)
         forward, vjp = counted.calls.expand(len(y), 2).T / num_samples
         return Estimates(samples, forward, vjp, diagnostics)
 
     @abstractmethod
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W) and diagnostics (S, B) by name.
 

@@ -9,10 +9,10 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from alps_exp.priors.base import EnergyPrior, Prior, PullBack
+from alps_exp.priors.base import VJP, EnergyPrior, Prior
 
 
-class InMicroBatches:
+class BatchedPrior:
     """Asks a prior about images (S, B, C, H, W) in parts: at most `micro_batch` images, or one sample.
 
     `calls` (B, 2) are the forward passes and the vector-Jacobian products that each image has cost so far.
@@ -32,23 +32,21 @@ class InMicroBatches:
         with self._counting(x):
             return torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])
 
-    def denoise_and_pull_back(
+    def denoise_and_apply_vjp(
         self, x: Tensor, t: float, cotangent: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Return d = denoise(x, t) and J^T v with v = cotangent(d)."""
         with self._counting(x):
-            pairs = [self.prior.denoise_and_pull_back(part, t, cotangent) for part in self._parts(x)]
+            pairs = [self.prior.denoise_and_apply_vjp(part, t, cotangent) for part in self._parts(x)]
         d, products = zip(*pairs, strict=True)
         return torch.cat(d), torch.cat(products)
 
-    def denoise_with_pull_back(
-        self, x: Tensor, t: float, use: Callable[[Tensor, PullBack], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return d = denoise(x, t) and use(d, pull_back), pull_back(v) = J^T v; keeps what one part needs at a time."""
+    def denoise_with_vjp(self, x: Tensor, t: float, use: Callable[[Tensor, VJP], Tensor]) -> tuple[Tensor, Tensor]:
+        """Return d = denoise(x, t) and use(d, vjp), vjp(v) = J^T v; keeps what one part needs at a time."""
 
         def denoise_and_use(part: Tensor) -> tuple[Tensor, Tensor]:
-            d, pull_back = self.prior.denoise_with_pull_back(part, t)
-            return d, use(d, pull_back)
+            d, vjp = self.prior.denoise_with_vjp(part, t)
+            return d, use(d, vjp)
 
         with self._counting(x):
             d, used = zip(*[denoise_and_use(part) for part in self._parts(x)], strict=True)

@@ -11,8 +11,8 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
-from alps_exp.samplers.schedules import Geometric, Schedule
+from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
 
 class CSGM(Sampler):
@@ -31,7 +31,7 @@ class CSGM(Sampler):
         Scales, each for one step; published: 2,311 geometric ones, three steps at each.
     step_size
         h / t^2.
-    denoiser, micro_batch
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
@@ -48,24 +48,24 @@ class CSGM(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Geometric(80.0, 0.01, 2311),  # noqa: B008 - immutable
+        schedule: Schedule = GeometricSchedule(80.0, 0.01, 2311),  # noqa: B008 - immutable
         step_size: float = 0.1,
-        denoiser: PriorKind = "teacher",
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         self.step_size = positive("step_size", step_size)
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
         image = operator.adjoint(y)
         scales = self.schedule()
-        x = scales[0] * noise.like(image)
+        x = scales[0] * noise.draw(image)
         for t in self.progress(scales):
             score = (prior.denoise(x, t) - x) / t**2
             score = score + operator.adjoint(y - operator.forward(x)) / (operator.noise_std**2 + t**2)
             h = self.step_size * t**2
-            x = x + h * score + math.sqrt(2 * h) * noise.like(image)
+            x = x + h * score + math.sqrt(2 * h) * noise.draw(image)
         return x, {}

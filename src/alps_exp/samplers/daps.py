@@ -11,11 +11,11 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import JointOperator, LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
-from alps_exp.samplers.schedules import Polynomial, Schedule, with_next
+from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule, with_next
 
 ODE_SIGMA_MIN, ODE_RHO = 0.01, 7.0
-LAST_STEP = 0.01  # that Langevin steps fall towards, as a share of the first
+LAST_STEP = 0.01  # that Langevin steps fall toward, as a share of the first
 
 
 class DAPS(Sampler):
@@ -23,7 +23,7 @@ class DAPS(Sampler):
 
     The draw is from p(y | x) N(x; ODE result, t^2 I), with the published width r_t = t: exact, since A is linear, or by
     the published Langevin steps x + h score + sqrt(2 h) e from the ODE's result, whose h falls linearly over the scales
-    from `step_size` towards 1 % of it. Published steps are too short to reach that width at large t, and keep near
+    from `step_size` toward 1 % of it. Published steps are too short to reach that width at large t, and keep near
     the ODE's result what is not measured.
 
     Parameters
@@ -39,7 +39,7 @@ class DAPS(Sampler):
     likelihood_std
         Noise that the Langevin steps take the measurement to have (published: 0.01, where it has 0.05); None: its own,
         which measurements that are combined in one need.
-    denoiser, micro_batch
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
@@ -56,15 +56,15 @@ class DAPS(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Polynomial(100.0, 0.1, 200, 7.0),  # noqa: B008 - immutable
+        schedule: Schedule = KarrasSchedule(100.0, 0.1, 200, 7.0),  # noqa: B008 - immutable
         ode_steps: int = 5,
         langevin_steps: int = 100,
         step_size: float = 1e-4,
         likelihood_std: float | None = 0.01,
-        denoiser: PriorKind = "teacher",
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         if ode_steps < 1:
             raise ValueError(f"ode_steps must be at least 1, got {ode_steps}")
         if langevin_steps < 0:
@@ -74,29 +74,29 @@ class DAPS(Sampler):
         self.likelihood_std = None if likelihood_std is None else positive("likelihood_std", likelihood_std)
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
         if self.langevin_steps and self.likelihood_std is not None and isinstance(operator, JointOperator):
             raise ValueError("DAPS on a joint measurement needs likelihood_std null, or langevin_steps 0")
         image = operator.adjoint(y)
         steps = with_next(self.schedule())
-        x = steps[0][0] * noise.like(image)
+        x = steps[0][0] * noise.draw(image)
         for k, (t, s) in enumerate(self.progress(steps)):
             clean = self._flow(prior, x, t)
             if self.langevin_steps:
                 step = self.step_size * (1 - (1 - LAST_STEP) * k / len(steps))
                 sample = self._langevin(operator, clean, y, t, step, noise)
             else:
-                sample = operator.posterior_sample(clean, y, t, (noise.like(y), noise.like(image)))
-            x = sample + s * noise.like(image)
+                sample = operator.posterior_sample(clean, y, t, (noise.draw(y), noise.draw(image)))
+            x = sample + s * noise.draw(image)
         return sample, {}
 
-    def _flow(self, prior: InMicroBatches, x: Tensor, t: float) -> Tensor:
+    def _flow(self, prior: BatchedPrior, x: Tensor, t: float) -> Tensor:
         """Return the end of the ODE dx / d sigma = (x - D(x, sigma)) / sigma from t to zero."""
         if self.ode_steps == 1 or t <= ODE_SIGMA_MIN:
             return prior.denoise(x, t)
-        scales = Polynomial(t, ODE_SIGMA_MIN, self.ode_steps, ODE_RHO)()
+        scales = KarrasSchedule(t, ODE_SIGMA_MIN, self.ode_steps, ODE_RHO)()
         for sigma, below in zip(scales, [*scales[1:], 0.0], strict=True):
             d = prior.denoise(x, sigma)
             x = d + below / sigma * (x - d)
@@ -110,5 +110,5 @@ class DAPS(Sampler):
         x, back_projected = clean, operator.adjoint(y)
         for _ in range(self.langevin_steps):
             score = (back_projected - operator.normal(x)) / tau**2 + (clean - x) / t**2
-            x = x + step * score + math.sqrt(2 * step) * noise.like(clean[0])
+            x = x + step * score + math.sqrt(2 * step) * noise.draw(clean[0])
         return x

@@ -13,8 +13,8 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
-from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
+from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class DDNM(Sampler):
@@ -28,7 +28,7 @@ class DDNM(Sampler):
     It takes the data's noise for part of the noise of x_t, and so understates the uncertainty of what is measured.
 
     It works for operators whose eigenvectors are known, and needs no products with the Jacobian. Departures from the
-    paper: the scales are variance exploding, and time is never travelled back.
+    paper: the scales are variance exploding, and time is never traveled back.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class DDNM(Sampler):
         Scales; published: 100 of the DDPM schedule's 1,000.
     threshold
         Singular values up to this count as zero (in the authors' code for blur: 0.03, of 1 at most).
-    denoiser, micro_batch
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
@@ -52,28 +52,28 @@ class DDNM(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Polynomial(80.0, 0.01, 100, 7.0),  # noqa: B008 - immutable
+        schedule: Schedule = KarrasSchedule(80.0, 0.01, 100, 7.0),  # noqa: B008 - immutable
         threshold: float = 0.03,
-        denoiser: PriorKind = "teacher",
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         self.threshold = positive("threshold", threshold)
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
         image = operator.adjoint(y)
         steps = to_zero(self.schedule())
-        x = steps[0][0] * noise.like(image)
+        x = steps[0][0] * noise.draw(image)
         for t, s in self.progress(steps):
             a = 1 - (s / t) ** 2
             data_noise = math.sqrt(a) * operator.noise_std
             d = prior.denoise(x, t)
             residual = operator.adjoint(y - operator.forward(d))
             x0 = d + operator.spectral_filter(residual, partial(self._correction, s, data_noise))
-            fresh = operator.spectral_filter(noise.like(image), partial(self._fresh_noise, s, data_noise))
+            fresh = operator.spectral_filter(noise.draw(image), partial(self._fresh_noise, s, data_noise))
             x = a * x0 + (1 - a) * x + s * math.sqrt(a) * fresh
         return x, {}
 

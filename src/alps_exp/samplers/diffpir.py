@@ -11,12 +11,12 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
-from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
+from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class DiffPIR(Sampler):
-    """Moves each denoised image towards the data by a proximal step, and noises it again to the next scale.
+    """Moves each denoised image toward the data by a proximal step, and noises it again to the next scale.
 
     With rho = lambda eta^2 / t^2 the proximal step argmin ||A x - y||^2 + rho ||x - D||^2 is the mean of the posterior
     under the prior N(D, t^2 / lambda I). The noise of the next scale is partly the one that the step predicts and
@@ -33,7 +33,7 @@ class DiffPIR(Sampler):
         lambda (published: about 1 to 25, by task).
     zeta
         Share of fresh noise (published: 0.1 for deblurring, 1 for inpainting).
-    denoiser, micro_batch
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
@@ -49,24 +49,24 @@ class DiffPIR(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Polynomial(80.0, 0.01, 100, 7.0),  # noqa: B008 - immutable
+        schedule: Schedule = KarrasSchedule(80.0, 0.01, 100, 7.0),  # noqa: B008 - immutable
         weight: float = 1.0,
         zeta: float = 0.3,
-        denoiser: PriorKind = "teacher",
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         self.weight, self.zeta = positive("weight", weight), check_share("zeta", zeta)
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
         image = operator.adjoint(y)
         steps = to_zero(self.schedule())
-        x = steps[0][0] * noise.like(image)
+        x = steps[0][0] * noise.draw(image)
         for t, s in self.progress(steps):
             x0 = operator.posterior_mean(prior.denoise(x, t), y, t / math.sqrt(self.weight))
             predicted = (x - x0) / t
-            x = x0 + s * (math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * noise.like(image))
+            x = x0 + s * (math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * noise.draw(image))
         return x, {}

@@ -12,8 +12,8 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
-from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
+from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class DPS(Sampler):
@@ -29,7 +29,7 @@ class DPS(Sampler):
         Scales of the ancestral sampler; published: 1,000 steps of the DDPM schedule.
     step_size
         zeta (published: 0.3 to 1 for faces in [-1, 1]).
-    denoiser, micro_batch
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
@@ -45,16 +45,16 @@ class DPS(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Polynomial(80.0, 0.01, 1000, 7.0),  # noqa: B008 - immutable
+        schedule: Schedule = KarrasSchedule(80.0, 0.01, 1000, 7.0),  # noqa: B008 - immutable
         step_size: float = 1.0,
-        denoiser: PriorKind = "teacher",
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         self.step_size = positive("step_size", step_size)
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
 
@@ -65,11 +65,11 @@ class DPS(Sampler):
 
         image = operator.adjoint(y)
         scales = self.schedule()
-        x = scales[0] * noise.like(image)
+        x = scales[0] * noise.draw(image)
         for t, s in self.progress(to_zero(scales)):
-            d, ascent = prior.denoise_and_pull_back(x, t, residual_direction)
+            d, ascent = prior.denoise_and_apply_vjp(x, t, residual_direction)
             x = d + (s / t) ** 2 * (x - d)
             if s > 0:
-                x = x + s * math.sqrt(1 - (s / t) ** 2) * noise.like(image)
+                x = x + s * math.sqrt(1 - (s / t) ** 2) * noise.draw(image)
             x = x + self.step_size * math.sqrt((1 + t**2) * (1 + s**2)) * ascent
         return x, {}

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.per_image import inner, wide
+from alps_exp.operators.per_image import inner_product, over_pixels
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.alps import ALPS, Annealing
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.potential import Point, Potential
-from alps_exp.samplers.schedules import Geometric, Schedule
+from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
 log = logging.getLogger(__name__)
 SUFFICIENT_DECREASE, CURVATURE, STILL_FALLING = 1e-4, 0.9, 0.2
@@ -24,7 +24,7 @@ SMALLEST_STEP, LARGEST_STEP = 2.0**-12, 100.0
 
 
 class MAP(Sampler):
-    """Minimises U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at the last scale t of a schedule.
+    """Minimizes U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at the last scale t of a schedule.
 
     Annealed chains with independent noise, keyed like every sample's, give the starts (without noise the prior would
     be told of a t that its input does not have: holes then end far from any image); from each, a quasi-Newton stage
@@ -67,8 +67,8 @@ class MAP(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Geometric(steps=30),  # noqa: B008 - immutable
-        annealing: Annealing = "noised",
+        schedule: Schedule = GeometricSchedule(steps=30),  # noqa: B008 - immutable
+        annealing: Annealing = "diffused",
         starts: int = 1,
         tolerance: float = 1e-2,
         max_iterations: int = 20,
@@ -83,12 +83,12 @@ class MAP(Sampler):
         self.tolerance, self.max_iterations, self.memory = positive("tolerance", tolerance), max_iterations, memory
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the estimate (S, B, C, H, W), the same for all S, and its diagnostics (S, B) and (S, B, ...)."""
         start, _ = self.start.sample(prior, operator, y, _Starts(noise, self.starts))
         potential = Potential(prior, operator, y, self.schedule()[-1], accuracy=self.tolerance / 10)
-        ends, trace = self._minimise(potential, start)
+        ends, trace = self._minimize(potential, start)
         best = ends.value.argmin(dim=0)
         image = torch.arange(len(best), device=best.device)
         x, norm = ends.x[best, image], _gradient_norm(ends)[best, image]
@@ -104,7 +104,7 @@ class MAP(Sampler):
         chains = noise.num_samples
         return x.expand(chains, *x.shape), {k: v.expand(chains, *v.shape) for k, v in diagnostics.items()}
 
-    def _minimise(self, potential: Potential, x: Tensor) -> tuple[Point, Tensor]:
+    def _minimize(self, potential: Potential, x: Tensor) -> tuple[Point, Tensor]:
         """Return the ends and U after every iteration (starts, B, max_iterations + 1)."""
         point = potential(x)
         trace = [point.value]
@@ -114,9 +114,9 @@ class MAP(Sampler):
             if not active.any():
                 break
             direction = -_inverse_hessian(potential, point.gradient, pairs)
-            descends = inner(direction, point.gradient) < 0
-            direction = torch.where(wide(descends), direction, -point.preconditioned)
-            after = _line_search(potential, point, direction * wide(active))
+            descends = inner_product(direction, point.gradient) < 0
+            direction = torch.where(over_pixels(descends), direction, -point.preconditioned)
+            after = _line_search(potential, point, direction * over_pixels(active))
             pairs.append(_correction(point, after))
             point = after
             trace.append(point.value)
@@ -130,8 +130,8 @@ class _Starts:
     def __init__(self, noise: NoiseSource, num_samples: int) -> None:
         self.noise, self.num_samples = noise, num_samples
 
-    def like(self, x: Tensor) -> Tensor:
-        return torch.stack([self.noise.like(x)[0] for _ in range(self.num_samples)])
+    def draw(self, x: Tensor) -> Tensor:
+        return torch.stack([self.noise.draw(x)[0] for _ in range(self.num_samples)])
 
 
 def _gradient_norm(point: Point) -> Tensor:
@@ -143,19 +143,19 @@ def _inverse_hessian(potential: Potential, gradient: Tensor, pairs: deque[tuple[
     weights = []
     v = gradient
     for step, change, rho in reversed(pairs):
-        weight = rho * inner(step, v)
-        v = v - wide(weight) * change
+        weight = rho * inner_product(step, v)
+        v = v - over_pixels(weight) * change
         weights.append(weight)
     v = potential.precondition(v)
     for (step, change, rho), weight in zip(pairs, reversed(weights), strict=True):
-        v = v + wide(weight - rho * inner(change, v)) * step
+        v = v + over_pixels(weight - rho * inner_product(change, v)) * step
     return v
 
 
 def _correction(before: Point, after: Point) -> tuple[Tensor, Tensor, Tensor]:
     """Return step, change of gradient and 1 / (their product); zero where the curvature is not positive."""
     step, change = after.x - before.x, after.gradient - before.gradient
-    product = inner(step, change)
+    product = inner_product(step, change)
     return step, change, torch.where(product > 0, 1 / product, 0)
 
 
@@ -164,14 +164,14 @@ def _line_search(potential: Potential, point: Point, direction: Tensor) -> Point
 
     The unit step is halved until U decreases enough; where U still falls at its end, the secant step is tried too.
     """
-    slope = inner(point.gradient, direction)
+    slope = inner_product(point.gradient, direction)
     resolution = 10 * torch.finfo(slope.dtype).eps * point.value.abs()
     result = point
     waiting = slope < 0
     size = 1.0
     while waiting.any() and size >= SMALLEST_STEP:
         trial = potential(point.x + size * direction, waiting)
-        end_slope = inner(trial.gradient, direction)
+        end_slope = inner_product(trial.gradient, direction)
         enough = trial.value <= point.value + SUFFICIENT_DECREASE * size * slope
         flat = end_slope.abs() <= CURVATURE * slope.abs()
         accepted = waiting & (enough | (flat & (trial.value <= point.value + resolution)))
@@ -187,7 +187,7 @@ def _extend(potential: Potential, point: Point, unit: Point, direction: Tensor, 
     """Return the better of the unit step and the secant step, which is exact where U is quadratic."""
     if not chosen.any():
         return unit
-    slope, end_slope = inner(point.gradient, direction), inner(unit.gradient, direction)
+    slope, end_slope = inner_product(point.gradient, direction), inner_product(unit.gradient, direction)
     size = torch.where(chosen, slope / (slope - end_slope), 1).clamp(1, LARGEST_STEP)
-    trial = potential(point.x + wide(size) * direction, chosen)
+    trial = potential(point.x + over_pixels(size) * direction, chosen)
     return trial.where(chosen & (trial.value < unit.value), unit)

@@ -9,10 +9,10 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.ddim import ddim_step
 from alps_exp.samplers.moment_matching import matched_mean
-from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class MMPS(Sampler):
@@ -29,7 +29,7 @@ class MMPS(Sampler):
         Conjugate-gradient iterations a step (authors' code: 1).
     eta
         Share of fresh noise in DDIM: 1 is DDPM's ancestral sampler, 0 deterministic.
-    denoiser, micro_batch
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
@@ -45,25 +45,25 @@ class MMPS(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Polynomial(80.0, 0.01, 100, 7.0),  # noqa: B008 - immutable
+        schedule: Schedule = KarrasSchedule(80.0, 0.01, 100, 7.0),  # noqa: B008 - immutable
         iterations: int = 1,
         eta: float = 1.0,
-        denoiser: PriorKind = "teacher",
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         if iterations < 1:
             raise ValueError(f"iterations must be at least 1, got {iterations}")
         self.iterations, self.eta = iterations, check_share("eta", eta)
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
         image = operator.adjoint(y)
         steps = to_zero(self.schedule())
-        x = steps[0][0] * noise.like(image)
+        x = steps[0][0] * noise.draw(image)
         for t, s in self.progress(steps):
             mean = matched_mean(prior, operator, y, x, t, self.iterations)
-            x = ddim_step(x, mean, t, s, self.eta, noise.like(image))
+            x = ddim_step(x, mean, t, s, self.eta, noise.draw(image))
         return x, {}

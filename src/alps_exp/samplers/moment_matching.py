@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.per_image import inner, wide
-from alps_exp.priors.base import PullBack
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.operators.per_image import inner_product, over_pixels
+from alps_exp.priors.base import VJP
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 
 def matched_mean(
-    prior: InMicroBatches,
+    prior: BatchedPrior,
     operator: LinearOperator,
     y: Tensor,
     x: Tensor,
@@ -53,7 +53,7 @@ def matched_mean(
     Rozet, Andry, Lanusse, Louppe, "Learning diffusion priors from observations by expectation maximization", NeurIPS
     2024 (arXiv 2405.13712).
     """
-    d, moved = prior.denoise_with_pull_back(x, t, partial(correction, operator, y, t, iterations, preconditioned))
+    d, moved = prior.denoise_with_vjp(x, t, partial(correction, operator, y, t, iterations, preconditioned))
     return d + moved
 
 
@@ -64,30 +64,30 @@ def correction(
     iterations: int,
     preconditioned: bool,
     d: Tensor,
-    pull_back: PullBack,
+    vjp: VJP,
 ) -> Tensor:
     """Return t^2 J^T A^H v after some iterations for v, from v = 0: what `matched_mean` adds to d = D(x, t)."""
     moved = torch.zeros_like(d)
     residual = previous = y - operator.forward(d)
     direction = torch.zeros_like(residual)
     # A residual this small is rounding, whose next direction, conjugate to all before, may have no length: it grows.
-    rounding = (10 * torch.finfo(residual.dtype).eps) ** 2 * inner(residual, residual)
+    rounding = (10 * torch.finfo(residual.dtype).eps) ** 2 * inner_product(residual, residual)
     before = torch.ones_like(rounding)
     going = torch.ones_like(before, dtype=torch.bool)
     for _ in range(iterations):
         better = _precondition(operator, residual, t) if preconditioned else residual
-        square = inner(residual, better)
+        square = inner_product(residual, better)
         # By Polak and Ribiere: the preconditioner of an operator that conjugate gradients solve is not quite linear.
-        share = torch.where(going, inner(better, residual - previous) / before, 0)
-        direction = better + wide(share) * direction
-        along = t**2 * pull_back(operator.adjoint(direction))
+        share = torch.where(going, inner_product(better, residual - previous) / before, 0)
+        direction = better + over_pixels(share) * direction
+        along = t**2 * vjp(operator.adjoint(direction))
         measured = operator.forward(along)
-        spread = inner(direction, measured)
-        going = going & (spread > 0) & (square > 0) & (inner(residual, residual) > rounding)
-        step = torch.where(going, square / (spread + operator.noise_std**2 * inner(direction, direction)), 0)
-        moved = moved + wide(step) * along
+        spread = inner_product(direction, measured)
+        going = going & (spread > 0) & (square > 0) & (inner_product(residual, residual) > rounding)
+        step = torch.where(going, square / (spread + operator.noise_std**2 * inner_product(direction, direction)), 0)
+        moved = moved + over_pixels(step) * along
         previous, before = residual, square
-        residual = residual - wide(step) * (measured + operator.noise_std**2 * direction)
+        residual = residual - over_pixels(step) * (measured + operator.noise_std**2 * direction)
     return moved
 
 

@@ -12,9 +12,9 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.ddim import ddim_step
-from alps_exp.samplers.schedules import Polynomial, Schedule, to_zero
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class PiGDM(Sampler):
@@ -39,7 +39,7 @@ class PiGDM(Sampler):
         Standard deviation c of the images in r_t = c t / sqrt(c^2 + t^2) (published: 1).
     adaptive_weight
         Whether the correction is added as published, or enters as the score.
-    denoiser, micro_batch
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
@@ -55,28 +55,28 @@ class PiGDM(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Polynomial(80.0, 0.01, 100, 7.0),  # noqa: B008 - immutable
+        schedule: Schedule = KarrasSchedule(80.0, 0.01, 100, 7.0),  # noqa: B008 - immutable
         eta: float = 1.0,
         prior_std: float = 1.0,
         adaptive_weight: bool = True,
-        denoiser: PriorKind = "teacher",
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         self.eta, self.prior_std = check_share("eta", eta), positive("prior_std", prior_std)
         self.adaptive_weight = adaptive_weight
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
         image = operator.adjoint(y)
         steps = to_zero(self.schedule())
-        x = steps[0][0] * noise.like(image)
+        x = steps[0][0] * noise.draw(image)
         for t, s in self.progress(steps):
             r = self.prior_std * t / math.hypot(self.prior_std, t)
-            d, pulled = prior.denoise_and_pull_back(x, t, partial(_correction, operator, y, r))
-            e = noise.like(image)
+            d, pulled = prior.denoise_and_apply_vjp(x, t, partial(_correction, operator, y, r))
+            e = noise.draw(image)
             if self.adaptive_weight:
                 x = ddim_step(x, d, t, s, self.eta, e) + pulled
             else:

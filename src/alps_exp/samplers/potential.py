@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.per_image import inner, wide
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.operators.per_image import inner_product, over_pixels
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 
 @dataclass
@@ -24,12 +24,12 @@ class Point:
     @property
     def square(self) -> Tensor:
         """Return g^H P g (S, B): the gradient in units of the posterior's width, squared."""
-        return inner(self.gradient, self.preconditioned)
+        return inner_product(self.gradient, self.preconditioned)
 
     def where(self, chosen: Tensor, other: Point) -> Point:
         """Return this point for the chosen (S, B), the other one for the rest."""
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return Point(*(torch.where(chosen if a.ndim == chosen.ndim else wide(chosen), a, b) for a, b in pairs))
+        return Point(*(torch.where(chosen if a.ndim == chosen.ndim else over_pixels(chosen), a, b) for a, b in pairs))
 
     def at(self, sample: Tensor) -> Point:
         """Return the points of the sample indices (S', B), for every image its own."""
@@ -47,7 +47,7 @@ class Potential:
     """
 
     def __init__(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, t: float, accuracy: float = 1e-3
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, t: float, accuracy: float = 1e-3
     ) -> None:
         self.prior, self.operator, self.y, self.t = prior, operator, y, t
         self.scale = operator.tolerance * operator.noise_std**2 / accuracy
@@ -65,6 +65,6 @@ class Potential:
         # A solve stops at an absolute error: the scale of v sets what that means.
         return self.operator.noise_std**2 / self.scale * self.operator.solve(self.scale * v, self.width)
 
-    def colour(self, noise: tuple[Tensor, Tensor]) -> Tensor:
+    def color(self, noise: tuple[Tensor, Tensor]) -> Tensor:
         """Return a draw of N(0, P) from standard normal noise of the measurement's and of the image's shape."""
         return self.operator.posterior_sample(torch.zeros_like(noise[1]), torch.zeros_like(self.y), self.width, noise)

@@ -1,4 +1,4 @@
-"""Regularisation by a diffusion denoiser (RED-diff)."""
+"""Regularization by a diffusion denoiser (RED-diff)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
-from alps_exp.samplers.schedules import Polynomial, Schedule
+from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 ADAM_BETAS = (0.9, 0.99)
 
 
 class REDDiff(Sampler):
-    """Optimises the mean mu of a narrow Gaussian to be near the posterior, by Adam, one denoiser call a step.
+    """Optimizes the mean mu of a narrow Gaussian to be near the posterior, by Adam, one denoiser call a step.
 
     The loss at scale t is 1/2 ||A mu - y||^2 + lambda_t <eps(x_t) - e, mu> with x_t = mu + t e and its predicted noise
     eps = (x_t - D(x_t)) / t held fixed. With the published weight lambda_t = lambda t, one over the square root of the
@@ -35,7 +35,7 @@ class REDDiff(Sampler):
         lambda (published: 0.25).
     learning_rate
         Of Adam, and so about the change of a pixel a step (published: 0.1 for images in [-1, 1]).
-    denoiser, micro_batch
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
@@ -53,24 +53,24 @@ class REDDiff(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Polynomial(80.0, 0.01, 1000, 7.0),  # noqa: B008 - immutable
+        schedule: Schedule = KarrasSchedule(80.0, 0.01, 1000, 7.0),  # noqa: B008 - immutable
         weight: float = 0.25,
         learning_rate: float = 0.1,
-        denoiser: PriorKind = "teacher",
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, denoiser, micro_batch)
+        super().__init__(schedule, prior_kind, micro_batch)
         self.weight, self.learning_rate = positive("weight", weight), positive("learning_rate", learning_rate)
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return point estimates (S, B, C, H, W); there are no diagnostics."""
         image = operator.adjoint(y)
         mu = image.expand(noise.num_samples, *image.shape).clone()
         adam = torch.optim.Adam([mu], self.learning_rate, ADAM_BETAS)
         for t in self.progress(self.schedule()):
-            d = prior.denoise(mu + t * noise.like(image), t)
+            d = prior.denoise(mu + t * noise.draw(image), t)
             mu.grad = operator.adjoint(operator.forward(mu) - y) + self.weight * (mu - d)
             adam.step()
         return mu, {}

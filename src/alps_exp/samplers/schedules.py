@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Geometric:
+class GeometricSchedule:
     """Scales with a constant ratio, `steps` in all, from `sigma_max` down to `sigma_min`.
 
     A start at about five times the standard deviation of the images is safe; the end should lie well under the
@@ -33,7 +33,7 @@ class Geometric:
 
 
 @dataclass(frozen=True)
-class Polynomial:
+class KarrasSchedule:
     """Scales whose rho-th roots are equally spaced, each repeated `inner_steps` times.
 
     The published ALPS takes sigma_max 100, sigma_min 0.1, rho 5, 50 scales and 5 inner steps (Chand & Jacob 2026);
@@ -64,7 +64,7 @@ class Polynomial:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ExplicitSchedule:
     """Scales as they are given, each with its own number of steps.
 
     Raises
@@ -88,7 +88,7 @@ class Listed:
         return [float(t) for t, count in zip(self.scales, self.steps, strict=True) for _ in range(count)]
 
 
-Schedule = Geometric | Polynomial | Listed
+Schedule = GeometricSchedule | KarrasSchedule | ExplicitSchedule
 
 
 def with_next(scales: list[float]) -> list[tuple[float, float]]:

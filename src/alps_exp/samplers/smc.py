@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
-from alps_exp.operators.per_image import inner, wide
+from alps_exp.operators.per_image import inner_product, over_pixels
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import InMicroBatches
+from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.potential import Potential
-from alps_exp.samplers.schedules import Geometric, Schedule
+from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
 TARGET_ACCEPTANCE = 0.574
 FIRST_WINDOW = 16
@@ -68,7 +68,7 @@ class SMC(Sampler):
 
     def __init__(
         self,
-        schedule: Schedule = Geometric(steps=100),  # noqa: B008 - immutable
+        schedule: Schedule = GeometricSchedule(steps=100),  # noqa: B008 - immutable
         resample_below: float = 0.5,
         agree: float | None = None,
         max_moves: int = 1000,
@@ -82,7 +82,7 @@ class SMC(Sampler):
         self.resample_below, self.agree, self.max_moves = resample_below, agree, max_moves
 
     def sample(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource
+        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W) and diagnostics (S, B)."""
         if self.agree is not None and noise.num_samples < 2:
@@ -112,16 +112,14 @@ def _until_agreement(population: _Population, agree: float, max_moves: int) -> T
 class _Population:
     """The chains (S, B) with their weights, the scale they are at, and the step size of every image."""
 
-    def __init__(
-        self, prior: InMicroBatches, operator: LinearOperator, y: Tensor, noise: NoiseSource, t: float
-    ) -> None:
+    def __init__(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource, t: float) -> None:
         self.prior, self.operator, self.y, self.noise = prior, operator, y, noise
         self.image = operator.adjoint(y)
         self.potential = Potential(prior, operator, y, t)
-        drawn = noise.like(y), noise.like(self.image)
+        drawn = noise.draw(y), noise.draw(self.image)
         x = operator.posterior_sample(torch.zeros_like(drawn[1]), y, self.potential.width, drawn)
         self.point = self.potential(x)
-        started_from = inner(x, x) / (2 * self.potential.width**2) + operator.misfit(x, y)
+        started_from = inner_product(x, x) / (2 * self.potential.width**2) + operator.misfit(x, y)
         self.log_weight = started_from - self.point.value
         self.log_evidence = torch.zeros_like(self.log_weight[0])
         self.least_size = torch.full_like(self.log_evidence, noise.num_samples)
@@ -146,12 +144,12 @@ class _Population:
     def move(self, moving: Tensor | None = None) -> None:
         """Make a Metropolis-adjusted Langevin move with the chains of the `moving` images (B,), or of all."""
         point, h = self.point, self.log_step.exp()
-        noise = self.potential.colour((self.noise.like(self.y), self.noise.like(self.image)))
-        x = point.x - wide(h) / 2 * point.preconditioned + wide(h.sqrt()) * noise
+        noise = self.potential.color((self.noise.draw(self.y), self.noise.draw(self.image)))
+        x = point.x - over_pixels(h) / 2 * point.preconditioned + over_pixels(h.sqrt()) * noise
         wanted = None if moving is None else moving.expand_as(point.value)
         proposal = self.potential(x, wanted)
         log_ratio = point.value - proposal.value - h / 8 * (proposal.square - point.square)
-        log_ratio = log_ratio + inner(x - point.x, proposal.gradient + point.gradient) / 2
+        log_ratio = log_ratio + inner_product(x - point.x, proposal.gradient + point.gradient) / 2
         accepted = torch.special.log_ndtr(self._normal()) < log_ratio
         chance = log_ratio.clamp(max=0).exp()
         if wanted is not None:
@@ -204,7 +202,7 @@ class _Population:
 
     def _normal(self) -> Tensor:
         """Return a standard normal number for every chain (S, B)."""
-        return self.noise.like(self.image.real[:, :1, :1, :1])[..., 0, 0, 0]
+        return self.noise.draw(self.image.real[:, :1, :1, :1])[..., 0, 0, 0]
 
 
 def _effective_size(log_weight: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training statistics by noise scale: what is learnt at large noise must not hide what is not at small noise."""
+"""Training statistics by noise scale: what is learned at large noise must not hide what is not at small noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What teacher training and distillation share: the keyed step, band statistics, optimiser and validation noise."""
+"""What teacher training and distillation share: the keyed step, band statistics, optimizer and validation noise."""
 
 from __future__ import annotations
 

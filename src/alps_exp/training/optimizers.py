@@ -1,4 +1,4 @@
-"""Optimizers with their rates over a training's budget: a linear warm-up, then a decay towards its end."""
+"""Optimizers with their rates over a training's budget: a linear warm-up, then a decay toward its end."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class TeacherTraining(DenoisingTraining):
     The best denoiser is x minus the gradient of an energy; a network is so only roughly (its Jacobian is not
     symmetric), and what is not a gradient no energy can follow. With an `energy`, as distilled from this teacher,
     the loss has the term ``energy_weight * ||D - (x - grad E)||^2`` beside ``||D - x_0||^2``, which pulls the
-    denoiser towards a gradient field. Validation logs the denoising error at fixed noise scales, and with an energy the
+    denoiser toward a gradient field. Validation logs the denoising error at fixed noise scales, and with an energy the
     gap to it and the reference of the gap, as distillation does.
 
     Parameters
@@ -44,7 +44,7 @@ class TeacherTraining(DenoisingTraining):
         If the weight is negative or not finite.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), equation 8 and Table 1; denoisers that are nearly gradient fields:
-    Chao et al. 2023 (arXiv 2209.12753), who penalise the antisymmetric part of the Jacobian instead.
+    Chao et al. 2023 (arXiv 2209.12753), who penalize the antisymmetric part of the Jacobian instead.
     """
 
     kind = "teacher"

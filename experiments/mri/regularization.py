@@ -15,13 +15,13 @@ from alps_exp.datasets import MagnitudeSlices
 from alps_exp.evaluation import psnr
 from alps_exp.masks import BirdcageMaps, CartesianMask1D, CartesianMask2D
 from alps_exp.operators import MultiCoilMRI
-from alps_exp.reconstruction.base import Classical
+from alps_exp.reconstruction.base import Reconstruction
 from alps_exp.reconstruction.sense import SENSE
 from alps_exp.reconstruction.sparse import L1Wavelet, TotalVariation
 
 ETA = 0.02
 MASKS = {"4x columns": CartesianMask1D(4), "6x points": CartesianMask2D(6)}
-SAMPLERS: dict[str, tuple[Callable[..., Classical], tuple[float, ...]]] = {
+SAMPLERS: dict[str, tuple[Callable[..., Reconstruction], tuple[float, ...]]] = {
     "sense": (SENSE, (1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)),
     "l1_wavelet": (L1Wavelet, (1e-3, 2e-3, 4e-3, 8e-3, 0.016)),
     "total_variation": (TotalVariation, (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)),
