@@ -14,7 +14,7 @@ MISSING = ("wandb", "sigpy", "nilearn", "nibabel", "skimage", "deepinv")
 PROGRAM = f"""
 import json, sys
 sys.modules.update(dict.fromkeys({MISSING}))  # as if they were not installed
-from alps_exp.commands.main import main
+from alps_exp.cli.main import main
 for request in json.loads(sys.stdin.read()):
     sys.argv = ["alps", *request]
     try:
@@ -46,7 +46,7 @@ def test_requests_that_do_not_need_them_run_without_and_the_others_say_which(tmp
     common = ["data.test.size=16", "trainer.accelerator=cpu", f"output_root={tmp_path / 'out'}"]
     network = ["model_channels=16", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]", "img_resolution=16"]
     small = [f"training.network.model.{size}" for size in network]
-    training = ["teacher", *images, *common, *small, "data.validation=null", "data.batch_size=2", "trainer.max_steps=2"]
+    training = ["train", *images, *common, *small, "data.validation=null", "data.batch_size=2", "trainer.max_steps=2"]
     restore = ["restore", *common, "energy=gaussian", "energy.channels=3", "num_samples=2", "logger=none"]
     requests = [
         [*restore, *images, "sampler.schedule.steps=2"],

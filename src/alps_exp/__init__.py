@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from alps_exp.priors.loading import load_energy, load_teacher
 
 __all__ = ["load_energy", "load_teacher"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is: the command line can then say that torch is broken, and help without it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from alps_exp.checkpoints import safetensors_file as checkpoint
+    from alps_exp.priors import loading
 
-    return getattr(checkpoint, name)
+    return getattr(loading, name)

@@ -3,5 +3,9 @@
 from __future__ import annotations
 
 
+class OtherVersion(ValueError):
+    """A run folder was made by a version of this package whose configs and records have other names."""
+
+
 class ImageError(ValueError):
     """An image of the request cannot be read, or is not what the request takes it for."""

@@ -17,7 +17,7 @@ def test_help_lists_the_verbs(alps):
     for arguments in ((), ("--help",)):
         status, out, _ = alps(*arguments)
         assert status == 0
-        assert all(verb in out for verb in ("teacher", "distill", "restore", "table"))
+        assert all(verb in out for verb in ("train", "distill", "restore", "table"))
 
 
 def test_module_and_verb_help_work_from_a_shell(tmp_path):
@@ -44,9 +44,12 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         (["restore", "data=ffhq", "data.test.path=/nowhere"], "no such folder or zip archive of images: /nowhere"),
         (["restore", "operator=inpaint_box", "operator.mask.size=65"], "65"),
         (["restore", "sampler=dps", "teacher.name=/nowhere"], "no teacher '/nowhere'"),
-        (["restore", "operator._target_=alps_exp.data.In"], "operator._target_ is 'alps_exp.data.In', expected what"),
+        (
+            ["restore", "operator._target_=alps_exp.datasets.In"],
+            "operator._target_ is 'alps_exp.datasets.In', expected what",
+        ),
         (["restore", "~operator.mask"], "no operator.mask is given"),
-        (["teacher", "weights=bfloat16"], "weights is 'bfloat16', expected one of float32, float16"),
+        (["train", "weights=bfloat16"], "weights is 'bfloat16', expected one of float32, float16"),
         (["restore", "num_samples=0"], "num_samples must be at least 1, got 0"),
         (["restore", "seed="], "seed"),
         (["restore", "hydra/launcher=joblib"], "hydra/launcher=joblib launches sweeps: add -m"),
@@ -58,7 +61,7 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         (["restore", "logger=wndb"], "unknown choice logger=wndb: did you mean wandb?"),
         (["calibrate", "experiment=demo_fac"], "did you mean demo_face?"),
         (["distill", "experiment=brain64_enrgy"], "did you mean brain64_energy?"),
-        (["teacher", "experiment=brain64_teachr"], "did you mean brain64_teacher?"),
+        (["train", "experiment=brain64_teachr"], "did you mean brain64_teacher?"),
         (["restore", "--trust", "mylab"], "--trust mylab is of no use without --from"),
     ],
 )

@@ -66,7 +66,7 @@ def prepared(tmp_path_factory):
     write_fastmri(root / "files" / "d_headless.h5", 1, header=None)
     whole = (root / "files" / "a_full.h5").read_bytes()
     (root / "files" / "c_truncated.h5").write_bytes(whole[: len(whole) // 2])
-    request = ["data", f"source={root / 'files'}", f"output={root / 'prepared'}", *PREPARE]
+    request = ["prepare", f"source={root / 'files'}", f"output={root / 'prepared'}", *PREPARE]
     volumes = root / "prepared" / "volumes"
     volumes.mkdir(parents=True)
     second = volumes / "b_undersampled.h5"
@@ -138,7 +138,7 @@ def test_a_file_that_raises_anything_costs_itself(tmp_path, error):
 def test_without_a_volume_nothing_is_done(tmp_path):
     (tmp_path / "files").mkdir()
     write_fastmri(tmp_path / "files" / "a.h5", 1, header=None)
-    request = ["data", f"source={tmp_path / 'files'}", f"output={tmp_path / 'prepared'}", *PREPARE, "num_workers=1"]
+    request = ["prepare", f"source={tmp_path / 'files'}", f"output={tmp_path / 'prepared'}", *PREPARE, "num_workers=1"]
     status, _, err = run(*request)
     assert status == 1 and "failed: a: " in err and "a.h5" in err
     assert not any((tmp_path / "prepared" / name).exists() for name in ("DONE", "index.jsonl"))
@@ -158,7 +158,7 @@ def test_volumes_are_found_behind_links_and_have_names_that_file_systems_hold(tm
     (source / "loop").symlink_to(source)
     (name,) = find_volumes(source)
     assert name == f"linked-{'颅脑' * 30}-{'磁共振' * 20}"
-    status, out, err = run("data", f"source={source}", f"output={tmp_path / 'out'}", *PREPARE, "num_workers=1")
+    status, out, err = run("prepare", f"source={source}", f"output={tmp_path / 'out'}", *PREPARE, "num_workers=1")
     assert status == 0, out + err
     assert PreparedSlices(tmp_path / "out")[0]["image_id"] == f"{name}_000"
 
@@ -182,7 +182,7 @@ def test_a_damaged_volume_costs_its_slices_and_is_prepared_again(prepared, tmp_p
     assert all("z_full.h5" in statuses[name] and f"failed: {name}: " in err for name in bad)
 
     (folder / "index.jsonl").write_text("".join(lines))
-    prepare = ["data", f"source={prepared[0] / 'files'}", f"output={folder}", *PREPARE, "num_workers=1"]
+    prepare = ["prepare", f"source={prepared[0] / 'files'}", f"output={folder}", *PREPARE, "num_workers=1"]
     assert run(*prepare)[0] == 1  # of the two files that cannot be prepared
     assert damaged.read_bytes() == whole
 

@@ -114,10 +114,10 @@ def test_a_teacher_gets_the_weights_that_one_with_a_break_got(run, breaking, tmp
     network = [f"training.network.model.{size}" for size in (*sizes, "dropout=0.5")]
     request = [*data, *network, "trainer.max_steps=2", "trainer.accelerator=cpu", "logger=none"]
     with breaking() as often:
-        run("teacher", *request, *often, status=1)
-    run("teacher", *request)
+        run("train", *request, *often, status=1)
+    run("train", *request)
     first = the_run(tmp_path / "outputs" / "teacher")
-    assert told(run("teacher", "--from", str(first))) == []
+    assert told(run("train", "--from", str(first))) == []
     again = the_run(tmp_path / "outputs" / "again")
     weights = [load_file(path / "teacher.safetensors") for path in (first, again)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
@@ -215,3 +215,22 @@ def test_a_target_of_ones_own_is_run_again_when_its_package_is_named(run, tmp_pa
     assert "give --trust PACKAGE" in run("restore", "--from", str(first), status=2)
     assert told(run("restore", "--trust", "other,own_lab", "--from", str(first))) == []
     assert timeless(the_run(tmp_path / "outputs" / "again")) == timeless(first)
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.1.12", "not installed"])
+def test_a_run_of_an_older_version_is_refused_in_one_line_that_names_it(run, tmp_path, version):
+    request = ["restore", *GAUSSIAN, *SHORT, "output_root=out"]
+    run(*request)
+    folder = the_run(tmp_path / "out")
+    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance["runs"][0]["code"] = {"version": version}
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for asked in (request, ["table", "runs=out"], ["restore", "--from", str(folder)]):
+        err = run(*asked, status=2)
+        (line,) = [line for line in err.splitlines() if line.startswith("alps: ")]
+        assert f"{folder.name} is a run of alps_exp {version}," in line and "Traceback" not in err
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    provenance["runs"][0]["code"] = {"version": "0.10.1"}
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    run(*request)

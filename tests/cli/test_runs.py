@@ -127,7 +127,7 @@ def test_a_sweep_ends_in_one_table(faces, models, tmp_path, run):
 
 def test_teacher_then_distill_then_restore(faces, tmp_path, run, breaking):
     images = [*faces, f"data.train.path={tmp_path / 'images'}", "logger=csv", "trainer.accelerator=cpu"]
-    teach = ["teacher", *images, *SMALL, "data.validation=null", "trainer.max_steps=4"]
+    teach = ["train", *images, *SMALL, "data.validation=null", "trainer.max_steps=4"]
     for step in (1, 2):
         with breaking() as often:
             assert f"broken off after step {step}" in run(*teach, *often, status=1)[1]

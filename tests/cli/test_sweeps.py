@@ -53,9 +53,9 @@ EMPTY = [
     ("restore", "operator=glob(inpaint_rndm)", "did you mean inpaint_random?"),
     ("calibrate", "seed=range(3,0)", "seed=range(3,0)"),
     ("distill", "seed=range(0)", "seed=range(0)"),
-    ("teacher", "seed=shuffle(range(0))", "seed=shuffle(range(0))"),
+    ("train", "seed=shuffle(range(0))", "seed=shuffle(range(0))"),
     ("table", "runs=glob(*)", "runs=glob(*)"),
-    ("data", "num_workers=range(0)", "num_workers=range(0)"),
+    ("prepare", "num_workers=range(0)", "num_workers=range(0)"),
     ("checkpoint", "weights=glob(*)", "weights=glob(*)"),
     ("restore", "hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size is 0"),
 ]
@@ -87,7 +87,7 @@ def test_a_sweep_without_a_job_is_refused_whatever_launches_it(alps, tmp_path, l
         ("restore", ["+sede=0,1"], "unknown key 'sede': did you mean seed?"),
         ("restore", ["lpips=null,???"], "Missing mandatory value: lpips"),
         ("restore", ["experiment=null,demo_fac"], "unknown choice experiment=demo_fac: did you mean demo_face?"),
-        ("teacher", ["name=a,/b", "trainer.max_steps=1"], "name is '/b'"),
+        ("train", ["name=a,/b", "trainer.max_steps=1"], "name is '/b'"),
     ],
 )
 def test_a_request_that_is_wrong_as_written_is_refused_before_the_first_job(alps, tmp_path, verb, words, message):

@@ -32,7 +32,7 @@ def teach(alps, tmp_path):
     data = ["data=folder", "data.train.size=8", "data.validation.size=8", "data.batch_size=2"]
     data += [f"data.{part}.path={images}" for part in ("train", "validation")]
     quiet = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "logger=none"]
-    request = ["teacher", *data, *[f"{NETWORK}.{size}" for size in SMALL], *quiet, "ema_decay=0.5"]
+    request = ["train", *data, *[f"{NETWORK}.{size}" for size in SMALL], *quiet, "ema_decay=0.5"]
 
     def run(*arguments, root="out"):
         return alps(*request, *arguments, f"output_root={tmp_path / root}")

@@ -41,9 +41,9 @@ def test_a_restoration_has_the_numbers_of_the_cpu(faces, models, alps, tmp_path,
     assert psnrs("gpu") == pytest.approx(psnrs("cpu"), abs=1e-3)
 
 
-@pytest.mark.parametrize("verb", ["teacher", "distill"])
+@pytest.mark.parametrize("verb", ["train", "distill"])
 def test_a_training_runs_in_low_precision(verb, faces, models, alps, tmp_path, gpu):
-    small = [f"training.network.model.{size}" for size in SMALL] if verb == "teacher" else models[:1] + models[2:3]
+    small = [f"training.network.model.{size}" for size in SMALL] if verb == "train" else models[:1] + models[2:3]
     request = ["trainer.accelerator=gpu", "trainer.precision=bf16-mixed", "trainer.max_steps=3"]
     request += ["trainer.enable_progress_bar=false", f"output_root={tmp_path / 'out'}"]
     status, out, err = alps(verb, *faces, *small, *request)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-MODULES = [f"alps_exp.commands.{name}" for name in ("restore", "teacher", "distill", "main")]
+MODULES = [f"alps_exp.cli.{name}" for name in ("restore", "train", "distill", "main")]
 
 
 def start(log: Path, *arguments: str, killed_at: str | None = None) -> multiprocessing.Process:

@@ -41,7 +41,7 @@ def request_of(tmp_path, network):
     return {
         "restore": ["restore", *common, *restore],
         "distill": ["distill", *common, *distill],
-        "teacher": ["teacher", *teacher],
+        "train": ["train", *teacher],
     }
 
 
@@ -140,7 +140,7 @@ AT_THE_END = {
 ALWAYS = ("fit", "card")
 
 
-@pytest.mark.parametrize("verb", ["distill", pytest.param("teacher", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("verb", ["distill", pytest.param("train", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("before", [x if x in ALWAYS else pytest.param(x, marks=pytest.mark.slow) for x in AT_THE_END])
 def test_a_training_killed_between_its_last_step_and_done_leaves_the_same_weights(request_of, tmp_path, before, verb):
     """The last checkpoint is there; what is left is done without another step."""

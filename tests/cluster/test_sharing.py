@@ -38,7 +38,7 @@ def test_two_processes_give_the_records_of_one(tmp_path, count):
 
 DAMAGED_FOLDER = """
 import os
-from alps_exp.data import ImageFolder
+from alps_exp.datasets import ImageFolder
 
 class Damaged(ImageFolder):
     def _read(self, name):

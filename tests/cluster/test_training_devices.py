@@ -17,8 +17,8 @@ TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
 pytestmark = pytest.mark.slow
 BREAKS_OFF = """
 import os
-from alps_exp.commands.checkpoints import Checkpointing
-from alps_exp.commands.main import main
+from alps_exp.lightning.checkpointing import Checkpointing
+from alps_exp.cli.main import main
 
 class BreakingOff(Checkpointing):
     def on_train_batch_end(self, trainer, *_):

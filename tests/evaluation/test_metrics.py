@@ -3,7 +3,8 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from alps_exp.evaluation import center_crop, complex_nmse, image_metrics, nmse, spread_and_error, ssim
+from alps_exp.crops import center_crop
+from alps_exp.evaluation import complex_nmse, image_metrics, nmse, spread_and_error, ssim
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from alps_exp.lightning import loggers
 
 JOB = """
 import sys, time
-from alps_exp.commands import loggers
+from alps_exp.lightning import loggers
 loggers._sweep = lambda: None
 start = time.monotonic()
 logger = loggers.wandb_logger("project", sys.argv[1], "name")

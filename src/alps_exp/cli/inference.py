@@ -17,6 +17,7 @@ from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.loggers import log_figure
 from alps_exp.lightning.trainer import log_config, open_trainer
 from alps_exp.priors import NullPrior, Prior
+from alps_exp.reconstruction import Reconstruction
 from alps_exp.restoration import Restoration
 from alps_exp.runs import Provenance, Record, collect_provenance
 from alps_exp.runs.job import JobContext
@@ -46,7 +47,9 @@ class ChosenPrior:
         return weight_files(self.kind, self.config)
 
 
-def choose_prior(sampler: Sampler, teacher: DictConfig | None, energy: DictConfig | None) -> ChosenPrior:
+def choose_prior(
+    sampler: Sampler | Reconstruction, teacher: DictConfig | None, energy: DictConfig | None
+) -> ChosenPrior:
     """Return the prior that the sampler wants, if any; raises ValueError if the request has none."""
     kind = sampler.prior_kind
     if kind is None:

@@ -4,12 +4,11 @@ from alps_exp.evaluation.calibration import credible_interval, kernel_stein_disc
 from alps_exp.evaluation.exact import ExactPosterior, compare_with_exact, exact_posterior
 from alps_exp.evaluation.flags import estimate_flags
 from alps_exp.evaluation.lpips import LPIPS, load_lpips, lpips_numbers
-from alps_exp.evaluation.metrics import center_crop, complex_nmse, image_metrics, nmse, psnr, spread_and_error, ssim
+from alps_exp.evaluation.metrics import complex_nmse, image_metrics, nmse, psnr, spread_and_error, ssim
 
 __all__ = [
     "ExactPosterior",
     "LPIPS",
-    "center_crop",
     "compare_with_exact",
     "complex_nmse",
     "credible_interval",

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from alps_exp.crops import center_crop
+
 _PIXELS = (-3, -2, -1)
 _HALF_WINDOW = 5  # SSIM's Gaussian window (standard deviation 1.5) has 11 x 11 pixels
 _FASTMRI_WINDOW = 7  # fastMRI's is uniform
@@ -107,15 +109,6 @@ def nmse(estimate: Tensor, truth: Tensor) -> Tensor:
 def complex_nmse(estimate: Tensor, truth: Tensor) -> Tensor:
     """Compute ``||estimate - truth||^2 / ||truth||^2`` with the phase; shapes and errors as in `image_metrics`."""
     return _relative_error(*_matched(estimate, truth))
-
-
-def center_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the central (..., rows, columns) of an image; raises ValueError if it is smaller than `size`."""
-    starts = [(whole - part) // 2 for whole, part in zip(image.shape[-2:], size, strict=True)]
-    if min(starts) < 0 or min(size) < 1:
-        raise ValueError(f"a crop of {size[0]} x {size[1]} does not fit an image of {_size(image)}")
-    top, left = starts
-    return image[..., top : top + size[0], left : left + size[1]]
 
 
 def spread_and_error(mean: Tensor, std: Tensor | None, num_samples: int, truth: Tensor) -> tuple[Tensor | None, Tensor]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from alps_exp.crops import around_zero_frequency
 from alps_exp.masks.base import Array, Mask
-from alps_exp.mri.fourier import central
 from alps_exp.packages import require
 
 ATTEMPTS = 30  # of a Poisson disc to find room beside a point
@@ -64,7 +64,7 @@ class CartesianMask1D(_CartesianMask):
         num_center, num_kept = round(self.center_fraction * width), round(width / self.acceleration)
         self._check(num_center, num_kept)
         columns = np.zeros(width)
-        columns[central(width, num_center)] = 1
+        columns[around_zero_frequency(width, num_center)] = 1
         outside, wanted = np.flatnonzero(columns == 0), num_kept - num_center
         if self.kind == "random":
             chosen = rng.permutation(len(outside))[:wanted]
@@ -97,7 +97,7 @@ class CartesianMask2D(_CartesianMask):
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
         """Draw one mask (height, width)."""
-        rows, columns = (central(n, round(self.center_fraction * n)) for n in (height, width))
+        rows, columns = (around_zero_frequency(n, round(self.center_fraction * n)) for n in (height, width))
         mask = np.zeros((height, width))
         mask[rows, columns] = 1
         num_center, num_kept = int(mask.sum()), round(height * width / self.acceleration)
@@ -173,7 +173,7 @@ class _Disc:
         rows, columns = (one / max(one.max(), 1e-9) for one in beyond)
         self.distance = np.hypot(rows[:, None], columns)
         self.outside = np.ones(shape, bool)
-        self.outside[central(shape[0], center[0]), central(shape[1], center[1])] = False
+        self.outside[around_zero_frequency(shape[0], center[0]), around_zero_frequency(shape[1], center[1])] = False
 
     def draw(self, slope: float, seed: int) -> Array:
         rows, columns = self._radii(slope)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
+from alps_exp.crops import middle
+
 Array = np.ndarray
 
 IMAGE = (-2, -1)
@@ -19,8 +21,7 @@ def crop_readout(kspace: Array, rows: int) -> Array:
     stored = kspace.shape[-2]
     if rows == stored:
         return kspace
-    start = (stored - rows) // 2
-    return to_kspace(to_image(kspace, axes=(-2,))[..., start : start + rows, :], axes=(-2,))
+    return to_kspace(to_image(kspace, axes=(-2,))[..., middle(stored, rows), :], axes=(-2,))
 
 
 def to_image(kspace: Array, axes: tuple[int, ...] = IMAGE) -> Array:
@@ -31,9 +32,3 @@ def to_image(kspace: Array, axes: tuple[int, ...] = IMAGE) -> Array:
 def to_kspace(image: Array, axes: tuple[int, ...] = IMAGE) -> Array:
     """Return the centered orthonormal Fourier transform, of the same dtype."""
     return fft.fftshift(fft.fftn(fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes)
-
-
-def central(size: int, count: int) -> slice:
-    """Return the `count` samples around zero frequency, which sits at size // 2."""
-    start = size // 2 - count // 2
-    return slice(start, start + count)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from alps_exp.crops import center_crop
 from alps_exp.files import file_name, files_below, write_atomically
 from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
@@ -208,7 +209,7 @@ def prepare(volume: KSpaceVolume, recipe: PreparationSettings) -> PreparedVolume
     fully_sampled = is_fully_sampled(measured)
     width = calibration_width(measured, recipe.maps.calibration_width)
     images = combine(to_image(kspace if fully_sampled else calibration_region(kspace, width)), maps)
-    scale = float(np.abs(center(images, volume.reconstruction)).max())
+    scale = float(np.abs(center_crop(images, volume.reconstruction)).max())
     if not scale > 0:
         raise KSpaceError("the maps leave no image: they are zero where the object is")
     return PreparedVolume(
@@ -226,12 +227,6 @@ def prepare(volume: KSpaceVolume, recipe: PreparationSettings) -> PreparedVolume
 def combine(coil_images: Array, maps: Array) -> Array:
     """Return ``sum over coils of conj(S) * image``, (slices, 1, H, W), of (slices, coils, H, W) each."""
     return (maps.conj() * coil_images).sum(1, keepdims=True)
-
-
-def center(images: Array, size: tuple[int, int]) -> Array:
-    """Return the central (..., rows, columns) of images."""
-    top, left = ((whole - part) // 2 for whole, part in zip(images.shape[-2:], size, strict=True))
-    return images[..., top : top + size[0], left : left + size[1]]
 
 
 def is_fully_sampled(measured: Array) -> bool:

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from alps_exp.mri.fourier import Array, central, to_image
+from alps_exp.crops import around_zero_frequency
+from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import KSpaceError
 from alps_exp.packages import require
 
@@ -122,7 +123,7 @@ def calibration_width(measured: Array, largest: int) -> int:
     """Return the side of the largest centered square of at most `largest` samples that is fully measured, or 0."""
     rows, columns = measured.shape
     for width in range(min(largest, rows, columns), 0, -1):
-        if measured[central(rows, width), central(columns, width)].all():
+        if measured[around_zero_frequency(rows, width), around_zero_frequency(columns, width)].all():
             return width
     return 0
 
@@ -130,7 +131,7 @@ def calibration_width(measured: Array, largest: int) -> int:
 def calibration_region(kspace: Array, width: int) -> Array:
     """Return k-space (..., H, W) with zeros outside its central `width` x `width` samples."""
     rows, columns = kspace.shape[-2:]
-    where = (..., central(rows, width), central(columns, width))
+    where = (..., around_zero_frequency(rows, width), around_zero_frequency(columns, width))
     region = np.zeros_like(kspace)
     region[where] = kspace[where]
     return region
@@ -141,5 +142,7 @@ def low_resolution_images(kspace: Array, width: int) -> Array:
     window = np.cos(np.pi * (np.arange(width) - width // 2) / (width + 1)) ** 2
     region = calibration_region(kspace, width)
     rows, columns = kspace.shape[-2:]
-    region[..., central(rows, width), central(columns, width)] *= np.outer(window, window).astype(np.float32)
+    region[..., around_zero_frequency(rows, width), around_zero_frequency(columns, width)] *= np.outer(
+        window, window
+    ).astype(np.float32)
     return to_image(region)

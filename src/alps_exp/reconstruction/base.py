@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from alps_exp.estimates import Estimates, chain_ids
 from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.priors.base import Prior
 
 
-class Reconstruction(Sampler):
-    """A reconstruction without a prior: one image from a measurement, the same for every seed and sample."""
+class Reconstruction(ABC):
+    """One image from a measurement, the same for every seed and sample; it has no schedule and asks no prior.
 
-    estimate = "point"
-    last_scale = None
+    It is called as a `Sampler` is, so that one can stand in for the other.
+    """
 
-    def __init__(self) -> None:
-        self.prior_kind, self.micro_batch = None, None
+    estimate: ClassVar = "point"
+    prior_kind: ClassVar = None
+    independent: ClassVar = True
+
+    def __call__(
+        self,
+        prior: Prior,
+        operator: LinearOperator,
+        y: Tensor,
+        num_samples: int = 1,
+        seed: int = 0,
+        image_ids: Sequence[str] | None = None,
+        first_sample: int = 0,
+    ) -> Estimates:
+        """Return the reconstruction of every image of the measurement `y` (B, ...), `num_samples` times.
+
+        Raises
+        ------
+        ValueError
+            If the operator and the measurement do not fit each other, or there is no sample to return.
+        """
+        chain_ids(y, num_samples, image_ids)
+        x = self.reconstruct(operator, y)
+        calls = torch.zeros(len(y), dtype=torch.float64)
+        return Estimates(x.expand(num_samples, *x.shape), nfe_forward=calls, nfe_vjp=calls)
 
     @abstractmethod
     def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
         """Return the images (B, C, H, W) of the measurement y (B, ...)."""
-
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the reconstruction S times, (S, B, C, H, W); the prior is not asked and there are no diagnostics."""
-        x = self.reconstruct(operator, y)
-        return x.expand(noise.num_samples, *x.shape), {}

@@ -29,7 +29,6 @@ class SENSE(Reconstruction):
     """
 
     def __init__(self, weight: float = 0.03) -> None:
-        super().__init__()
         self.weight = positive("weight", weight)
 
     def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Classical reconstructions: what they know of images is a formula, not a network."""
+"""Least squares with a sparse transform: wavelets (compressed sensing) and total variation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
@@ -40,7 +41,6 @@ class SparseReconstruction(Reconstruction):
     """
 
     def __init__(self, weight: float, iterations: int, step: float) -> None:
-        super().__init__()
         self.weight, self.step = positive("weight", weight), positive("step", step)
         if iterations < 1:
             raise ValueError(f"iterations must be at least 1, got {iterations}")
@@ -56,7 +56,7 @@ class SparseReconstruction(Reconstruction):
         W = self.transform(x)
         p = torch.zeros_like(W.forward(x))
         sigma, t = 1 / (self.step * W.square_norm), operator.noise_std * self.step**0.5
-        for _ in self.progress(range(self.iterations)):
+        for _ in tqdm(range(self.iterations), desc=type(self).__name__, disable=None, leave=False):
             p = _clip(p + sigma * W.forward(ahead), self.weight)
             before, x = x, operator.posterior_mean(x - self.step * W.adjoint(p), y, t)
             ahead = 2 * x - before

@@ -86,8 +86,8 @@ class Calibration(Restoration):
         return results
 
     def _posterior_scores(self, x: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
+        assert isinstance(self.sampler, Sampler)  # reconstructions have no spread to calibrate
         t = self.sampler.last_scale
-        assert t is not None  # reconstructions have no spread to calibrate
         prior = BatchedPrior(self.prior, self.sampler.micro_batch)
         of_prior = prior.curvature * (prior.denoise(x, t) - x) / t**2
         return of_prior + operator.adjoint(y - operator.forward(x)) / operator.noise_std**2

@@ -20,6 +20,7 @@ from alps_exp.evaluation import LPIPS, estimate_flags, image_metrics, lpips_numb
 from alps_exp.operators import LinearOperator
 from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.randomness import measurement_noise
+from alps_exp.reconstruction import Reconstruction
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Sampler
 from alps_exp.samplers.batched_prior import BatchedPrior
@@ -69,7 +70,7 @@ class Restoration(pl.LightningModule):
         self,
         prior: Prior,
         operator: Callable[..., LinearOperator],
-        sampler: Sampler,
+        sampler: Sampler | Reconstruction,
         folder: RunFolder,
         labels: Labels,
         num_samples: int,
@@ -239,7 +240,8 @@ class Restoration(pl.LightningModule):
         if (truth := batch.get("image")) is not None:
             crop = tuple(batch["crop"][0].tolist()) if "crop" in batch else None
             numbers |= image_metrics(x, truth, crop=crop) | lpips_numbers(self.lpips, x, truth)
-        if isinstance(self.prior, EnergyPrior) and (t := self.sampler.last_scale) is not None:
+        if isinstance(self.prior, EnergyPrior) and isinstance(self.sampler, Sampler):
+            t = self.sampler.last_scale
             numbers["energy"] = BatchedPrior(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
         return {name: value.cpu() for name, value in numbers.items()}
 

@@ -17,9 +17,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from alps_exp.errors import OtherVersion
 from alps_exp.files import file_name, write_atomically
 from alps_exp.runs.image_results import DamagedFile, ImageResult, read_records, read_result, write_result
-from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, now
+from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, check_version, now
 from alps_exp.runs.records import Record
 
 log = logging.getLogger(__name__)
@@ -108,15 +109,18 @@ class RunFolder:
         Raises
         ------
         ValueError
-            If `provenance.json` cannot be read.
+            If `provenance.json` cannot be read, or is of another version, see `check_version`.
         """
         path = self.path / "provenance.json"
         if not path.exists():
             return []
         try:
-            return [Provenance(**entry) for entry in json.loads(path.read_text())["runs"]]
+            starts = [Provenance(**entry) for entry in json.loads(path.read_text())["runs"]]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a provenance file ({error})") from error
+        for start in starts:
+            check_version(self.path, start)
+        return starts
 
     def images_asked(self) -> int | None:
         """Return how many images the last start was asked for; None if none, or if there is no start."""
@@ -170,6 +174,8 @@ class RunFolder:
         """Return the earlier starts, and a phrase that says so where there were some that nothing tells of any more."""
         try:
             starts = self.starts()
+        except OtherVersion:
+            raise
         except ValueError as error:
             return [], [f"earlier starts are unknown: {error}"]
         lost = not starts and (self.path / DONE).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import subprocess
 import sys
 import typing
@@ -14,10 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from alps_exp import __version__
+from alps_exp.errors import OtherVersion
 from alps_exp.files import file_hash
 
 PACKAGES = (
-    "alps_exp",
     "h5py",
     "hydra-core",
     "numpy",
@@ -27,6 +29,9 @@ PACKAGES = (
     "torch",
     "torchmetrics",
 )
+
+RENAMED = (0, 2)
+"""The version from which on configs and records have today's names."""
 
 
 @dataclass
@@ -125,6 +130,22 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+def check_version(run: Path, start: Provenance) -> None:
+    """Check that a start of a run was made by a version whose configs and records have the names of this one.
+
+    Raises
+    ------
+    OtherVersion
+        If it was not.
+    """
+    version = start.code.get("version")
+    if version is not None and tuple(map(int, re.findall(r"\d+", version)[:2])) < RENAMED:
+        raise OtherVersion(
+            f"{run} is a run of alps_exp {version}, whose configs and records have other names than those of"
+            f" {__version__}: remove it, or use it with that version"
+        )
+
+
 def _package_versions() -> dict[str, str]:
     installed = {}
     for name in PACKAGES:
@@ -143,7 +164,7 @@ def code_version(package: Path) -> dict[str, str]:
     package
         Folder of the package's source.
     """
-    version = {"version": _package_versions().get("alps_exp", "not installed")}
+    version = {"version": __version__}
     # an installed package may lie in somebody else's checkout, which does not track it
     if _git(package, "ls-files", "--", ".") and (commit := _git(package, "rev-parse", "--verify", "HEAD")):
         version["commit"] = commit.strip()

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
-from alps_exp.estimates import Estimates, PriorKind
+from alps_exp.estimates import Estimates, PriorKind, chain_ids
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import Prior
 from alps_exp.randomness import KeyedNoise, NoiseSource
@@ -27,7 +27,7 @@ class Sampler(ABC):
     ----------
     schedule
         Noise scales from large to small.
-    denoiser
+    prior_kind
         Which of the two priors of a request the sampler is handed: the ``energy`` or the ``teacher``.
     micro_batch
         Most images that the prior sees at once, but at least one sample of each image of the batch; bounds the
@@ -36,8 +36,6 @@ class Sampler(ABC):
 
     estimate: ClassVar[Literal["mmse", "map", "point"]] = "mmse"
     """What the mean over the samples is."""
-    prior_kind: PriorKind | None
-    """The prior that the sampler asks; None for a reconstruction that asks none."""
     composable: ClassVar[bool] = False
     """Whether it samples a composed energy, whose curvature is not 1."""
     independent: ClassVar[bool] = True
@@ -49,8 +47,8 @@ class Sampler(ABC):
         self.schedule, self.prior_kind, self.micro_batch = schedule, prior_kind, micro_batch
 
     @property
-    def last_scale(self) -> float | None:
-        """The noise scale at which the sampler ends; None for a reconstruction, which has none."""
+    def last_scale(self) -> float:
+        """The noise scale at which the sampler ends."""
         return self.schedule()[-1]
 
     def __call__(
@@ -73,12 +71,7 @@ class Sampler(ABC):
         ValueError
             If the prior, the operator and the measurement do not fit each other, or there is no sample to draw.
         """
-        if y.ndim != 4:
-            raise ValueError(f"expected a measurement of 4 dimensions, the batch and any three, got {tuple(y.shape)}")
-        ids = image_ids if image_ids is not None else [str(i) for i in range(len(y))]
-        if len(ids) != len(y) or num_samples < 1:
-            given = f"{len(ids)} ids and num_samples {num_samples}"
-            raise ValueError(f"expected an id for each of {len(y)} images and num_samples >= 1, got {given}")
+        ids = chain_ids(y, num_samples, image_ids)
         if not (self.composable or math.isclose(prior.curvature, 1)):
             raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS, MAP and SMC do")
         noise = KeyedNoise(seed, ids, num_samples, first_sample)
@@ -95,6 +88,14 @@ class Sampler(ABC):
 
         A diagnostic ``converged``, 1 or 0, is what the flag ``convergence`` of an estimate goes by.
         """
+
+    def begin(self, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> tuple[Tensor, Tensor]:
+        """Return A^H y (B, C, H, W), an image by which draws are shaped, and chains (S, B, C, H, W) at the first scale.
+
+        There they are noise alone: the images are lost in it.
+        """
+        image = operator.adjoint(y)
+        return image, self.schedule()[0] * noise.draw(image)
 
     def progress(self, steps: Sequence[T]) -> Iterable[T]:
         """Return the steps with a progress bar, which shows on terminals only."""

@@ -60,10 +60,8 @@ class CSGM(Sampler):
         self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image = operator.adjoint(y)
-        scales = self.schedule()
-        x = scales[0] * noise.draw(image)
-        for t in self.progress(scales):
+        image, x = self.begin(operator, y, noise)
+        for t in self.progress(self.schedule()):
             score = (prior.denoise(x, t) - x) / t**2
             score = score + operator.adjoint(y - operator.forward(x)) / (operator.noise_std**2 + t**2)
             h = self.step_size * t**2

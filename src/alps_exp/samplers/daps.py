@@ -8,7 +8,7 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.estimates import PriorKind
-from alps_exp.operators import JointOperator, LinearOperator
+from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
 from alps_exp.samplers.batched_prior import BatchedPrior
@@ -77,11 +77,10 @@ class DAPS(Sampler):
         self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
-        if self.langevin_steps and self.likelihood_std is not None and isinstance(operator, JointOperator):
+        if self.langevin_steps and self.likelihood_std is not None and isinstance(operator.noise_stds, list):
             raise ValueError("DAPS on a joint measurement needs likelihood_std null, or langevin_steps 0")
-        image = operator.adjoint(y)
+        image, x = self.begin(operator, y, noise)
         steps = with_next(self.schedule())
-        x = steps[0][0] * noise.draw(image)
         for k, (t, s) in enumerate(self.progress(steps)):
             clean = self._flow(prior, x, t)
             if self.langevin_steps:

@@ -64,10 +64,8 @@ class DDNM(Sampler):
         self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image = operator.adjoint(y)
-        steps = to_zero(self.schedule())
-        x = steps[0][0] * noise.draw(image)
-        for t, s in self.progress(steps):
+        image, x = self.begin(operator, y, noise)
+        for t, s in self.progress(to_zero(self.schedule())):
             a = 1 - (s / t) ** 2
             data_noise = math.sqrt(a) * operator.noise_std
             d = prior.denoise(x, t)

@@ -62,10 +62,8 @@ class DiffPIR(Sampler):
         self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image = operator.adjoint(y)
-        steps = to_zero(self.schedule())
-        x = steps[0][0] * noise.draw(image)
-        for t, s in self.progress(steps):
+        image, x = self.begin(operator, y, noise)
+        for t, s in self.progress(to_zero(self.schedule())):
             x0 = operator.posterior_mean(prior.denoise(x, t), y, t / math.sqrt(self.weight))
             predicted = (x - x0) / t
             x = x0 + s * (math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * noise.draw(image))

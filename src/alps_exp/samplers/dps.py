@@ -63,10 +63,8 @@ class DPS(Sampler):
             norm = torch.linalg.vector_norm(residual, dim=(-3, -2, -1), keepdim=True)
             return operator.adjoint(residual / norm.clamp(min=torch.finfo(norm.dtype).tiny))
 
-        image = operator.adjoint(y)
-        scales = self.schedule()
-        x = scales[0] * noise.draw(image)
-        for t, s in self.progress(to_zero(scales)):
+        image, x = self.begin(operator, y, noise)
+        for t, s in self.progress(to_zero(self.schedule())):
             d, ascent = prior.denoise_and_apply_vjp(x, t, residual_direction)
             x = d + (s / t) ** 2 * (x - d)
             if s > 0:

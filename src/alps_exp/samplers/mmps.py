@@ -60,10 +60,8 @@ class MMPS(Sampler):
         self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image = operator.adjoint(y)
-        steps = to_zero(self.schedule())
-        x = steps[0][0] * noise.draw(image)
-        for t, s in self.progress(steps):
+        image, x = self.begin(operator, y, noise)
+        for t, s in self.progress(to_zero(self.schedule())):
             mean = matched_mean(prior, operator, y, x, t, self.iterations)
             x = ddim_step(x, mean, t, s, self.eta, noise.draw(image))
         return x, {}

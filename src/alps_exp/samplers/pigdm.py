@@ -70,10 +70,8 @@ class PiGDM(Sampler):
         self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image = operator.adjoint(y)
-        steps = to_zero(self.schedule())
-        x = steps[0][0] * noise.draw(image)
-        for t, s in self.progress(steps):
+        image, x = self.begin(operator, y, noise)
+        for t, s in self.progress(to_zero(self.schedule())):
             r = self.prior_std * t / math.hypot(self.prior_std, t)
             d, pulled = prior.denoise_and_apply_vjp(x, t, partial(_correction, operator, y, r))
             e = noise.draw(image)
