@@ -1,8 +1,10 @@
-"""Checks of the numbers that a request gives."""
+"""Checks of what a request gives."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from numbers import Real
 
 
@@ -30,3 +32,16 @@ def check_share(name: str, value: float) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return value
+
+
+def check_unique(image_ids: Sequence[str]) -> None:
+    """Check that every image has an id of its own.
+
+    Raises
+    ------
+    ValueError
+        With the first id that occurs more than once.
+    """
+    if len(set(image_ids)) < len(image_ids):
+        twice = next(image_id for image_id, count in Counter(image_ids).items() if count > 1)
+        raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own for every image")

@@ -9,3 +9,8 @@ class OtherVersion(ValueError):
 
 class ImageError(ValueError):
     """An image of the request cannot be read, or is not what the request takes it for."""
+
+
+def one_line(error: BaseException | str) -> str:
+    """Return what an error says in one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -220,14 +220,14 @@ def fft2(x):
     return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(x, (-2, -1)), norm="ortho"), (-2, -1))
 
 
-def misfit(result, sidecar, estimate, slice_index):
-    residual = fft2(sidecar.read("sensitivity_maps", slice_index) * result.estimates[estimate]) - result.measurement
-    return np.sum(np.abs(residual[result.measurement != 0]) ** 2) / (2 * sidecar.noise_std**2)
+def misfit(result, volume_file, estimate, slice_index):
+    residual = fft2(volume_file.read("sensitivity_maps", slice_index) * result.estimates[estimate]) - result.measurement
+    return np.sum(np.abs(residual[result.measurement != 0]) ** 2) / (2 * volume_file.noise_std**2)
 
 
 @pytest.mark.parametrize("sampler", [["sampler=alps", "sampler.schedule.steps=3"], ["sampler=sense"]])
 def test_undersampled_in_retrospect(prepared, tmp_path, sampler):
-    request, sidecar = only(prepared, tmp_path, "a_full")
+    request, volume_file = only(prepared, tmp_path, "a_full")
     status, out, err = run("restore", *request, "operator=retrospective_2x", *sampler)
     assert status == 0, out + err
     folder, lines = restored(tmp_path)
@@ -236,20 +236,20 @@ def test_undersampled_in_retrospect(prepared, tmp_path, sampler):
         result = folder.load_result(f"a_full_{index:03d}")
         mask = (result.measurement != 0).any(0)
         assert result.diagnostics["acceleration"] == pytest.approx(mask.size / mask.sum()) and mask.mean() < 0.7
-        np.testing.assert_array_equal(result.measurement, sidecar.read("kspace", index) * mask)
-        np.testing.assert_array_equal(result.truth, sidecar.read("image", index))
+        np.testing.assert_array_equal(result.measurement, volume_file.read("kspace", index) * mask)
+        np.testing.assert_array_equal(result.truth, volume_file.read("image", index))
         estimate = next(name for name in ("mmse", "point") if name in result.estimates)
         record = result.record(estimate)
-        assert record.data_misfit == pytest.approx(misfit(result, sidecar, estimate, index), rel=1e-3)
+        assert record.data_misfit == pytest.approx(misfit(result, volume_file, estimate, index), rel=1e-3)
         inside = (slice(None), slice(None), slice(1, 15))  # 16 x 14 of 16 x 16
         truth, found = np.abs(result.truth[inside]), np.abs(result.estimates[estimate][inside])
         assert record.psnr == pytest.approx(peak_signal_noise_ratio(truth, found, data_range=1), abs=1e-3)
-    assert max(np.abs(sidecar.read("image", i)[0, :, 1:15]).max() for i in range(2)) == pytest.approx(1, abs=1e-6)
-    assert np.abs(sidecar.read("image", 0)).max() > 1.1  # what is beyond the crop does not set the scale
+    assert max(np.abs(volume_file.read("image", i)[0, :, 1:15]).max() for i in range(2)) == pytest.approx(1, abs=1e-6)
+    assert np.abs(volume_file.read("image", 0)).max() > 1.1  # what is beyond the crop does not set the scale
 
 
 def test_undersampled_as_it_came(prepared, tmp_path):
-    request, sidecar = only(prepared, tmp_path, "b_undersampled")
+    request, volume_file = only(prepared, tmp_path, "b_undersampled")
     status, out, err = run("restore", *request, "operator=measured", "sampler.schedule.steps=3")
     assert status == 0, out + err
     assert "psnr" not in out and "data_misfit" in out
@@ -261,8 +261,8 @@ def test_undersampled_as_it_came(prepared, tmp_path):
     result = folder.load_result("b_undersampled_000")
     assert result.truth is None and result.std.shape == (1, 16, 16) and lines[0]["spread"] > 0
     assert result.diagnostics["acceleration"] == pytest.approx(16 / 12)
-    np.testing.assert_array_equal(result.measurement, sidecar.read("kspace", 0))  # no noise is added
-    assert lines[0]["data_misfit"] == pytest.approx(misfit(result, sidecar, "mmse", 0), rel=1e-3)
+    np.testing.assert_array_equal(result.measurement, volume_file.read("kspace", 0))  # no noise is added
+    assert lines[0]["data_misfit"] == pytest.approx(misfit(result, volume_file, "mmse", 0), rel=1e-3)
     assert (folder.path / "figure.png").exists()
     status, out, err = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}")
     assert status == 0, out + err

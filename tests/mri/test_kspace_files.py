@@ -54,7 +54,12 @@ def kspace():
 
 def test_fastmri_slices_are_read_and_cropped_as_published(tmp_path, kspace):
     volume = FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace))
-    assert (volume.shape, volume.encoded, volume.matrix, volume.reconstruction) == (SHAPE, (42, 25), (21, 25), (21, 19))
+    assert (volume.shape, volume.encoded_shape, volume.image_shape, volume.recon_shape) == (
+        SHAPE,
+        (42, 25),
+        (21, 25),
+        (21, 19),
+    )
     assert volume.attributes["acquisition"] == "AXT2"
     for index in range(3):
         np.testing.assert_array_equal(volume.read(index), kspace[index])
@@ -172,14 +177,18 @@ def test_undersampled_k_space_has_no_image_and_the_scale_of_its_calibration_regi
         assert images[:, :, 3:22].max() == pytest.approx(1, rel=1e-5)
 
 
-def test_a_sidecar_is_a_function_of_its_volume_and_reads_back(tmp_path, kspace):
+def test_a_prepared_file_is_a_function_of_its_volume_and_reads_back(tmp_path, kspace):
     ready = prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
     for name in ("one.h5", "two.h5"):
         write_prepared_volume(tmp_path / name, ready, {"maps": "low"}, 7)
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
-    sidecar = PreparedVolumeFile(tmp_path / "one.h5")
-    np.testing.assert_array_equal(sidecar.read("kspace", 2), ready.kspace[2])
-    assert (sidecar.noise_std, sidecar.reconstruction, sidecar.hashes) == (ready.noise_std, (21, 19), ready.hashes)
+    volume_file = PreparedVolumeFile(tmp_path / "one.h5")
+    np.testing.assert_array_equal(volume_file.read("kspace", 2), ready.kspace[2])
+    assert (volume_file.noise_std, volume_file.recon_shape, volume_file.hashes) == (
+        ready.noise_std,
+        (21, 19),
+        ready.hashes,
+    )
 
 
 def test_nothing_is_half_read(tmp_path, kspace):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import Preconditioned
 
 
@@ -43,5 +44,5 @@ def fitting(path: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error

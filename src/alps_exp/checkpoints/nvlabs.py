@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from alps_exp.checkpoints.unpickling import StoredObject, read_pickle
+from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import PRECONDITIONINGS, Preconditioned, build
 
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
@@ -44,7 +45,7 @@ def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
         network.load_state_dict({name: value.float() for name, value in _tensors(ema, set())})
         notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
     except Exception as error:  # a forged file can raise any
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
     return network, notes | {"beside the network": ", ".join(str(name) for name in content if name != "ema")}
 

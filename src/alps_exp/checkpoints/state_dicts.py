@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from alps_exp.errors import one_line
+
 RECORD = "alps_exp"
 """Key under which our trainings note kind and architecture in Lightning's checkpoints."""
 
@@ -67,7 +69,7 @@ def load_into(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(one_line(error)) from error
 
 
 def _some(tensors: Mapping[str, Tensor]) -> str:
@@ -77,6 +79,6 @@ def _some(tensors: Mapping[str, Tensor]) -> str:
 
 def _reason(error: Exception) -> str:
     """Return one line, and of torch's long advice the global that the file names alone."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     refused = re.search(r"GLOBAL (\S+) was not an allowed global", text)
     return f"it names the global {refused[1]}, which is not allowed" if refused else text

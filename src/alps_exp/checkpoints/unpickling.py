@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alps_exp.errors import one_line
+
 NUMBERS = ("b1", "i4", "i8", "f4", "f8")
 """Numbers of numpy that occur in the pickles read here."""
 PLAIN_OPCODES = (
@@ -188,7 +190,7 @@ def read_pickle(path: Path) -> Any:
         with open(path, "rb") as file:
             return DataUnpickler(file).load()
     except Exception as error:  # a damaged or forged file can raise any
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {reason}") from error
 
 

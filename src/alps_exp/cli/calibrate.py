@@ -72,14 +72,14 @@ def calibrate(
     return predict(job, module, source, prior, trainer, logger, resume_anyway, partial(_report, job.folder, seed))
 
 
-def _report(folder: RunFolder, seed: int, records: list[Record], loop: pl.Trainer) -> list[Path]:
+def _report(folder: RunFolder, seed: int, records: list[Record], trainer: pl.Trainer) -> list[Path]:
     """Write the calibration of the restored images, give it to logger and terminal, and return what is written."""
     report = calibration_report(folder, records, seed)
     if report is None:
         return []
     written = write_calibration(report, folder.path)
     print(f"{folder.path}\n{(folder.path / 'calibration.md').read_text()}")
-    log_result(loop, _scalars(report), "calibration", written[-1])
+    log_result(trainer, _scalars(report), "calibration", written[-1])
     return written
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 import traceback
 
+from alps_exp.errors import one_line
+
 LONGEST_REASON = 200  # characters; some packages raise a page of advice
 
 
@@ -22,7 +24,7 @@ def import_fault(error: BaseException) -> str | None:
     module = getattr(error, "name", None) if isinstance(error, ImportError) else None
     module = module or (bodies[-1] if bodies else None)
     if module is None:  # some packages raise an ImportError of their own words when what they need is not there
-        return " ".join(str(error).split()) if isinstance(error, ImportError) else None
+        return one_line(error) if isinstance(error, ImportError) else None
     package = module.partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and module == package:
         by = f", which {bodies[-1].partition('.')[0]} needs," if bodies else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from alps_exp.checkpoints import model_path
+from alps_exp.checks import check_unique
 from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.loggers import log_figure
 from alps_exp.lightning.trainer import log_config, open_trainer
@@ -65,7 +66,7 @@ def predict(
     module: Restoration,
     images: ImageDataModule,
     prior: ChosenPrior,
-    trainer: DictConfig,
+    trainer_config: DictConfig,
     logger: DictConfig | None,
     resume_anyway: bool,
     report: Callable[[list[Record], pl.Trainer], list[Path]],
@@ -88,45 +89,46 @@ def predict(
 
     if job.is_done(provenance, resume_anyway, test.image_ids):
         return 0
-    with open_trainer(job, trainer, logger) as loop:
-        if not loop.is_global_zero:
-            loop.predict(module, images, return_predictions=False)
+    with open_trainer(job, trainer_config, logger) as trainer:
+        if not trainer.is_global_zero:
+            trainer.predict(module, images, return_predictions=False)
             return 0
         with job.folder.lock():
-            job.begin(provenance(str(loop.strategy.root_device)), resume_anyway)
-            log_config(job, loop)
-            loop.predict(module, images, return_predictions=False)
+            job.begin(provenance(str(trainer.strategy.root_device)), resume_anyway)
+            log_config(job, trainer)
+            trainer.predict(module, images, return_predictions=False)
             records = job.folder.merge_records(test.image_ids)
-            job.folder.mark_done([path.name for path in report(records, loop)])
+            job.folder.mark_done([path.name for path in report(records, trainer)])
     return _status(records)
 
 
-def log_result(loop: pl.Trainer, numbers: dict[str, float], name: str, figure: Path) -> None:
+def log_result(trainer: pl.Trainer, numbers: dict[str, float], name: str, figure: Path) -> None:
     """Give numbers and figure to the logger."""
-    if loop.logger is not None:
-        loop.logger.log_metrics(numbers)
-    log_figure(loop.logger, name, figure)
+    if trainer.logger is not None:
+        trainer.logger.log_metrics(numbers)
+    log_figure(trainer.logger, name, figure)
 
 
 def weight_files(role: str, config: Any) -> dict[str, Path]:
     """Return the files of weights that a prior's config names, by role."""
-    if not OmegaConf.is_config(config):
-        return {}
-    loader = str(config.get("_target_")) if OmegaConf.is_dict(config) else ""
-    if loader.endswith((".load_energy", ".load_teacher")):
-        return {role: model_path(config.name, loader.rpartition("_")[2])}
-    parts = config.items() if OmegaConf.is_dict(config) else enumerate(config)
-    return {name: path for key, part in parts for name, path in weight_files(f"{role}.{key}", part).items()}
+    loaders = (".load_energy", ".load_teacher")
+    return {
+        key: model_path(part.name, part._target_.rpartition("_")[2]) for key, part in _parts_of(config, loaders, role)
+    }
 
 
 def mask_files(config: Any) -> list[Path]:
     """Return the files of masks that an operator's config names."""
-    if not OmegaConf.is_config(config):
-        return []
-    if OmegaConf.is_dict(config) and str(config.get("_target_")).endswith(".FileMask"):
-        return [Path(config.path)]
-    parts = config.values() if OmegaConf.is_dict(config) else config
-    return [path for part in parts for path in mask_files(part)]
+    return [Path(part.path) for _, part in _parts_of(config, (".FileMask",))]
+
+
+def _parts_of(config: Any, targets: tuple[str, ...], key: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Yield the parts of a config whose `_target_` ends in one of `targets`, each with its key below that of `config`."""
+    if OmegaConf.is_dict(config) and str(config.get("_target_")).endswith(targets):
+        yield key, config
+    elif OmegaConf.is_config(config):
+        for name, part in config.items() if OmegaConf.is_dict(config) else enumerate(config):
+            yield from _parts_of(part, targets, f"{key}.{name}")
 
 
 def _check_images(test: Any, prior: Prior, model: str) -> None:
@@ -136,9 +138,7 @@ def _check_images(test: Any, prior: Prior, model: str) -> None:
             f"the {model} works on {prior.channels} channels (complex images have 2), "
             f"the images of this data choice have {test.channels}"
         )
-    if len(set(test.image_ids)) < len(test.image_ids):
-        twice = next(i for i in test.image_ids if test.image_ids.count(i) > 1)
-        raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own for every image")
+    check_unique(test.image_ids)
 
 
 def _status(records: list[Record]) -> int:

@@ -27,7 +27,7 @@ from alps_exp.cli.rerun import original_of
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver
-from alps_exp.errors import ImageError
+from alps_exp.errors import ImageError, one_line
 from alps_exp.runs import RunFolder, register_resolvers
 from alps_exp.runs.job import JobContext
 from alps_exp.runs.original import Original
@@ -150,9 +150,9 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         if original is not None:
             original.check_elsewhere(job.folder)
         function = _function(verb)
-        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        check_arguments(function, plain)
-        return function(job, **{key: config[key] for key in plain})
+        resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        check_arguments(function, resolved)
+        return function(job, **{key: config[key] for key in resolved})
     except Exception as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise
@@ -205,7 +205,7 @@ def _one_line(error: BaseException) -> str:
         text = text.rpartition(" raised while resolving interpolation: ")[2].partition("\n    full_key: ")[0]
     if "Original Traceback" in text:  # of a data worker
         text = text.strip().splitlines()[-1].partition(": ")[2]
-    return " ".join(text.split())
+    return one_line(text)
 
 
 def _root(error: BaseException) -> BaseException:
@@ -224,7 +224,7 @@ def _key_error(error: BaseException) -> str | None:
     known: Any = cause.parent_node
     prefix, _, key = cause.full_key.rpartition(".")
     if not isinstance(known, DictConfig):
-        return " ".join(str(cause).split())
+        return one_line(cause)
     return f"unknown key {cause.full_key!r}{nearest(key, map(str, known), f'{prefix}.' if prefix else '')}"
 
 

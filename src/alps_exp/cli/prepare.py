@@ -32,20 +32,20 @@ def prepare(
 
     The output is done once it holds a volume.
     """
-    settings: dict[str, Any] = {
+    config: dict[str, Any] = {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in {"reader": reader, "maps": maps, "noise": noise, "whiten": whiten}.items()
     }
-    recipe = PreparationSettings(instantiate(reader), instantiate(maps), noise, whiten, settings)
+    settings = PreparationSettings(instantiate(reader), instantiate(maps), noise, whiten, config)
     files = find_volumes(Path(source))
-    names, refused = open_volumes(files, recipe.reader)
+    names, refused = open_volumes(files, settings.reader)
     if refused and invalid == "refuse":
         raise ValueError(f"{len(refused)} of {len(files)} files cannot be read: {'; '.join(refused.values())}")
     folder = RunFolder(output)
     with folder.lock():
         folder.begin(collect_provenance(seeds={}, device="cpu"))
         folder.save_config(job.config)
-        report = prepare_volumes({n: files[n] for n in names}, folder.path, recipe, num_workers, print)
+        report = prepare_volumes({n: files[n] for n in names}, folder.path, settings, num_workers, print)
         report.failed |= refused
         if len(report.failed) < len(files):
             folder.mark_done()

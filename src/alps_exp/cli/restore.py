@@ -61,7 +61,7 @@ def restore(
     return predict(job, module, images, prior, trainer, logger, resume_anyway, partial(_report, job.folder))
 
 
-def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> list[Path]:
+def _report(folder: RunFolder, records: list[Record], trainer: pl.Trainer) -> list[Path]:
     """Draw the run's figure, give logger and terminal the images' means and number, and return what is written."""
     frame = pd.DataFrame([vars(record) | {"flagged": bool(record.flags)} for record in records])
     failed = frame.loc[frame.status != "ok", "image_id"].unique()
@@ -75,5 +75,5 @@ def _report(folder: RunFolder, records: list[Record], loop: pl.Trainer) -> list[
     over = f"means over {restored} of {restored + len(failed)} images, {judged} of them with a truth"
     print(f"{folder.path}\n{over}\n{means.round(4).to_string()}")
     counts = {"images": float(restored), "failed": float(len(failed)), "with_truth": float(judged)}
-    log_result(loop, counts | {f"{i}/{k}": float(v) for (i, k), v in means.stack().items()}, "figure", figure)
+    log_result(trainer, counts | {f"{i}/{k}": float(v) for (i, k), v in means.stack().items()}, "figure", figure)
     return [figure]

@@ -36,7 +36,7 @@ def run_training(
     job: JobContext,
     module: DenoisingTraining,
     data: ImageDataModule,
-    trainer: DictConfig,
+    trainer_config: DictConfig,
     logger: DictConfig | None,
     weights: str,
     license: str,
@@ -55,7 +55,7 @@ def run_training(
     if not 0 <= ema_decay < 1:
         raise ValueError(f"ema_decay must be at least 0 and below 1, got {ema_decay}")
     folder, path = job.folder, job.folder.path / f"{module.kind}.safetensors"
-    fit = Fit(module, data, _budget(trainer), folder.path / LAST)
+    fit = Fit(module, data, _budget(trainer_config), folder.path / LAST)
     data.setup("fit")
     if compiled is not None:
         compiled.compile()
@@ -72,16 +72,18 @@ def run_training(
     if not extended and job.is_done(provenance, resume_anyway):
         return 0
     whole = not extended and _is_whole(folder, path)  # of which nothing tells once `DONE` is taken away
-    with open_trainer(job, trainer, logger, [fit.budget, Checkpointing(fit.checkpoint, checkpoint_minutes)]) as loop:
-        if not loop.is_global_zero:
-            return 0 if whole else int(fit.run(loop) is None)
+    with open_trainer(
+        job, trainer_config, logger, [fit.budget, Checkpointing(fit.checkpoint, checkpoint_minutes)]
+    ) as trainer:
+        if not trainer.is_global_zero:
+            return 0 if whole else int(fit.run(trainer) is None)
         with folder.lock():
-            start = provenance(str(loop.strategy.root_device))
+            start = provenance(str(trainer.strategy.root_device))
             job.begin(start, resume_anyway)
-            log_config(job, loop)
+            log_config(job, trainer)
             if not whole:
-                module.facts = facts_of(job, start, module, fit.budget, data, loop)
-                if (validation := fit.run(loop, folder)) is None:
+                module.facts = facts_of(job, start, module, fit.budget, data, trainer)
+                if (validation := fit.run(trainer, folder)) is None:
                     return 1
                 origins = lineage(checkpoints["start"]) if "start" in checkpoints else []
                 spent = spent_in(fit.checkpoint)
@@ -115,17 +117,19 @@ class Fit:
             )
         return steps > 0 and bool(folder.vouched_files()) and not self.budget.is_spent_in(self.checkpoint)
 
-    def run(self, loop: pl.Trainer, folder: RunFolder | None = None) -> dict[str, float] | None:
+    def run(self, trainer: pl.Trainer, folder: RunFolder | None = None) -> dict[str, float] | None:
         """Train until the budget is spent, leave the averaged weights in the module, and return their validation.
 
         Where that fails, say why, on the terminal and in the `folder`, and return None.
         """
         try:
             if not self.budget.is_spent_in(self.checkpoint):
-                loop.fit(self.module, self.data, ckpt_path=str(self.checkpoint) if self.checkpoint.exists() else None)
+                trainer.fit(
+                    self.module, self.data, ckpt_path=str(self.checkpoint) if self.checkpoint.exists() else None
+                )
             if self.budget.is_spent_in(self.checkpoint):
-                return self._validate(loop)
-            reason = f"stopped at step {loop.global_step}, before the budget of {self.budget} was spent"
+                return self._validate(trainer)
+            reason = f"stopped at step {trainer.global_step}, before the budget of {self.budget} was spent"
         except Diverged as error:
             reason = f"the training diverged: {error}"
         if folder is not None:
@@ -133,7 +137,7 @@ class Fit:
             print(f"alps: {reason}; {self._resume_point()}", file=sys.stderr)
         return None
 
-    def _validate(self, loop: pl.Trainer) -> dict[str, float]:
+    def _validate(self, trainer: pl.Trainer) -> dict[str, float]:
         """Load the averaged weights and return their numbers on the validation images, by name."""
         state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         check_state(state)
@@ -141,7 +145,7 @@ class Fit:
         self.module.facts = state.get(RECORD, {}).get("facts", self.module.facts)
         if self.data.validation is None:
             return {}
-        found = loop.validate(self.module, self.data, verbose=False)
+        found = trainer.validate(self.module, self.data, verbose=False)
         numbers = {name.removeprefix("validation/"): float(value) for one in found for name, value in one.items()}
         if wrong := [name for name, value in numbers.items() if not math.isfinite(value)]:
             raise Diverged(f"the validation's {wrong[0]} is not finite")
@@ -153,8 +157,8 @@ class Fit:
 
 
 def _budget(trainer: DictConfig) -> Budget:
-    plain: Any = OmegaConf.to_container(trainer, resolve=True)
-    return Budget(plain["max_steps"], plain["max_time"])
+    resolved: Any = OmegaConf.to_container(trainer, resolve=True)
+    return Budget(resolved["max_steps"], resolved["max_time"])
 
 
 def _is_whole(folder: RunFolder, weights: Path) -> bool:

@@ -30,19 +30,19 @@ def facts_of(
     module: DenoisingTraining,
     budget: Budget,
     data: ImageDataModule,
-    loop: pl.Trainer,
+    trainer: pl.Trainer,
 ) -> dict[str, str]:
     """Return what only the start that trains knows: checkpoints keep it, whichever start writes the card."""
     again = [FLAG, str(job.original.folder.path)] if job.original else []
-    sizes = (data.batch_size, loop.world_size, loop.accumulate_grad_batches)
+    sizes = (data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     code = start.code
     given = {role: f"sha256 {weights['sha256']}" for role, weights in start.checkpoints.items() if role != "start"}
     return given | {
         "learning rate": str(module.optimizer),
         "budget": str(budget),
         "effective batch": "{} images: {} x {} devices x {} batches a step".format(math.prod(sizes), *sizes),
-        "precision": str(loop.precision),
-        "device": _device_name(loop.strategy.root_device),
+        "precision": str(trainer.precision),
+        "device": _device_name(trainer.strategy.root_device),
         "command": f"`alps {HydraConfig.get().job.name} {shlex.join([*again, *HydraConfig.get().overrides.task])}`",
         "commit": code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else ""),
     }

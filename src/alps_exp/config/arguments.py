@@ -10,6 +10,8 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from alps_exp.errors import one_line
+
 HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -64,7 +66,7 @@ def resolve_target(name: Any, key: str) -> Callable[..., Any]:
     try:
         return pkgutil.resolve_name(name)
     except Exception as error:  # the module of a user can raise any
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(f"{type(error).__name__}: {error}")
         raise ValueError(f"{key} is {name!r}, expected what can be imported ({reason})") from error
 
 

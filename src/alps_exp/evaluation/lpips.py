@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from alps_exp.checkpoints.unpickling import read_pickle, to_array
+from alps_exp.errors import one_line
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class LPIPS(nn.Module):
             )
             found = [heads[f"lin{i}.model.1.weight"] for i in range(len(CONVOLUTIONS))]
         except (KeyError, RuntimeError) as error:
-            raise ValueError(f"these are no weights of AlexNet's LPIPS: {' '.join(str(error).split())}") from error
+            raise ValueError(f"these are no weights of AlexNet's LPIPS: {one_line(error)}") from error
         self.heads = nn.ParameterList(found)
         self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None])
         self.register_buffer("scale", torch.tensor(SCALE)[:, None, None])

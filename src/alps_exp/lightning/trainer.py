@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 
 @contextmanager
 def open_trainer(
-    job: JobContext, trainer: DictConfig, logger: DictConfig | None, callbacks: Sequence[pl.Callback] = ()
+    job: JobContext, config: DictConfig, logger: DictConfig | None, callbacks: Sequence[pl.Callback] = ()
 ) -> Iterator[pl.Trainer]:
     """Yield the trainer with its logger, which ends with the job, so that no two jobs share one.
 
@@ -40,21 +40,21 @@ def open_trainer(
     """
     _end_with_the_first_process()
     succeeded = False
-    loop = instantiate(
-        trainer,
+    trainer = instantiate(
+        config,
         logger=instantiate(logger) if logger else False,
         default_root_dir=str(job.folder.path),
         max_time=None,
         inference_mode=False,
         plugins=_plugins(),
     )
-    _refuse_nested_sweeps(loop)
-    loop.callbacks.extend([*callbacks, _Progress(job)])
+    _refuse_nested_sweeps(trainer)
+    trainer.callbacks.extend([*callbacks, _Progress(job)])
     try:
-        yield loop
-        succeeded = not loop.interrupted  # as by a training that diverges
+        yield trainer
+        succeeded = not trainer.interrupted  # as by a training that diverges
     finally:
-        finish(loop.loggers, succeeded)
+        finish(trainer.loggers, succeeded)
 
 
 def _end_with_the_first_process() -> None:
@@ -69,11 +69,11 @@ def _plugins() -> list[Any]:
     return [WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if in_slurm else [])]
 
 
-def log_config(job: JobContext, loop: pl.Trainer) -> None:
+def log_config(job: JobContext, trainer: pl.Trainer) -> None:
     """Hand the resolved config to the logger."""
-    if loop.logger is not None:
-        plain: Any = OmegaConf.to_container(job.config, resolve=True)
-        loop.logger.log_hyperparams(plain)
+    if trainer.logger is not None:
+        resolved: Any = OmegaConf.to_container(job.config, resolve=True)
+        trainer.logger.log_hyperparams(resolved)
 
 
 class _Progress(pl.Callback):
@@ -89,11 +89,11 @@ class _Progress(pl.Callback):
         self.job.under_way = True
 
 
-def _refuse_nested_sweeps(loop: pl.Trainer) -> None:
-    environment = getattr(loop.strategy, "cluster_environment", None)
+def _refuse_nested_sweeps(trainer: pl.Trainer) -> None:
+    environment = getattr(trainer.strategy, "cluster_environment", None)
     started_here = environment is not None and not environment.creates_processes_externally
-    if HydraConfig.get().mode == RunMode.MULTIRUN and loop.world_size > 1 and started_here:
+    if HydraConfig.get().mode == RunMode.MULTIRUN and trainer.world_size > 1 and started_here:
         raise ValueError(
-            f"a local sweep (-m) runs on one device, got {loop.world_size}: each process would start a sweep"
+            f"a local sweep (-m) runs on one device, got {trainer.world_size}: each process would start a sweep"
             " of its own; give trainer.devices=1, one job at a time, or a cluster's launcher"
         )

@@ -35,10 +35,10 @@ class FastMRIVolume(KSpaceVolume):
         stored = self._file["kspace"]
         check_complex(self.path, stored, 4)
         self.shape = stored.shape
-        self.encoded, reconstructed = self._matrices()
+        self.encoded_shape, reconstructed = self._matrices()
         rows, columns = self.shape[2:]
-        self.reconstruction = min(reconstructed[0], rows), min(reconstructed[1], columns)
-        self.matrix = self.reconstruction[0], columns
+        self.recon_shape = min(reconstructed[0], rows), min(reconstructed[1], columns)
+        self.image_shape = self.recon_shape[0], columns
 
     @property
     def attributes(self) -> dict[str, object]:

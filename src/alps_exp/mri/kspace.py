@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from alps_exp.errors import ImageError
+from alps_exp.errors import ImageError, one_line
 from alps_exp.files import open_hdf5
 from alps_exp.mri.fourier import Array, crop_readout
 
@@ -79,16 +79,16 @@ class KSpaceVolume(ABC):
         The file.
     shape : tuple of int
         (slices, coils, rows, columns) as stored.
-    matrix : tuple of int
+    image_shape : tuple of int
         (H, W) of the images: rows without readout oversampling, and the columns as stored.
-    reconstruction : tuple of int
+    recon_shape : tuple of int
         (H, W) of the center of the images in which reconstructions are compared.
     """
 
     path: Path
     shape: tuple[int, int, int, int]
-    matrix: tuple[int, int]
-    reconstruction: tuple[int, int]
+    image_shape: tuple[int, int]
+    recon_shape: tuple[int, int]
 
     @abstractmethod
     def read(self, index: int) -> Array:
@@ -117,12 +117,12 @@ class KSpaceVolume(ABC):
             Where there is oversampling, and columns are measured in part: the crop would smear these over all rows.
         """
         measured, rows = (stored != 0).any(0), stored.shape[-2]
-        if rows != self.matrix[0] and (measured.any(0) & ~measured.all(0)).any():
+        if rows != self.image_shape[0] and (measured.any(0) & ~measured.all(0)).any():
             raise KSpaceError(
-                f"{self.path} has {_rows_found(measured)}, and its readout cannot be cropped to {self.matrix[0]} rows "
-                f"without all of them: give reader=arrays, which keeps all {rows} rows as stored"
+                f"{self.path} has {_rows_found(measured)}, and its readout cannot be cropped to "
+                f"{self.image_shape[0]} rows without all of them: give reader=arrays, which keeps all {rows} rows"
             )
-        return crop_readout(stored, self.matrix[0])
+        return crop_readout(stored, self.image_shape[0])
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < self.shape[0]:
@@ -159,7 +159,7 @@ class ArrayVolume(KSpaceVolume):
         check_complex(self.path, stored, len(self.axes))
         sizes = dict(zip(self.axes, stored.shape, strict=True)) | ({} if "slice" in axes else {"slice": 1})
         self.shape = (sizes["slice"], sizes["coil"], sizes["row"], sizes["column"])
-        self.matrix = self.reconstruction = self.shape[2:]
+        self.image_shape = self.recon_shape = self.shape[2:]
 
     def read(self, index: int) -> Array:
         """Return the k-space of a slice, (coils, rows, columns) complex64."""
@@ -194,7 +194,7 @@ def check_complex(path: Path, stored: Any, num_axes: int) -> None:
 
 def unreadable(path: Path, error: Exception) -> KSpaceError:
     """Return the error that names a file which cannot be read."""
-    return KSpaceError(f"unreadable k-space file {path}: {' '.join(str(error).split())}")
+    return KSpaceError(f"unreadable k-space file {path}: {one_line(error)}")
 
 
 def _rows_found(measured: Array) -> str:

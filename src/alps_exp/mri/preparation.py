@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from alps_exp.crops import center_crop
+from alps_exp.errors import one_line
 from alps_exp.files import file_name, files_below, write_atomically
 from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
@@ -49,15 +50,15 @@ class PreparationSettings:
     whiten : bool
         Make the noise of the coils uncorrelated and equal; otherwise the coils stay as they are, and `noise_std` is
         the root mean square over them.
-    settings : dict
-        The same in plain values, written into every sidecar.
+    config : dict
+        The same in plain values, written into every prepared file.
     """
 
     reader: Callable[[Path], KSpaceVolume]
     maps: MapEstimator
     noise: str
     whiten: bool
-    settings: dict[str, Any]
+    config: dict[str, Any]
 
 
 @dataclass
@@ -118,39 +119,43 @@ def open_volumes(files: dict[str, Path], reader: Callable[[Path], KSpaceVolume])
 
 
 def prepare_volumes(
-    files: dict[str, Path], output: Path, recipe: PreparationSettings, num_workers: int, progress: Callable[[str], None]
+    files: dict[str, Path],
+    output: Path,
+    settings: PreparationSettings,
+    num_workers: int,
+    progress: Callable[[str], None],
 ) -> Report:
-    """Prepare the volumes that have no whole sidecar yet, and write the index of all that have one, if any has.
+    """Prepare the volumes that have no whole file yet, and write the index of all that have one, if any has.
 
     Parameters
     ----------
     files
         As `find_volumes` returns them.
     output
-        Folder of the index and, in ``volumes``, the sidecars.
-    recipe
+        Folder of the index and, in ``volumes``, the prepared files.
+    settings
         How.
     num_workers
-        Processes, each on one thread: the sidecars do not depend on their number.
+        Processes, each on one thread: the prepared files do not depend on their number.
     progress
         Is told of every volume.
 
     Raises
     ------
     ValueError
-        Where sidecars of other settings are in the way, or num_workers is below 1.
+        Where prepared files of other settings are in the way, or num_workers is below 1.
     """
     if num_workers < 1:
         raise ValueError(f"num_workers must be at least 1, got {num_workers}")
     paths = {name: output / VOLUMES / file_name(name, ".h5") for name in files}
-    done = [name for name in files if _is_done(files[name], paths[name], recipe.settings)]
+    done = [name for name in files if _is_done(files[name], paths[name], settings.config)]
     todo = [name for name in files if name not in done]
     report, start = Report(done_before=len(done)), time.perf_counter()
     for leftover in (output / VOLUMES).glob(".*.tmp"):
         leftover.unlink()
     with _workers(min(num_workers, max(len(todo), 1))) as pool:
         futures: dict[Future[tuple[int, int] | str], str] = {
-            pool.submit(_try_file, files[name], paths[name], recipe): name for name in todo
+            pool.submit(_try_file, files[name], paths[name], settings): name for name in todo
         }
         for future in as_completed(futures):
             name = futures[future]
@@ -173,22 +178,22 @@ def prepare_volumes(
     return report
 
 
-def _try_file(source: Path, sidecar: Path, recipe: PreparationSettings) -> tuple[int, int] | str:
+def _try_file(source: Path, volume_file: Path, settings: PreparationSettings) -> tuple[int, int] | str:
     """Do `prepare_file`, and return why where it fails: not every error finds its way between processes."""
     try:
-        return prepare_file(source, sidecar, recipe)
+        return prepare_file(source, volume_file, settings)
     except Exception as error:  # whatever a damaged file raises costs that file alone
         return reason(error)
 
 
-def prepare_file(source: Path, sidecar: Path, recipe: PreparationSettings) -> tuple[int, int]:
-    """Prepare one file, write its sidecar, and return its number of slices and of bytes of stored k-space."""
-    volume = recipe.reader(source)
-    write_prepared_volume(sidecar, prepare(volume, recipe), recipe.settings, source.stat().st_size)
+def prepare_file(source: Path, volume_file: Path, settings: PreparationSettings) -> tuple[int, int]:
+    """Prepare one file, write its prepared file, and return its number of slices and of bytes of stored k-space."""
+    volume = settings.reader(source)
+    write_prepared_volume(volume_file, prepare(volume, settings), settings.config, source.stat().st_size)
     return volume.shape[0], int(np.prod(volume.shape)) * np.dtype(np.complex64).itemsize
 
 
-def prepare(volume: KSpaceVolume, recipe: PreparationSettings) -> PreparedVolume:
+def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolume:
     """Return the prepared volume.
 
     The scale is the largest magnitude of the coil-combined images where reconstructions are compared. Of undersampled
@@ -202,14 +207,14 @@ def prepare(volume: KSpaceVolume, recipe: PreparationSettings) -> PreparedVolume
         cropped, or noise and maps cannot be estimated.
     """
     kspace, measured, hashes = _read(volume)
-    noise = edge_samples(kspace, measured) if recipe.noise == "edge" else volume.noise_scan(recipe.noise)
-    whitening = _whitening(noise_covariance(noise), recipe.whiten)
+    noise = edge_samples(kspace, measured) if settings.noise == "edge" else volume.noise_scan(settings.noise)
+    whitening = _whitening(noise_covariance(noise), settings.whiten)
     kspace = np.einsum("ij,sjhw->sihw", whitening.astype(np.complex64), kspace)
-    maps = np.stack([recipe.maps(one, measured) for one in kspace])
+    maps = np.stack([settings.maps(one, measured) for one in kspace])
     fully_sampled = is_fully_sampled(measured)
-    width = calibration_width(measured, recipe.maps.calibration_width)
+    width = calibration_width(measured, settings.maps.calibration_width)
     images = combine(to_image(kspace if fully_sampled else calibration_region(kspace, width)), maps)
-    scale = float(np.abs(center_crop(images, volume.reconstruction)).max())
+    scale = float(np.abs(center_crop(images, volume.recon_shape)).max())
     if not scale > 0:
         raise KSpaceError("the maps leave no image: they are zero where the object is")
     return PreparedVolume(
@@ -219,7 +224,7 @@ def prepare(volume: KSpaceVolume, recipe: PreparationSettings) -> PreparedVolume
         mask=measured,
         scale=scale,
         noise_std=1 / scale,
-        reconstruction=volume.reconstruction,
+        recon_shape=volume.recon_shape,
         hashes=hashes,
     )
 
@@ -237,8 +242,8 @@ def is_fully_sampled(measured: Array) -> bool:
 
 def reason(error: BaseException) -> str:
     """Return an error in one line, with its type where its text was not written for people."""
-    text, name = " ".join(str(error).split()), type(error).__name__
-    return text if text and isinstance(error, PLAIN_ERRORS) else f"{name}: {text}" if text else name
+    text, name = one_line(error), type(error).__name__
+    return text if isinstance(error, PLAIN_ERRORS) or text == name else f"{name}: {text}"
 
 
 def _read(volume: KSpaceVolume) -> tuple[Array, Array, list[str]]:
@@ -261,7 +266,7 @@ def _read(volume: KSpaceVolume) -> tuple[Array, Array, list[str]]:
             )
         hashes.append(hashlib.sha256(stored.tobytes()).hexdigest())
         slices.append(volume.crop(stored))
-    return np.stack(slices), measured[0][: volume.matrix[0]], hashes
+    return np.stack(slices), measured[0][: volume.image_shape[0]], hashes
 
 
 def _whitening(covariance: Array, whiten: bool) -> Array:
@@ -272,7 +277,7 @@ def _whitening(covariance: Array, whiten: bool) -> Array:
 
 
 def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
-    """Tell whether a whole sidecar is there that is not older than its source.
+    """Tell whether a whole prepared file is there that is not older than its source.
 
     Raises
     ------
@@ -282,24 +287,24 @@ def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     try:
-        sidecar = PreparedVolumeFile(path)
+        volume_file = PreparedVolumeFile(path)
     except KSpaceError:  # damaged: it is made again
         return False
-    if sidecar.settings != settings:
-        before = {key: value for key, value in sidecar.settings.items() if settings.get(key) != value}
+    if volume_file.settings != settings:
+        before = {key: value for key, value in volume_file.settings.items() if settings.get(key) != value}
         raise ValueError(f"{path} was prepared with other settings (there {before}): give another output, or remove it")
     status = source.stat()
-    return sidecar.source_size == status.st_size and status.st_mtime_ns <= path.stat().st_mtime_ns
+    return volume_file.source_size == status.st_size and status.st_mtime_ns <= path.stat().st_mtime_ns
 
 
-def _write_index(output: Path, files: dict[str, Path], sidecars: dict[str, Path]) -> None:
+def _write_index(output: Path, files: dict[str, Path], prepared_files: dict[str, Path]) -> None:
     """Write a line for every prepared slice: volume, file, slice, shape (coils, H, W) and hash of its k-space."""
     lines = []
-    for name, path in sidecars.items():
-        sidecar = PreparedVolumeFile(path)
-        for index, digest in enumerate(sidecar.hashes):
+    for name, path in prepared_files.items():
+        volume_file = PreparedVolumeFile(path)
+        for index, digest in enumerate(volume_file.hashes):
             line = {"volume": name, "file": files[name].name, "slice": index}
-            lines.append(json.dumps(line | {"shape": sidecar.shape[1:], "sha256": digest}))
+            lines.append(json.dumps(line | {"shape": volume_file.shape[1:], "sha256": digest}))
     write_atomically(output / INDEX, "".join(f"{line}\n" for line in lines).encode())
 
 

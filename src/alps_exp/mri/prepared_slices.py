@@ -45,14 +45,14 @@ class PreparedSlices(Dataset[dict[str, Any]]):
 
     def __init__(self, path: str, measured: bool = True) -> None:
         self.path, self.measured = Path(path), measured
-        self._sidecars: dict[str, PreparedVolumeFile] = {}
+        self._files: dict[str, PreparedVolumeFile] = {}
 
     @cached_property
     def index(self) -> list[str]:
         """A line for each slice, which changes with its k-space, and one with how they were prepared."""
         digests = [digest for hashes in self._hashes.values() for digest in hashes.values()]
         lines = [f"{image_id} {digest}" for image_id, digest in zip(self.image_ids, digests, strict=True)]
-        return [*lines, *sorted({repr(sidecar.settings) for sidecar in self._readable()})]
+        return [*lines, *sorted({repr(volume_file.settings) for volume_file in self._readable()})]
 
     @cached_property
     def slices(self) -> list[tuple[str, int]]:
@@ -64,7 +64,7 @@ class PreparedSlices(Dataset[dict[str, Any]]):
     @property
     def has_truth(self) -> bool:
         """Whether every item that can be read has an image."""
-        return all(sidecar.has_image for sidecar in self._readable())
+        return all(volume_file.has_image for volume_file in self._readable())
 
     @property
     def image_ids(self) -> list[str]:
@@ -76,17 +76,17 @@ class PreparedSlices(Dataset[dict[str, Any]]):
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         name, index = self.slices[position]
-        sidecar = self._sidecar(name)
-        item: dict[str, Any] = {"image_id": self.image_ids[position], "crop": torch.tensor(sidecar.reconstruction)}
-        if sidecar.has_image:
-            item["image"] = torch.from_numpy(sidecar.read("image", index))
+        volume_file = self._file_of(name)
+        item: dict[str, Any] = {"image_id": self.image_ids[position], "crop": torch.tensor(volume_file.recon_shape)}
+        if volume_file.has_image:
+            item["image"] = torch.from_numpy(volume_file.read("image", index))
         elif not self.measured:
-            raise KSpaceError(f"{sidecar.path} is undersampled: there is no image to simulate from")
+            raise KSpaceError(f"{volume_file.path} is undersampled: there is no image to simulate from")
         if self.measured:
-            item["measurement"] = torch.from_numpy(sidecar.read("kspace", index))
-            item["sensitivity_maps"] = torch.from_numpy(sidecar.read("sensitivity_maps", index))
-            item["mask"] = torch.from_numpy(sidecar.mask)[None].float()
-            item["noise_std"] = sidecar.noise_std
+            item["measurement"] = torch.from_numpy(volume_file.read("kspace", index))
+            item["sensitivity_maps"] = torch.from_numpy(volume_file.read("sensitivity_maps", index))
+            item["mask"] = torch.from_numpy(volume_file.mask)[None].float()
+            item["noise_std"] = volume_file.noise_std
         return item
 
     @cached_property
@@ -100,18 +100,18 @@ class PreparedSlices(Dataset[dict[str, Any]]):
             hashes.setdefault(line["volume"], {})[line["slice"]] = line["sha256"]
         return hashes
 
-    def _sidecar(self, name: str) -> PreparedVolumeFile:
-        if name not in self._sidecars:
-            sidecar = PreparedVolumeFile(self.path / VOLUMES / file_name(name, ".h5"))
-            if dict(enumerate(sidecar.hashes)) != self._hashes[name]:
+    def _file_of(self, name: str) -> PreparedVolumeFile:
+        if name not in self._files:
+            volume_file = PreparedVolumeFile(self.path / VOLUMES / file_name(name, ".h5"))
+            if dict(enumerate(volume_file.hashes)) != self._hashes[name]:
                 raise KSpaceError(f"{name} in {self.path} is not what the index says: run `alps prepare` again")
-            self._sidecars[name] = sidecar
-        return self._sidecars[name]
+            self._files[name] = volume_file
+        return self._files[name]
 
     def _readable(self) -> list[PreparedVolumeFile]:
         """Return the volumes without those that cannot be read, whose slices will tell."""
         readable = []
         for name in self._hashes:
             with suppress(KSpaceError):
-                readable.append(self._sidecar(name))
+                readable.append(self._file_of(name))
         return readable

@@ -37,7 +37,7 @@ class PreparedVolume:
         What the whitened k-space was divided by.
     noise_std : float
         Standard deviation of the noise of each real and each imaginary part of `kspace`.
-    reconstruction : tuple of int
+    recon_shape : tuple of int
         (H, W) of the center of the images in which reconstructions are compared.
     hashes : list of str
         SHA-256 of the stored k-space of each slice.
@@ -49,7 +49,7 @@ class PreparedVolume:
     mask: Array
     scale: float
     noise_std: float
-    reconstruction: tuple[int, int]
+    recon_shape: tuple[int, int]
     hashes: list[str]
 
 
@@ -60,7 +60,7 @@ def write_prepared_volume(path: Path, volume: PreparedVolume, settings: dict[str
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
         file.attrs["source_size"] = source_size
         file.attrs["scale"], file.attrs["noise_std"] = volume.scale, volume.noise_std
-        file.attrs["reconstruction"] = volume.reconstruction
+        file.attrs["recon_shape"] = volume.recon_shape
         file.attrs["hashes"] = volume.hashes
         file.create_dataset("mask", data=volume.mask, track_times=False)
         for name in ARRAYS:
@@ -71,7 +71,7 @@ def write_prepared_volume(path: Path, volume: PreparedVolume, settings: dict[str
 
 
 class PreparedVolumeFile:
-    """A sidecar, read by slice; every process opens it by itself.
+    """A prepared file, read by slice; every process opens it by itself.
 
     Raises
     ------
@@ -87,7 +87,7 @@ class PreparedVolumeFile:
             self.settings: dict[str, Any] = json.loads(attributes["settings"])
             self.source_size = int(attributes["source_size"])
             self.scale, self.noise_std = float(attributes["scale"]), float(attributes["noise_std"])
-            self.reconstruction = tuple(map(int, attributes["reconstruction"]))
+            self.recon_shape = tuple(map(int, attributes["recon_shape"]))
             self.hashes = list(map(str, attributes["hashes"]))
         except (KeyError, TypeError, ValueError) as error:
             raise KSpaceError(f"{path} is no prepared volume: {type(error).__name__}: {error}") from error

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from alps_exp.checks import check_unique
 from alps_exp.errors import OtherVersion
 from alps_exp.files import file_name, write_atomically
 from alps_exp.runs.image_results import DamagedFile, ImageResult, read_records, read_result, write_result
@@ -216,9 +217,7 @@ class RunFolder:
         ValueError
             If an image id stands there twice.
         """
-        if len(set(image_ids)) < len(image_ids):
-            twice = next(i for i in image_ids if list(image_ids).count(i) > 1)
-            raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own per image")
+        check_unique(image_ids)
         return [image_id for image_id in image_ids if not self.finished(image_id)]
 
     def merge_records(self, image_ids: Sequence[str]) -> list[Record]:

@@ -7,6 +7,8 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from alps_exp.errors import one_line
+
 ESTIMATES = ("sample", "mmse", "map", "point")
 _RESULTS = ("psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_misfit")
 
@@ -62,7 +64,7 @@ class Record:
     def failed(self, reason: str) -> Record:
         """Return the record of the same estimate with no results and `reason` (in one line) as its status."""
         no_results: dict[str, Any] = dict.fromkeys(_RESULTS)
-        return replace(self, **no_results, flags=[], status=" ".join(reason.split()) or "unknown reason")
+        return replace(self, **no_results, flags=[], status=one_line(reason) if reason.strip() else "unknown reason")
 
     def checked(self) -> Record:
         """Return the record itself, or a failed one that names the result that is not finite."""

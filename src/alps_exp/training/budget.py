@@ -12,6 +12,8 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from alps_exp.errors import one_line
+
 AGREE_EVERY = 10
 """Steps between the processes' agreements, each of which waits for the device."""
 
@@ -106,7 +108,7 @@ def spent_in(checkpoint: Path) -> Spent:
         state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
         return Spent(state["global_step"], state["callbacks"].get(Budget.__qualname__, {}).get("seconds", 0.0))
     except Exception as error:  # a damaged file can raise any
-        reason = " ".join(str(error).split())[:80]
+        reason = one_line(error)[:80]
         raise ValueError(f"{checkpoint} is damaged ({reason}): remove it to train from the start") from error
 
 
