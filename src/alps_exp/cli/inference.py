@@ -123,7 +123,7 @@ def mask_files(config: Any) -> list[Path]:
 
 
 def _parts_of(config: Any, targets: tuple[str, ...], key: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Yield the parts of a config whose `_target_` ends in one of `targets`, each with its key below that of `config`."""
+    """Yield the parts of a config whose `_target_` ends in one of `targets`, each with its full key."""
     if OmegaConf.is_dict(config) and str(config.get("_target_")).endswith(targets):
         yield key, config
     elif OmegaConf.is_config(config):
