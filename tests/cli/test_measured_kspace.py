@@ -248,6 +248,20 @@ def test_undersampled_in_retrospect(prepared, tmp_path, sampler):
     assert np.abs(volume_file.read("image", 0)).max() > 1.1  # what is beyond the crop does not set the scale
 
 
+def test_undersampled_by_a_mask_from_a_file(prepared, tmp_path):
+    request, volume_file = only(prepared, tmp_path, "a_full")
+    measured = volume_file.read("kspace", 0).any(0)
+    columns = np.arange(measured.shape[1]) % 3 == 0
+    np.save(tmp_path / "columns.npy", columns)
+    mask = f"operator.mask.within.path={tmp_path / 'columns.npy'}"
+    status, out, err = run("restore", *request, "operator=retrospective_file", mask, "sampler=zero_filled")
+    assert status == 0, out + err
+    folder, _ = restored(tmp_path)
+    np.testing.assert_array_equal((folder.load_result("a_full_000").measurement != 0).any(0), measured & columns)
+    status, _, err = run("restore", *request, "operator=retrospective_file", "sampler=zero_filled")
+    assert status == 2 and "operator.mask.within.path" in err
+
+
 def test_undersampled_as_it_came(prepared, tmp_path):
     request, volume_file = only(prepared, tmp_path, "b_undersampled")
     status, out, err = run("restore", *request, "operator=measured", "sampler.schedule.steps=3")

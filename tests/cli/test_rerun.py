@@ -116,7 +116,7 @@ def test_a_teacher_gets_the_weights_that_one_with_a_break_got(run, breaking, tmp
     with breaking() as often:
         run("train", *request, *often, status=1)
     run("train", *request)
-    first = the_run(tmp_path / "outputs" / "teacher")
+    first = the_run(tmp_path / "outputs" / "train")
     assert told(run("train", "--from", str(first))) == []
     again = the_run(tmp_path / "outputs" / "again")
     weights = [load_file(path / "teacher.safetensors") for path in (first, again)]

@@ -61,7 +61,7 @@ def test_metrics_inside_a_crop_are_those_of_the_cropped_images(generator):
     inside = image_metrics(estimate, truth, crop=(12, 13))
     expected = image_metrics(estimate[..., 6:18, 3:16], truth[..., 6:18, 3:16])
     assert all(torch.equal(inside[name], expected[name]) for name in expected)
-    with pytest.raises(ValueError, match="a crop of 26 x 20 does not fit an image of 1 x 25 x 20"):
+    with pytest.raises(ValueError, match="a crop of 26 x 20 does not fit an image of 25 x 20"):
         center_crop(truth, (26, 20))
 
 

@@ -321,8 +321,8 @@ def calibration(name, **changes):
 
 def test_calibrations_on_images_of_different_priors_say_so(tmp_path):
     priors = {"energy": {"name": "faces64"}, "teacher": {"name": "faces64", "_target_": "load_teacher"}}
-    for name, denoiser in (("alps", "energy"), ("dps", "teacher"), ("daps", "teacher")):
-        config = {"images": "prior", **priors, "sampler": {"denoiser": denoiser}}
+    for name, prior_kind in (("alps", "energy"), ("dps", "teacher"), ("daps", "teacher")):
+        config = {"images": "prior", **priors, "sampler": {"prior_kind": prior_kind}}
         run = tmp_path / name
         make_run(run, [record(i, name, 20.0) for i in ("draw0000", "draw0001")], **config)
         (run / "calibration.json").write_text(json.dumps(calibration(name)))
