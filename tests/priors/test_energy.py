@@ -132,7 +132,7 @@ def test_pull_back_is_the_transposed_jacobian(network, kind, images):
     assert torch.allclose(left, right, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "vjp"), [(Denoiser, 3), (Energy, 7)])
+@pytest.mark.parametrize(("kind", "cost"), [(Denoiser, 3), (Energy, 7)])
 def test_one_forward_pass_serves_any_number_of_products(network, kind, cost):
     prior = kind(network(1)).double()
     torch.manual_seed(5)

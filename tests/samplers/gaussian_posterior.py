@@ -19,7 +19,7 @@ class Impulses:
         self.num_samples = num_chains
         self.next_chain = 1
 
-    def like(self, x):
+    def draw(self, x):
         count = x[0].numel()
         draw = torch.zeros(self.num_samples, count, dtype=x.dtype)
         if self.num_samples > 1:

@@ -25,7 +25,7 @@ class Replay:
     def __init__(self, draws):
         self.draws = iter(draws)
 
-    def like(self, x):
+    def draw(self, x):
         return next(self.draws).reshape(1, *x.shape)
 
 

@@ -44,7 +44,7 @@ class Silent:
 
     num_samples = 1
 
-    def like(self, x):
+    def draw(self, x):
         return torch.zeros(1, *x.shape, dtype=x.dtype)
 
 
@@ -207,7 +207,7 @@ class Constant(Silent):
     def __init__(self, value):
         self.value = value
 
-    def like(self, x):
+    def draw(self, x):
         return torch.full((1, *x.shape), self.value, dtype=x.dtype)
 
 

@@ -39,7 +39,7 @@ class Recorded:
         self.num_samples, self.draws = len(start), iter([start / scale])
         self.generator = torch.Generator().manual_seed(0)
 
-    def like(self, x):
+    def draw(self, x):
         start = next(self.draws, None)
         shape = (self.num_samples, *x.shape[1:])
         draw = torch.randn(shape, dtype=x.dtype, generator=self.generator) if start is None else start

@@ -23,7 +23,7 @@ class OneStream:
     def __init__(self, num_samples, seed=0):
         self.num_samples, self.generator = num_samples, torch.Generator().manual_seed(seed)
 
-    def like(self, x):
+    def draw(self, x):
         parts = math.sqrt(2) if x.is_complex() else 1
         return parts * torch.randn((self.num_samples, *x.shape), dtype=x.dtype, generator=self.generator)
 
