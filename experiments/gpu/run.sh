@@ -29,7 +29,7 @@ check() {
 }
 
 train() { # NAME MINUTES [KEY=VALUE ...]
-    local name=$1 minutes=$2 verb=teacher kind=teacher module=training faces=$pack/data/faces log=$out/$1.log folder
+    local name=$1 minutes=$2 verb=train kind=teacher module=training faces=$pack/data/faces log=$out/$1.log folder
     shift 2
     if [[ $name == *_energy* ]]; then verb=distill kind=energy module=distillation; fi
     local request=("experiment=$name" trainer.max_steps=-1 "trainer.max_time={minutes: $minutes}")
