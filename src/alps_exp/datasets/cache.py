@@ -36,6 +36,6 @@ class SharedCache:
             return decode()
         if not self.there[index]:
             # Two workers may do this at once: they write the same.
-            self.pixels[index] = torch.from_numpy(decode())
+            self.pixels[index].numpy()[:] = decode()  # which may be read-only, as of a picture
             self.there[index] = True
         return self.pixels[index].numpy()
