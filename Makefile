@@ -28,7 +28,7 @@ demo-brains:
 	$(BIN)/alps restore -m $(BRAIN) $(DPS) sampler.step_size=3
 
 test: .venv/test.installed
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m 'not slow'
 
 test-all: .venv/test.installed
 	$(BIN)/python -m pytest
