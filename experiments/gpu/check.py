@@ -233,7 +233,7 @@ def sampler_steps(device: torch.device, size: Size) -> Iterator[Row]:
                         partial(prior.denoise, x, 0.5), device, size
                     )
         yield {"part": "solve", "chains": chains} | timed(partial(operator.posterior_mean, x, y, 0.5), device, size)
-        yield {"part": "noise", "chains": chains} | timed(partial(noise.like, x), device, size)
+        yield {"part": "noise", "chains": chains} | timed(partial(noise.draw, x), device, size)
 
 
 def training_steps(device: torch.device, size: Size) -> Iterator[Row]:
