@@ -87,7 +87,7 @@ class SMC(Sampler):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W) and diagnostics (S, B)."""
         if self.agree is not None and noise.num_samples < 2:
-            raise ValueError("agree needs at least 2 chains per image, got num_samples=1")
+            raise ValueError("the number of chains with agree must be at least 2, got num_samples=1")
         scales = self.schedule()
         population = _Population(prior, operator, y, noise, scales[0])
         for t in self.progress(scales):
