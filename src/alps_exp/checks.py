@@ -1,4 +1,4 @@
-"""Checks of what a request gives."""
+"""Validation of user-supplied values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def positive(name: str, value: float) -> float:
 
 
 def check_share(name: str, value: float) -> float:
-    """Return `value`.
+    """Return `value` unchanged if it is a fraction.
 
     Raises
     ------
@@ -35,13 +35,13 @@ def check_share(name: str, value: float) -> float:
 
 
 def check_unique(image_ids: Sequence[str]) -> None:
-    """Check that every image has an id of its own.
+    """Check that the image ids are unique.
 
     Raises
     ------
     ValueError
-        With the first id that occurs more than once.
+        If an id occurs more than once; the message names the first.
     """
     if len(set(image_ids)) < len(image_ids):
-        twice = next(image_id for image_id, count in Counter(image_ids).items() if count > 1)
-        raise ValueError(f"image id {twice!r} occurs more than once, expected one of its own for every image")
+        duplicate = next(image_id for image_id, count in Counter(image_ids).items() if count > 1)
+        raise ValueError(f"image id {duplicate!r} occurs more than once, expected a unique id for every image")

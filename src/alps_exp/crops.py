@@ -1,4 +1,4 @@
-"""The middle of images and of k-space."""
+"""Center crops of images and of k-space."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ Images = TypeVar("Images", np.ndarray, Tensor)
 
 
 def middle(size: int, count: int) -> slice:
-    """Return the middle `count` of the `size` pixels of an axis; half a pixel up where they cannot be in the middle."""
+    """Return the slice of the central `count` of `size` pixels, half a pixel early if it cannot be centered."""
     start = (size - count) // 2
     return slice(start, start + count)
 
 
 def around_zero_frequency(size: int, count: int) -> slice:
-    """Return `count` of the `size` samples of an axis of k-space, around zero frequency, which sits at size // 2."""
+    """Return the slice of the `count` k-space samples around zero frequency, which is at index size // 2 of `size`."""
+    # Differs from `middle` by one sample if size is even and count is odd.
     start = size // 2 - count // 2
     return slice(start, start + count)
 
 
 def center_crop(images: Images, size: tuple[int, int]) -> Images:
-    """Return the middle (..., rows, columns) of images (..., H, W).
+    """Return the center crop (..., rows, columns) of images (..., H, W), with `size` = (rows, columns).
 
     Raises
     ------
     ValueError
-        If the images are smaller, or there is nothing in the middle.
+        If the crop is empty or larger than the images.
     """
     height, width = images.shape[-2:]
     if not (1 <= size[0] <= height and 1 <= size[1] <= width):

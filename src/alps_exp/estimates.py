@@ -1,4 +1,4 @@
-"""What a sampler or a reconstruction returns."""
+"""The result of a sampler or a reconstruction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ PriorKind = Literal["energy", "teacher"]
 
 @dataclass
 class Estimates:
-    """Samples (S, B, C, H, W) of S chains for B images, and what a sample of each cost in network calls (B,)."""
+    """Samples (S, B, C, H, W) from S chains for B images, with the network calls per sample of each image (B,).
+
+    `nfe_forward` counts forward passes, `nfe_vjp` vector-Jacobian products.
+    """
 
     samples: Tensor
     nfe_forward: Tensor
@@ -22,17 +25,19 @@ class Estimates:
 
     @property
     def mean(self) -> Tensor:
-        """Mean over the samples (B, C, H, W): the MMSE estimate; for S = 1 the estimate itself."""
+        """Mean over the samples (B, C, H, W): the MMSE estimate; for S = 1 the single sample."""
         return self.samples.mean(0)
 
     @property
     def std(self) -> Tensor:
-        """Unbiased standard deviation over the samples (B, C, H, W), real; complex: of both parts together.
+        """Unbiased standard deviation over the samples (B, C, H, W), always real.
+
+        For complex samples it is the root of the summed variances of the real and the imaginary part.
 
         Raises
         ------
         ValueError
-            For a single sample.
+            If there is only one sample.
         """
         if len(self.samples) < 2:
             raise ValueError("a standard deviation needs at least 2 samples, got 1")
@@ -40,18 +45,17 @@ class Estimates:
 
 
 def chain_ids(y: Tensor, num_samples: int, image_ids: Sequence[str] | None) -> Sequence[str]:
-    """Return the id of each image of a measurement y (B, ...): those given, or else its position in the batch.
+    """Return `image_ids`, or the batch positions as ids if it is None, for the images of a measurement y (B, ...).
 
     Raises
     ------
     ValueError
-        If the measurement has another number of dimensions than 4, there is not an id for each image, or there is no
-        sample to draw.
+        If y is not 4-D, the number of ids differs from the batch size, or num_samples < 1.
     """
     if y.ndim != 4:
         raise ValueError(f"expected a measurement of 4 dimensions, the batch and any three, got {tuple(y.shape)}")
     ids = image_ids if image_ids is not None else [str(i) for i in range(len(y))]
     if len(ids) != len(y) or num_samples < 1:
-        given = f"{len(ids)} ids and num_samples {num_samples}"
-        raise ValueError(f"expected an id for each of {len(y)} images and num_samples >= 1, got {given}")
+        got = f"{len(ids)} ids and num_samples {num_samples}"
+        raise ValueError(f"expected an id for each of {len(y)} images and num_samples >= 1, got {got}")
     return ids

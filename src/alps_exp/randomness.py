@@ -1,8 +1,8 @@
-"""Every random generator: a function of its key (a seed and an image id, a sample, a step or an item) alone.
+"""Keyed random generators: each is a pure function of its key (a seed with an image id, a sample, a step or an item).
 
-So no result depends on batch, order or number of processes. Noise of samplers and measurements is drawn on the CPU,
-whatever device works with it: each kind of device has random numbers of its own, and a sample would be another one on a
-GPU.
+Results therefore do not depend on the batch, the order of the images or the number of processes. Noise for samplers and
+measurements is always drawn on the CPU: generators on different kinds of devices produce different numbers, so drawing
+on the GPU would give different samples than on the CPU.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 PERMUTATION, AUGMENTATION = 0, 1
-"""What tells the streams of a training's seed apart: the order of its images, and what is done to each."""
+"""Stream tags that separate the random streams of one training seed: image order and augmentation."""
 
 
 class NoiseSource(Protocol):
-    """Gives each chain its next standard normal draw."""
+    """A source of standard normal noise, with an independent stream for every chain."""
 
     num_samples: int
 
@@ -30,16 +30,16 @@ class NoiseSource(Protocol):
 
 
 class KeyedNoise:
-    """Independent normal draws from a generator of its own for every (seed, image id, sample index).
+    """Standard normal noise with a separate generator for every (seed, image id, sample index).
 
     Parameters
     ----------
     seed
-        Seed of the request.
+        Seed of the run.
     image_ids
-        An id for every image of the batch.
+        One id for each image of the batch.
     num_samples
-        Samples (chains) of each image, S.
+        Number of samples (chains) per image, S.
     first
         Index of the first sample.
     """
@@ -57,51 +57,53 @@ class KeyedNoise:
 
 
 def image_noise(x: Tensor, *keys: Sequence[object]) -> Tensor:
-    """Return standard normal noise of the shape and dtype of the images x (B, ...), image b of the key `keys[b]`."""
+    """Return standard normal noise of the shape and dtype of x (B, ...); `keys[b]` is the key of image b."""
     return _normals([torch_generator(*key) for key in keys], x).to(x.device)
 
 
 def measurement_noise(seed: int, image_ids: Sequence[str], y: Tensor) -> Tensor:
-    """Return the standard normal noise of the measurements `y` (B, ...), one draw an image."""
+    """Return standard normal noise for the measurements `y` (B, ...), drawn per image."""
     return image_noise(y, *[(seed, image_id, "measurement") for image_id in image_ids])
 
 
 def _normals(generators: Sequence[torch.Generator], x: Tensor) -> Tensor:
-    """Return a draw of the shape and dtype of x (B, ...) on the CPU, each image of it from its own generator."""
+    """Return a draw of the shape and dtype of x (B, ...), on the CPU, with one generator per image."""
     draws = torch.stack([torch.randn(x.shape[1:], generator=g, dtype=x.dtype) for g in generators])
+    # torch's complex normals have variance 1/2 in each part; here each part has variance 1.
     return draws * math.sqrt(2) if x.is_complex() else draws
 
 
 def torch_generator(*parts: object) -> torch.Generator:
-    """Return a generator on the CPU whose numbers are a function of the parts alone."""
+    """Return a CPU generator seeded by the key `parts` alone."""
+    # Python's hash() of strings is salted per process, so it cannot seed a generator reproducibly.
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def numpy_generator(seed: int, image_id: str) -> np.random.Generator:
-    """Return the generator that belongs to an image: a pure function of seed and image id."""
+    """Return the generator of an image, a pure function of seed and image id."""
     digest = hashlib.sha256(f"{seed}/{image_id}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
 def epoch_permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Return the order (count,) in which an epoch of training shows the images of a dataset."""
+    """Return the image order (count,) of a training epoch."""
     return np.random.default_rng([seed, PERMUTATION, epoch]).permutation(count)
 
 
 def item_key(seed: int, position: int) -> int:
-    """Return the key of the training item at a position of the endless sequence of epochs, see `item_generator`."""
+    """Return the key, for `item_generator`, of the training item at a position counted across all epochs."""
     sequence = np.random.SeedSequence([seed, AUGMENTATION, position])
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
 def item_generator(key: int | None, *stream: int) -> np.random.Generator:
-    """Return the generator of a training item with a key, or one of its further streams.
+    """Return the generator of the training item with this key, or of one of its additional streams.
 
     Raises
     ------
     ValueError
-        If the item came without a key.
+        If the key is None.
     """
     if key is None:
         raise ValueError("training items need (index, key) from a StepKeyedBatchSampler, got an index alone")
@@ -109,9 +111,10 @@ def item_generator(key: int | None, *stream: int) -> np.random.Generator:
 
 
 def step_generator(seed: int, step: int, rank: int, device: torch.device) -> torch.Generator:
-    """Return the generator of one step and rank, a pure function of its arguments.
+    """Return the generator of one training step on one rank, a pure function of its arguments.
 
-    It draws on the device, since a step of training waits for its noise: another kind of device draws other numbers.
+    Unlike the other generators it draws on the training device, because noise drawn on the CPU would hold up every
+    step. The numbers therefore differ between kinds of devices.
     """
     state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))

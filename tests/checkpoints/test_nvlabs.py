@@ -154,7 +154,7 @@ def test_the_authors_weights_load_onto_a_converted_teacher(nvlabs_pickle, tmp_pa
 
 def test_a_missing_or_other_file_is_said_in_one_line(nvlabs_pickle, tmp_path):
     place = tmp_path / "edm.pkl"
-    with pytest.raises(ValueError, match=f"no file {place}: fetch https://there to there, or name another place"):
+    with pytest.raises(ValueError, match=f"no file {place}: download https://there to this path, or set another"):
         load_teacher(place, source="https://there")
     with pytest.raises(ValueError, match="has the SHA-256 [0-9a-f]{64}, expected 00"):
         load_teacher(nvlabs_pickle(vp_network(), ARGUMENTS), sha256="00")

@@ -112,7 +112,7 @@ def test_masks_of_a_file_go_by_image_id(tmp_path):
 
 def test_bad_files_of_masks(tmp_path):
     path = tmp_path / "mask.npy"
-    with pytest.raises(FileNotFoundError, match=r"no such file of masks: .*mask.npy"):
+    with pytest.raises(FileNotFoundError, match=r"no such mask file: .*mask.npy"):
         FileMask(str(path))(batch("a"))
     for array, message in (
         (np.ones((20, 25)), r"mask.npy has shape \(20, 25\), the image \(20, 26\)"),

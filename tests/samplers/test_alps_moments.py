@@ -86,7 +86,7 @@ def test_without_the_final_noise_the_last_step_gives_its_mean(annealing):
 
 def test_listed_scales_have_steps_of_their_own():
     assert ExplicitSchedule((2.0, 1.0, 0.5), (1, 3, 2))() == [2.0, 1.0, 1.0, 1.0, 0.5, 0.5]
-    with pytest.raises(ValueError, match="scales must fall"):
+    with pytest.raises(ValueError, match="scales must decrease"):
         ExplicitSchedule((2.0, 0.5, 1.0, 0.1), (1, 1, 1, 1))
     with pytest.raises(ValueError, match="each of 2 scales"):
         ExplicitSchedule((2.0, 1.0), (1,))

@@ -1,4 +1,4 @@
-"""What parametrizes an operator for each image: pixel masks, k-space masks, coil maps."""
+"""Per-image parameters of operators: pixel masks, k-space masks, coil sensitivity maps and noise levels."""
 
 from alps_exp.masks.birdcage import BirdcageMaps
 from alps_exp.masks.file import FileMask

@@ -1,4 +1,4 @@
-"""Masks, one for each image and keyed by it, whatever batch it is in."""
+"""Base class of sampling masks, which are keyed by image id and so independent of the batch."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Number = TypeVar("Number", int, float)
 
 
 class Mask(ABC):
-    """A rule that draws a mask for each image of a batch.
+    """A rule that draws a sampling mask for each image of a batch.
 
     Called with a batch (``image`` (B, C, H, W) and ``image_id``, B strings) it returns (B, 1, H, W) float32
     on the image's device: 1 where a pixel or k-space sample is measured, 0 elsewhere. The mask of an image
-    depends on `seed`, image id, H and W alone. k-space masks have zero frequency at H // 2, W // 2.
+    depends only on `seed`, image id, H and W. K-space masks have zero frequency at H // 2, W // 2.
 
     Parameters
     ----------
     seed
-        Seed of the drawing.
+        Seed of the random masks.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
-        """Return the masks of a batch; see the class."""
+        """Return the masks of a batch, (B, 1, H, W)."""
         image = batch["image"]
         height, width = image.shape[-2:]
         masks = [self.draw(numpy_generator(self.seed, i), height, width) for i in batch["image_id"]]
@@ -43,11 +43,11 @@ class Mask(ABC):
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
-        """Draw one mask (height, width) of 0 and 1."""
+        """Draw one mask (height, width) of zeros and ones."""
 
 
 def _range_of(name: str, value: Number | Sequence[Number]) -> tuple[Number, Number]:
-    """Return (low, high) of a number or of such a pair."""
+    """Return (low, high), given a number or a pair."""
     if not isinstance(value, Sequence):
         return value, value
     if len(value) != 2:

@@ -11,10 +11,10 @@ from alps_exp.packages import require
 
 
 class BirdcageMaps:
-    """Sensitivity maps of a birdcage coil, the same for every image (`sigpy.mri.birdcage_maps`).
+    """Sensitivity maps of a simulated birdcage coil, the same for every image (`sigpy.mri.birdcage_maps`).
 
     Called with a batch (``image`` (B, C, H, W)) it returns (B, num_coils, H, W) complex64 on the image's
-    device, scaled so that sum over coils of abs(S)^2 is 1 in each pixel.
+    device, normalized so that the sum of abs(S)^2 over the coils is 1 in every pixel.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class BirdcageMaps:
     Raises
     ------
     ValueError
-        Where num_coils is below 1.
+        If num_coils is below 1.
     """
 
     def __init__(self, num_coils: int = 8) -> None:
@@ -34,7 +34,7 @@ class BirdcageMaps:
         self._maps: dict[tuple[int, int], Tensor] = {}
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
-        """Return the maps of a batch; see the class."""
+        """Return the maps of a batch, (B, num_coils, H, W)."""
         image = batch["image"]
         height, width = image.shape[-2:]
         if (height, width) not in self._maps:

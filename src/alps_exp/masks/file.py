@@ -1,4 +1,4 @@
-"""Masks from a file."""
+"""Masks read from a file."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from alps_exp.masks.base import Array
 
 
 class FileMask:
-    """The masks of a file: one for all images, or one for each image id.
+    """Masks from a file: one for all images, or one per image id.
 
-    Called with a batch it returns what a `Mask` does. The file is read at the first call.
+    Called with a batch, it returns masks in the format of `Mask`. The file is read at the first call.
 
     Parameters
     ----------
     path
-        ``.npy``, the dataset ``mask`` of an HDF5 file (``.h5``) or an image file (black is not measured, white is), for
-        all images; or ``.npz``, with one array for all images or an array under each image id. The masks have the
-        images' H and W, or W alone for whole columns, and hold 0 and 1 (False and True; 0 and 255 in an image file).
+        A ``.npy`` file, an HDF5 file (``.h5``) with a dataset ``mask``, or an image file (white is measured, black is
+        not), with one mask for all images; or a ``.npz`` file with one array for all images or one per image id. Masks
+        have the shape (H, W) of the images, or (W,) to select whole columns, and contain 0 and 1 (or False and True; in
+        an image file 0 and 255).
 
     Raises
     ------
     FileNotFoundError
-        At the first call, where there is no such file.
+        At the first call, if the file does not exist.
     ValueError
-        At a call, where the file holds no such masks, none for an image, or does not fit an image's size.
+        When called, if the file contains no valid masks, has no mask for an image, or does not fit the image size.
     """
 
     def __init__(self, path: str) -> None:
@@ -49,7 +50,7 @@ class FileMask:
     def arrays(self) -> dict[str, Array]:
         """The arrays of the file by name; a single array has the name ``mask``."""
         if not self.path.is_file():
-            raise FileNotFoundError(f"no such file of masks: {self.path}")
+            raise FileNotFoundError(f"no such mask file: {self.path}")
         try:
             if self.path.suffix == ".npz":
                 with np.load(self.path) as archive:

@@ -1,4 +1,4 @@
-"""What operators take from measured data: masks, coil maps and the noise level."""
+"""Operator parameters taken from measured data: masks, coil sensitivity maps and the noise level."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor
 
 
 class MapsFromBatch:
-    """The sensitivity maps of the data: called with a batch, (B, coils, H, W)."""
+    """The sensitivity maps of the data; called with a batch, returns (B, coils, H, W)."""
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
         """Return the maps of a batch."""
-        return _of(batch, "sensitivity_maps")
+        return _batch_entry(batch, "sensitivity_maps")
 
 
 class MaskFromBatch:
-    """Where the data were measured, and of that what another mask keeps: called with a batch, (B, 1, H, W).
+    """The sampling mask of the data, optionally undersampled further; called with a batch, returns (B, 1, H, W).
 
     Parameters
     ----------
     within
-        A mask that undersamples in retrospect; None keeps everything.
+        A mask for retrospective undersampling; None keeps all measured samples.
     """
 
     def __init__(self, within: Callable[[dict[str, Any]], Tensor] | None = None) -> None:
@@ -30,28 +30,28 @@ class MaskFromBatch:
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
         """Return the masks of a batch."""
-        mask = _of(batch, "mask")
+        mask = _batch_entry(batch, "mask")
         return mask if self.within is None else mask * self.within({**batch, "image": mask})
 
 
 class NoiseFromBatch:
-    """The noise level of the data: called with a batch, one number for all its images.
+    """The noise level of the data; called with a batch, returns one number for all its images.
 
     Raises
     ------
     ValueError
-        Where the images of a batch differ in it.
+        When called, if the noise level differs between the images of the batch.
     """
 
     def __call__(self, batch: dict[str, Any]) -> float:
         """Return the standard deviation of the noise of a batch."""
-        values = set(_of(batch, "noise_std").tolist())
+        values = set(_batch_entry(batch, "noise_std").tolist())
         if len(values) > 1:
-            raise ValueError(f"the images of a batch differ in noise_std ({sorted(values)}): take data.batch_size=1")
+            raise ValueError(f"the images of a batch differ in noise_std ({sorted(values)}): use data.batch_size=1")
         return values.pop()
 
 
-def _of(batch: dict[str, Any], name: str) -> Tensor:
+def _batch_entry(batch: dict[str, Any], name: str) -> Tensor:
     if name not in batch:
         raise ValueError(f"this data choice has no {name}, which the operator takes from the data")
     return batch[name]

@@ -8,12 +8,12 @@ from alps_exp.crops import around_zero_frequency
 from alps_exp.masks.base import Array, Mask
 from alps_exp.packages import require
 
-ATTEMPTS = 30  # of a Poisson disc to find room beside a point
-SURPLUS = 1.05
+ATTEMPTS = 30  # candidates per point in Bridson's algorithm
+SURPLUS = 1.05  # points aimed for, relative to those kept: the number of points of a disc scatters
 
 
 class _CartesianMask(Mask):
-    """What the k-space masks share: how many samples to keep, and how many of them in the center."""
+    """Base class of k-space masks with an acceleration and a fully sampled center."""
 
     def __init__(self, acceleration: float, center_fraction: float, seed: int = 0) -> None:
         super().__init__(seed)
@@ -33,24 +33,23 @@ class _CartesianMask(Mask):
 
 
 class CartesianMask1D(_CartesianMask):
-    """Keeps columns of k-space: a fully sampled center and others, exactly round(W / acceleration) in all.
+    """1D Cartesian undersampling: a fully sampled center and other columns, exactly round(W / acceleration) in total.
 
     Parameters
     ----------
     acceleration
-        Columns over columns kept, at least 1.
+        Number of columns over the number kept, at least 1.
     center_fraction
-        Fraction of the columns in the fully sampled center.
+        Width of the fully sampled center as a fraction of W.
     kind
-        ``random``: the others are drawn uniformly; ``equispaced``: evenly spread over the columns outside the
-        center, with a random offset.
+        Columns outside the center. ``random``: drawn uniformly; ``equispaced``: evenly spread, with a random offset.
     seed
-        Seed of the drawing.
+        Seed of the random masks.
 
     Raises
     ------
     ValueError
-        Where a parameter is out of range, or the center alone exceeds what the acceleration keeps.
+        If a parameter is out of range, or the center alone exceeds the number of columns kept.
     """
 
     def __init__(self, acceleration: float, center_fraction: float = 0.08, kind: str = "random", seed: int = 0) -> None:
@@ -65,31 +64,31 @@ class CartesianMask1D(_CartesianMask):
         self._check(num_center, num_kept)
         columns = np.zeros(width)
         columns[around_zero_frequency(width, num_center)] = 1
-        outside, wanted = np.flatnonzero(columns == 0), num_kept - num_center
+        outside, target = np.flatnonzero(columns == 0), num_kept - num_center
         if self.kind == "random":
-            chosen = rng.permutation(len(outside))[:wanted]
+            chosen = rng.permutation(len(outside))[:target]
         else:
-            chosen = ((np.arange(wanted) + rng.random()) * len(outside) / max(wanted, 1)).astype(int)
+            chosen = ((np.arange(target) + rng.random()) * len(outside) / max(target, 1)).astype(int)
         columns[outside[chosen]] = 1
         return np.broadcast_to(columns, (height, width))
 
 
 class CartesianMask2D(_CartesianMask):
-    """Keeps points of k-space: a fully sampled center and others, uniform; round(H W / acceleration) in all.
+    """2D undersampling: a fully sampled center and uniformly random points, exactly round(H W / acceleration) in total.
 
     Parameters
     ----------
     acceleration
-        Points over points kept, at least 1.
+        Number of points over the number kept, at least 1.
     center_fraction
         Side of the fully sampled center as a fraction of each side of k-space.
     seed
-        Seed of the drawing.
+        Seed of the random masks.
 
     Raises
     ------
     ValueError
-        Where a parameter is out of range, or the center alone exceeds what the acceleration keeps.
+        If a parameter is out of range, or the center alone exceeds the number of points kept.
     """
 
     def __init__(self, acceleration: float, center_fraction: float = 0.08, seed: int = 0) -> None:
@@ -108,31 +107,32 @@ class CartesianMask2D(_CartesianMask):
 
 
 class PoissonMask(_CartesianMask):
-    """Keeps points of k-space no two of which are near: a variable-density Poisson disc around a full center.
+    """Variable-density Poisson-disc undersampling around a fully sampled center.
 
-    Exactly round(H W / acceleration) points in all. The disc's radius grows as 1 + s r with the distance r from the
-    center; the corners are left out. s is searched once for each H and W, for a few points more than are kept; random
-    ones outside the center are then left out, which keeps the others apart.
+    Keeps exactly round(H W / acceleration) points in total, with a minimum distance between points. The disc radius
+    grows as 1 + s r with the distance r from the center; the corners of k-space are not sampled. The slope s is
+    determined once for each H and W, for slightly more points than are kept. Surplus points outside the center are then
+    removed at random, which preserves the minimum distance.
 
     Parameters
     ----------
     acceleration
-        Points over points kept, above 1.
+        Number of points over the number kept, above 1.
     center_fraction
-        Side of the fully sampled center as a fraction of each side of k-space, in whole pairs of points.
+        Side of the fully sampled center as a fraction of each side of k-space, rounded to an even number of points.
     seed
-        Seed of the drawing.
+        Seed of the random masks.
 
     Raises
     ------
     ValueError
-        Where a parameter is out of range, or no disc is as dense as the acceleration asks.
+        If a parameter is out of range, or even the densest disc has fewer points than the acceleration requires.
 
     References
     ----------
-    Bridson, "Fast Poisson disk sampling in arbitrary dimensions", SIGGRAPH 2007, as in `sigpy.mri.poisson`, whose own
-    search draws ten times for each mask and gives up where the numbers of points, which scatter by 5 % at one s, miss
-    the acceleration.
+    Bridson, "Fast Poisson disk sampling in arbitrary dimensions", SIGGRAPH 2007, as in `sigpy.mri.poisson`. That
+    function's own search for s draws ten discs per mask, and fails if their numbers of points, which scatter by 5 % at
+    a fixed s, miss the acceleration.
     """
 
     def __init__(self, acceleration: float, center_fraction: float = 0.08, seed: int = 0) -> None:
@@ -148,6 +148,7 @@ class PoissonMask(_CartesianMask):
         if (height, width) not in self._slopes:
             self._slopes[height, width] = disc.slope(SURPLUS * num_kept)
         slope = self._slopes[height, width]
+        # Some seeds still give too few points: retry with a denser disc, down to slope 0, the densest.
         while (mask := disc.draw(slope, int(rng.integers(2**31)))).sum() < num_kept:
             if slope == 0:
                 raise ValueError(
@@ -155,8 +156,8 @@ class PoissonMask(_CartesianMask):
                     f"{int(mask.sum())} of the densest Poisson disc: give a higher one"
                 )
             slope = 0.95 * slope if slope > 0.01 else 0.0
-        spare = np.flatnonzero((mask == 1) & disc.outside)
-        mask.flat[rng.permutation(spare)[: int(mask.sum()) - num_kept]] = 0
+        removable = np.flatnonzero((mask == 1) & disc.outside)
+        mask.flat[rng.permutation(removable)[: int(mask.sum()) - num_kept]] = 0
         return mask
 
     def _disc(self, height: int, width: int) -> _Disc:
@@ -165,25 +166,26 @@ class PoissonMask(_CartesianMask):
 
 
 class _Disc:
-    """Poisson discs of one size: `sigpy.mri.poisson` at a slope of the radius that is given."""
+    """Poisson discs of one size, drawn as `sigpy.mri.poisson` does, but at a given slope of the radius."""
 
     def __init__(self, shape: tuple[int, int], center: tuple[int, int]) -> None:
         self.shape, self.center = shape, center
-        beyond = [np.maximum(abs(np.arange(n) - n / 2) - c / 2, 0) for n, c in zip(shape, center, strict=True)]
-        rows, columns = (one / max(one.max(), 1e-9) for one in beyond)
+        outside_center = [np.maximum(abs(np.arange(n) - n / 2) - c / 2, 0) for n, c in zip(shape, center, strict=True)]
+        rows, columns = (axis_distance / max(axis_distance.max(), 1e-9) for axis_distance in outside_center)
         self.distance = np.hypot(rows[:, None], columns)
         self.outside = np.ones(shape, bool)
         self.outside[around_zero_frequency(shape[0], center[0]), around_zero_frequency(shape[1], center[1])] = False
 
     def draw(self, slope: float, seed: int) -> Array:
         rows, columns = self._radii(slope)
+        # The private function, because the public one searches the slope itself.
         samp = require("sigpy.mri.samp", "a Poisson disc", "sigpy")
         mask = samp._poisson(self.shape[1], self.shape[0], ATTEMPTS, columns, rows, self.center, seed)
         return mask * (self.distance < 1)
 
     def slope(self, count: float) -> float:
-        """Return the slope at which discs have `count` points on average, found with three of them."""
-        filling = 0.75  # points of a disc over the sum of 1 / (radius of the rows * radius of the columns)
+        """Return the slope at which discs have `count` points on average, calibrated on three discs."""
+        filling = 0.75  # initial guess: number of points over the sum of 1 / (row radius * column radius)
         slope = self._slope_of_sum(count / filling)
         filling = float(np.mean([self.draw(slope, seed).sum() for seed in range(3)])) / self._sum(slope)
         return self._slope_of_sum(count / filling)
@@ -195,11 +197,11 @@ class _Disc:
         rows, columns = self._radii(slope)
         return float(((self.distance < 1) / (rows * columns)).sum())
 
-    def _slope_of_sum(self, wanted: float) -> float:
+    def _slope_of_sum(self, target: float) -> float:
         low, high = 0.0, float(max(self.shape))
-        if self._sum(low) <= wanted:
+        if self._sum(low) <= target:
             return low
         for _ in range(20):
             middle = (low + high) / 2
-            low, high = (middle, high) if self._sum(middle) > wanted else (low, middle)
+            low, high = (middle, high) if self._sum(middle) > target else (low, middle)
         return low

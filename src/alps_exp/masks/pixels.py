@@ -1,4 +1,4 @@
-"""Sampling masks, one for each image and keyed by it, whatever batch it is in."""
+"""Pixel masks for inpainting."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from alps_exp.masks.base import Array, Mask, _range_of
 
 
 class RandomMask(Mask):
-    """Drops a fraction of the pixels, exactly round(fraction * H * W) of them, scattered uniformly.
+    """Drops exactly round(fraction * H * W) pixels, chosen uniformly at random.
 
     Parameters
     ----------
     fraction
-        Fraction of the pixels to drop, from 0 to 1; or (low, high), between which it is uniform. At 1 nothing is
-        measured, and posterior samples are samples of the prior.
+        Fraction of dropped pixels, in [0, 1], or a range (low, high) from which it is drawn uniformly. At 1 nothing is
+        measured, and posterior samples are samples from the prior.
     seed
-        Seed of the drawing.
+        Seed of the random masks.
 
     Raises
     ------
     ValueError
-        Where a fraction is not in [0, 1], or low is above high.
+        If a fraction is not in [0, 1], or low is above high.
     """
 
     def __init__(self, fraction: float | Sequence[float], seed: int = 0) -> None:
@@ -44,29 +44,29 @@ class RandomMask(Mask):
 
 
 class BoxMask(Mask):
-    """Drops a box of pixels.
+    """Drops a box of pixels, or everything outside it.
 
-    With ``position: random`` and a range of sizes this is the generator of DPS and of the ALPS reference code, whose
-    ranges leave out their upper ends; with `inverted` it is what they call extreme.
+    With ``position: random`` and a range of sizes this is the mask generator of DPS and of the ALPS reference code
+    (whose ranges exclude the upper end). With `inverted` it is their "extreme" mask.
 
     Parameters
     ----------
     size
-        Side of a square, in pixels; or (low, high), both included, from which height and width are drawn, each on
-        its own.
+        Side of a square in pixels, or an inclusive range (low, high) from which height and width are drawn
+        independently.
     position
         ``center``, or ``random``: anywhere inside the margin.
     margin
-        Pixels along each border of the image that a random box keeps away from.
+        Minimum distance in pixels between a random box and the image borders.
     inverted
-        Whether the box alone is measured, in place of all but the box.
+        Whether only the box is measured, instead of everything but the box.
     seed
-        Seed of size and position.
+        Seed of the random sizes and positions.
 
     Raises
     ------
     ValueError
-        Where an argument does not fit, or the box with its margin is larger than an image.
+        If an argument is invalid; in use, if the box with its margin is larger than an image.
 
     References
     ----------
@@ -96,11 +96,11 @@ class BoxMask(Mask):
         """Draw one mask (height, width)."""
         low, high = _range_of("size", self.size)
         box = np.array([low, low]) if low == high else rng.integers(low, high + 1, 2)
-        room = np.array([height, width]) - box - 2 * self.margin
-        if room.min() < 0:
+        free = np.array([height, width]) - box - 2 * self.margin
+        if free.min() < 0:
             margin = f" with a margin of {self.margin}" if self.margin else ""
             raise ValueError(f"a box of {box[0]} x {box[1]}{margin} does not fit an image of {height} x {width}")
-        top, left = self.margin + (room // 2 if self.position == "center" else rng.integers(room + 1))
+        top, left = self.margin + (free // 2 if self.position == "center" else rng.integers(free + 1))
         mask = np.full((height, width), float(not self.inverted))
         mask[top : top + box[0], left : left + box[1]] = self.inverted
         return mask

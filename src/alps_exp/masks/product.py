@@ -1,4 +1,4 @@
-"""What all of several masks measure."""
+"""The intersection of several masks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from alps_exp.masks.base import Array, Mask
 
 
 class MaskProduct(Mask):
-    """Measures what all of several masks measure: a box and random pixels, for instance.
+    """The intersection of several masks: a pixel is measured only if every mask measures it.
 
     Parameters
     ----------
     masks
-        The masks, drawn one after the other; their own seeds do not matter.
+        The masks, for example a box and random pixels, drawn one after the other from one generator; their own seeds
+        are ignored.
     seed
-        Seed of the drawing.
+        Seed of the random masks.
 
     Raises
     ------

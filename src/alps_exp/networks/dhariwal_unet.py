@@ -15,7 +15,7 @@ CHANNELS_PER_HEAD = 64
 
 
 class ADMBlock(nn.Module):
-    """Residual block scaled and shifted by the noise embedding, with optional resampling and self-attention."""
+    """Residual block with scale and shift from the noise embedding, and optional resampling and self-attention."""
 
     def __init__(
         self,
@@ -69,13 +69,13 @@ class TimestepEmbedding(nn.Module):
 class DhariwalUNet(nn.Module):
     """U-Net of Dhariwal & Nichol (2021) as used by EDM: adaptive group normalization and multi-head attention.
 
-    `forward` and the arguments mean what they do for `SongUNet`. As published, attention has a head for every 64
-    channels, and blocks with fewer have none.
+    Arguments and `forward` are as in `SongUNet`. As published, attention has one head per 64 channels; blocks with
+    fewer channels have no attention.
 
     Raises
     ------
     ValueError
-        For a resolution that the levels cannot halve.
+        If the resolution is not divisible as the number of levels requires.
 
     Source: Dhariwal & Nichol 2021 (arXiv 2105.05233); Karras et al. 2022 (arXiv 2206.00364), Table 7.
     """
@@ -125,7 +125,7 @@ class DhariwalUNet(nn.Module):
         class_labels: Tensor | None = None,
         augment_labels: Tensor | None = None,
     ) -> Tensor:
-        """Return the output (N, out_channels, H, W) for scaled images x and labels of noise, class and augmentation."""
+        """Return the output (N, out_channels, H, W) for scaled images x and noise, class and augmentation labels."""
         emb = self.map_noise(noise_labels)
         if self.map_augment is not None and augment_labels is not None:
             emb = emb + self.map_augment(augment_labels)
@@ -146,7 +146,7 @@ class DhariwalUNet(nn.Module):
 
     @torch.no_grad()
     def _initialize(self) -> None:
-        """Draw weights and biases within 1 / sqrt(fan_in), and let every residual branch start at zero."""
+        """Draw parameters uniformly within 1 / sqrt(fan_in); the last layer of every residual branch is zero."""
         for name, parameter in self.named_parameters():
             layer = name.rpartition(".")[0]
             if layer.endswith(("conv1", "proj", "out_conv", "map_augment")):
@@ -165,19 +165,19 @@ def _decoder(
     attn_resolutions: Sequence[int],
     block: partial[ADMBlock],
 ) -> nn.ModuleDict:
-    """Return the blocks from the coarsest of the levels (side, width) up."""
+    """Return the decoder blocks from the coarsest to the finest of the levels (side, width)."""
     blocks = nn.ModuleDict()
     channels = skips[-1]
     for level in reversed(range(len(levels))):
         side, width = levels[level]
-        at = f"{side}x{side}"
+        prefix = f"{side}x{side}"
         if level == len(levels) - 1:
-            blocks[f"{at}_in0"] = block(channels, channels, attention=True)
-            blocks[f"{at}_in1"] = block(channels, channels)
+            blocks[f"{prefix}_in0"] = block(channels, channels, attention=True)
+            blocks[f"{prefix}_in1"] = block(channels, channels)
         else:
-            blocks[f"{at}_up"] = block(channels, channels, up=True)
+            blocks[f"{prefix}_up"] = block(channels, channels, up=True)
         for index in range(num_blocks + 1):
             attention = side in attn_resolutions
-            blocks[f"{at}_block{index}"] = block(channels + skips.pop(), width, attention=attention)
+            blocks[f"{prefix}_block{index}"] = block(channels + skips.pop(), width, attention=attention)
             channels = width
     return blocks

@@ -1,4 +1,4 @@
-"""Preconditionings: a raw network becomes a denoiser of images at any noise scale."""
+"""Preconditionings, which turn a raw network into a denoiser for any noise scale."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Coefficient = Tensor | float
 class Preconditioned(nn.Module, ABC):
     """Denoiser D(x, sigma) = c_skip x + c_out F(c_in x, c_noise) around a network F (`model`).
 
-    `forward(x, sigma)` takes real images (N, channels, H, W) and sigma (N,), and returns the shape of x. Where H or W
-    is not a multiple of `model.multiple`, which the levels of F need, F sees the image continued by reflection and its
-    output is cut back. A network of several classes takes their labels (N, label_dim); without, it is asked for
-    `class_label`, or, where that is None, for no class at all (zeros).
+    `forward(x, sigma)` maps real images (N, channels, H, W) and sigma (N,) to denoised images of the shape of x. If H
+    or W is not a multiple of `model.multiple`, as the levels of F require, x is padded by reflection and the output is
+    cropped. A class-conditional network takes labels (N, label_dim); without them it uses `class_label`, or no class
+    (zeros) if that is None.
 
     Raises
     ------
     ValueError
-        If an argument is not a positive finite number; if x has another number of channels, or is too small to be
-        continued.
+        If an argument is not a positive finite number; in `forward`, if x has the wrong number of channels or is too
+        small to be padded.
     """
 
     sigma_data = 0.5
-    """Standard deviation of the images, which the weights of training losses are made for."""
+    """Standard deviation of the images that the weights of training losses assume."""
 
     def __init__(self, model: SongUNet | DhariwalUNet, **arguments: float) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Preconditioned(nn.Module, ABC):
 
     @abstractmethod
     def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
-        """Return c_skip, c_out and c_in (N, 1, 1, 1), or a number for all, and c_noise (N,), for sigma (N,)."""
+        """Return c_skip, c_out and c_in, each (N, 1, 1, 1) or a number, and c_noise (N,), for sigma (N,)."""
 
     def forward(
         self, x: Tensor, sigma: Tensor, class_labels: Tensor | None = None, augment_labels: Tensor | None = None
@@ -58,19 +58,19 @@ class Preconditioned(nn.Module, ABC):
         self._check(x)
         c_skip, c_out, c_in, c_noise = self.coefficients(sigma.to(x.dtype))
         scaled = (c_in * x).contiguous(memory_format=torch.channels_last)
-        raw = self._continued(scaled, c_noise, self._labels(x, class_labels), augment_labels)
-        if raw.shape[1] > x.shape[1]:  # iDDPM's networks also estimate a variance
+        raw = self._apply_padded(scaled, c_noise, self._labels(x, class_labels), augment_labels)
+        if raw.shape[1] > x.shape[1]:  # iDDPM networks also predict a variance, in the last channels
             raw = raw[:, : x.shape[1]]
         return c_skip * x + c_out * raw
 
-    def _continued(self, x: Tensor, *conditions: Tensor | None) -> Tensor:
+    def _apply_padded(self, x: Tensor, *conditions: Tensor | None) -> Tensor:
         height, width = x.shape[-2:]
         rows, columns = -height % self.model.multiple, -width % self.model.multiple
         if not (rows or columns):
             return self.model(x, *conditions)
         top, left = rows // 2, columns // 2
-        continued = F.pad(x, (left, columns - left, top, rows - top), mode="reflect")
-        return self.model(continued, *conditions)[..., top : top + height, left : left + width]
+        padded = F.pad(x, (left, columns - left, top, rows - top), mode="reflect")
+        return self.model(padded, *conditions)[..., top : top + height, left : left + width]
 
     def _labels(self, x: Tensor, class_labels: Tensor | None) -> Tensor | None:
         if self.model.label_dim == 0 or class_labels is not None:
@@ -91,7 +91,7 @@ class Preconditioned(nn.Module, ABC):
 
 
 class EDMPrecond(Preconditioned):
-    """EDM's preconditioning, for images of standard deviation `sigma_data`.
+    """EDM preconditioning, for images of standard deviation `sigma_data`.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), equation 7 and Table 1.
     """
@@ -107,7 +107,7 @@ class EDMPrecond(Preconditioned):
 
 
 class VEPrecond(Preconditioned):
-    """Preconditioning of the variance-exploding diffusion.
+    """Preconditioning of variance-exploding (VE) diffusion models.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
     """
@@ -120,7 +120,7 @@ class VEPrecond(Preconditioned):
 
 
 class VPPrecond(Preconditioned):
-    """Preconditioning of the variance-preserving diffusion with `M` time steps and noise rates from `beta_min` on.
+    """Preconditioning of variance-preserving (VP) diffusion models with `M` steps and beta(t) = beta_min + beta_d t.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
     """
@@ -133,14 +133,14 @@ class VPPrecond(Preconditioned):
 
     def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
         s = sigma[:, None, None, None]
-        # not log1p: the published networks were trained on the times that this rounds to
+        # Not log1p: the published networks were trained on times computed with this rounding.
         root = (self.beta_min**2 + 2 * self.beta_d * (1 + sigma.square()).log()).sqrt()
         time = (root - self.beta_min) / self.beta_d
         return 1.0, -s, (s.square() + 1).rsqrt(), (self.M - 1) * time
 
 
 class iDDPMPrecond(Preconditioned):
-    """Preconditioning of improved DDPM: the noise label is the nearest of `M` steps of the cosine schedule.
+    """Preconditioning of improved DDPM: the noise label is the nearest step of a cosine schedule of `M` steps.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Nichol & Dhariwal 2021 (arXiv 2102.09672).
     """
@@ -154,13 +154,13 @@ class iDDPMPrecond(Preconditioned):
 
     def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
         s = sigma[:, None, None, None]
-        # cdist rounds as the published code does, which decides between two steps that are equally near
+        # cdist, because its rounding, as in the published code, decides between two equally near steps.
         index = torch.cdist(sigma.to(self.u.dtype)[None, :, None], self.u[None, :, None])[0].argmin(1)
         return 1.0, -s, (s.square() + 1).rsqrt(), self.M - 1 - index.to(sigma.dtype)
 
 
 def _cosine_schedule(C_1: float, C_2: float, M: int) -> Tensor:
-    """Return the noise scales u_0 > ... > u_M = 0 of the steps."""
+    """Return the noise scales u_0 > ... > u_M = 0 of the cosine schedule."""
 
     def alpha_bar(j: int) -> float:
         return math.sin(math.pi / 2 * j / (M * (C_2 + 1))) ** 2
@@ -179,18 +179,18 @@ PRECONDITIONINGS: dict[str, type[Any]] = {
 
 
 def architecture_of(network: Preconditioned) -> dict[str, Any]:
-    """Return what `build` makes a network of the same architecture from, as plain values."""
+    """Return the architecture of a network as plain values, from which `build` makes one like it."""
     names = {"preconditioning": type(network).__name__, "network": type(network.model).__name__}
     return names | network.arguments | {"model": network.model.arguments}
 
 
 def build(architecture: dict[str, Any]) -> Preconditioned:
-    """Return a network with random weights.
+    """Build a network with random weights from the values of `architecture_of`.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        If there is no such preconditioning or network, or it has no such argument.
+        If the preconditioning or network is unknown, or an argument is unknown or invalid.
     """
     arguments = dict(architecture)
     preconditioning = PRECONDITIONINGS[arguments.pop("preconditioning", "EDMPrecond")]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SKIP_SCALE = math.sqrt(0.5)
+SKIP_SCALE = math.sqrt(0.5)  # keeps the variance when two branches are added
 
 
 def _xavier_uniform(shape: Sequence[int], fan_in: int, fan_out: int, gain: float = 1.0) -> nn.Parameter:
@@ -19,7 +19,7 @@ def _xavier_uniform(shape: Sequence[int], fan_in: int, fan_out: int, gain: float
 
 
 class Linear(nn.Module):
-    """Affine map (N, in) -> (N, out) with Xavier-uniform weights and zero bias, or no bias."""
+    """Affine map (N, in) -> (N, out), initialized with Xavier-uniform weights and zero bias."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
@@ -31,9 +31,9 @@ class Linear(nn.Module):
 
 
 class Conv2d(nn.Module):
-    """Convolution that can resample by two with a separable filter; `kernel=0` resamples alone.
+    """Convolution with optional resampling by two with a separable filter; `kernel=0` only resamples.
 
-    With `filter_last` the filter runs after the convolution, on its output (the NCSN++ residual branch).
+    With `filter_last` the filter is applied after the convolution (the NCSN++ residual branch).
     """
 
     resample_filter: Tensor
@@ -96,7 +96,7 @@ class GroupNorm(nn.Module):
 
 
 class UNetBlock(nn.Module):
-    """Residual block with noise embedding, optional resampling and single-head self-attention."""
+    """Residual block with noise embedding, and optional resampling and single-head self-attention."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class UNetBlock(nn.Module):
 
 
 def attend(qkv: Tensor, heads: int) -> Tensor:
-    """Return self-attention (N, C, H, W) over the pixels, of stacked queries, keys and values (N, 3C, H, W)."""
+    """Return self-attention over the pixels (N, C, H, W), given stacked queries, keys and values (N, 3C, H, W)."""
     batch, stacked, height, width = qkv.shape
     channels = stacked // (3 * heads)
     q, k, v = qkv.reshape(batch * heads, channels, 3, height * width).unbind(2)
@@ -175,15 +175,16 @@ class SongUNet(nn.Module):
     """U-Net of Song et al. (2021) as used by EDM: DDPM++ (positional, standard) and NCSN++ (fourier, residual).
 
     `forward(x, noise_labels, class_labels, augment_labels)` maps (N, in_channels, H, W) and (N,) to (N, out_channels,
-    H, W). Class labels (N, label_dim) must be given where `label_dim` is positive; augmentation labels (N,
-    augment_dim) say how a training image was transformed, None says that it was not. `img_resolution` names the levels
-    and places the attention; the network itself is fully convolutional. With `patch_size` p the U-Net works on p x p
-    patches stacked as channels, which makes it about p^2 times cheaper at full resolution.
+    H, W). Class labels (N, label_dim) are required if `label_dim` is positive. Augmentation labels (N, augment_dim)
+    describe how a training image was transformed; None means that it was not. `img_resolution` only names the levels
+    and places the attention; the network is fully convolutional. With `patch_size` p the U-Net works on p x p patches
+    stacked as channels, which makes it about p^2 times cheaper at full resolution.
 
     Raises
     ------
     ValueError
-        For an unknown embedding, encoder or decoder type, or a resolution that the levels cannot halve.
+        If the embedding, encoder or decoder type is unknown, or the resolution is not divisible as `patch_size` and the
+        number of levels require.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), Table 7; Song et al. 2021 (arXiv 2011.13456).
     """
@@ -244,7 +245,7 @@ class SongUNet(nn.Module):
         class_labels: Tensor | None = None,
         augment_labels: Tensor | None = None,
     ) -> Tensor:
-        """Return the output (N, out_channels, H, W) for scaled images x and labels of noise, class and augmentation."""
+        """Return the output (N, out_channels, H, W) for scaled images x and noise, class and augmentation labels."""
         emb = self.map_noise(noise_labels)
         if self.map_label is not None:
             assert class_labels is not None
@@ -299,25 +300,25 @@ def encoder(
     block: Callable[..., nn.Module],
     conv: Callable[..., Conv2d],
 ) -> tuple[nn.ModuleDict, list[int]]:
-    """Return the blocks from the finest of the levels (side, width) down, and the widths they hand across."""
+    """Return the encoder blocks from the finest to the coarsest level (side, width), and the widths of the skips."""
     blocks = nn.ModuleDict()
     skips: list[int] = []
     aux = inputs
     for level, (side, width) in enumerate(levels):
-        at = f"{side}x{side}"
+        prefix = f"{side}x{side}"
         if level == 0:
-            blocks[f"{at}_conv"] = Conv2d(inputs, channels, 3)
+            blocks[f"{prefix}_conv"] = Conv2d(inputs, channels, 3)
         else:
-            blocks[f"{at}_down"] = block(channels, channels, down=True)
+            blocks[f"{prefix}_down"] = block(channels, channels, down=True)
             if encoder_type == "skip":
-                blocks[f"{at}_aux_down"] = conv(aux, aux, 0, down=True)
-                blocks[f"{at}_aux_skip"] = Conv2d(aux, channels, 1)
+                blocks[f"{prefix}_aux_down"] = conv(aux, aux, 0, down=True)
+                blocks[f"{prefix}_aux_skip"] = Conv2d(aux, channels, 1)
             if encoder_type == "residual":
-                blocks[f"{at}_aux_residual"] = conv(aux, channels, 3, down=True, filter_last=True)
+                blocks[f"{prefix}_aux_residual"] = conv(aux, channels, 3, down=True, filter_last=True)
                 aux = channels
         skips.append(channels)
         for index in range(num_blocks):
-            blocks[f"{at}_block{index}"] = block(channels, width, attention=side in attn_resolutions)
+            blocks[f"{prefix}_block{index}"] = block(channels, width, attention=side in attn_resolutions)
             channels = width
             skips.append(channels)
     return blocks, skips
@@ -333,32 +334,38 @@ def _decoder(
     block: Callable[..., UNetBlock],
     conv: Callable[..., Conv2d],
 ) -> nn.ModuleDict:
-    """Return the blocks from the coarsest of the levels (side, width) up."""
+    """Return the decoder blocks from the coarsest to the finest level (side, width)."""
     blocks = nn.ModuleDict()
     channels = skips[-1]
     for level in reversed(range(len(levels))):
         side, width = levels[level]
-        at = f"{side}x{side}"
+        prefix = f"{side}x{side}"
         coarsest = level == len(levels) - 1
         if coarsest:
-            blocks[f"{at}_in0"] = block(channels, channels, attention=True)
-            blocks[f"{at}_in1"] = block(channels, channels)
+            blocks[f"{prefix}_in0"] = block(channels, channels, attention=True)
+            blocks[f"{prefix}_in1"] = block(channels, channels)
         else:
-            blocks[f"{at}_up"] = block(channels, channels, up=True)
+            blocks[f"{prefix}_up"] = block(channels, channels, up=True)
         for index in range(num_blocks + 1):
             attention = index == num_blocks and side in attn_resolutions
-            blocks[f"{at}_block{index}"] = block(channels + skips.pop(), width, attention=attention)
+            blocks[f"{prefix}_block{index}"] = block(channels + skips.pop(), width, attention=attention)
             channels = width
         if decoder_type == "skip" or level == 0:
             if decoder_type == "skip" and not coarsest:
-                blocks[f"{at}_aux_up"] = conv(outputs, outputs, 0, up=True)
-            blocks[f"{at}_aux_norm"] = GroupNorm(channels)
-            blocks[f"{at}_aux_conv"] = Conv2d(channels, outputs, 3, gain=1e-5)
+                blocks[f"{prefix}_aux_up"] = conv(outputs, outputs, 0, up=True)
+            blocks[f"{prefix}_aux_norm"] = GroupNorm(channels)
+            blocks[f"{prefix}_aux_conv"] = Conv2d(channels, outputs, 3, gain=1e-5)
     return blocks
 
 
 def multiple_of(img_resolution: int, patch_size: int, levels: int) -> int:
-    """Return what the sides of images must be multiples of; raises ValueError if the resolution is not."""
+    """Return the number that the sides of images must be multiples of.
+
+    Raises
+    ------
+    ValueError
+        If `img_resolution` is not a multiple of it.
+    """
     multiple = patch_size * 2 ** (levels - 1)
     if img_resolution % multiple:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Linear forward models and their exact Gaussian posterior steps."""
+"""Linear forward operators and their exact Gaussian posterior steps."""
 
 from alps_exp.operators.base import LinearOperator
 from alps_exp.operators.blur import Blur, GaussianBlur, MotionBlur

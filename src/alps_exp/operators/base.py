@@ -1,8 +1,8 @@
-"""The interface of a linear forward model and the posterior step built on it.
+"""The interface of linear forward operators and the posterior step built on it.
 
-Throughout, ``P = (A^H A / eta^2 + I / t^2)^(-1)`` is the covariance of the posterior of an image with prior
-``N(d, t^2 I)`` measured as ``y = A x + eta * eps``. Complex noise has standard deviation 1 in the real and in
-the imaginary part.
+Throughout, ``P = (A^H A / eta^2 + I / t^2)^(-1)`` is the posterior covariance of an image with prior ``N(d, t^2 I)``,
+measured as ``y = A x + eta * eps``. For complex data, the real and the imaginary part of ``eps`` each have standard
+deviation 1.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor
 from alps_exp.checks import positive
 from alps_exp.operators.cg import conjugate_gradients
 
-# Float32 rounding in the null space of A grows like eps * t^2 / eta^2 of the posterior's width; above
-# this t / eta the solve runs in float64. (At 300 it is 0.4 % with 8 coils and 4x undersampling.)
+# Relative to the posterior's width, float32 rounding in the null space of A grows like eps * t^2 / eta^2. Above this
+# t / eta the solve therefore runs in float64. (At 300 the error is 0.4 % with 8 coils and 4x undersampling.)
 FLOAT32_MAX_RATIO = 100.0
 
 
 def check_fits(name: str, shape: Sequence[int], x: Tensor) -> None:
-    """Check that a per-image tensor of `shape` broadcasts to `x` without enlarging it.
+    """Check that a tensor of `shape` broadcasts to `x` without enlarging it.
 
     Raises
     ------
     ValueError
-        If it does not.
+        If it does not; `name` identifies the tensor in the message.
     """
     dims = zip(reversed(shape), reversed(x.shape), strict=False)
     if len(shape) > x.ndim or any(size not in (1, expected) for size, expected in dims):
@@ -35,20 +35,20 @@ def check_fits(name: str, shape: Sequence[int], x: Tensor) -> None:
 
 
 class LinearOperator(ABC):
-    """A linear forward model ``y = A x + eta * eps`` with standard normal ``eps``.
+    """A linear forward operator, ``y = A x + eta * eps`` with standard normal ``eps``.
 
-    Images have shape (..., B, C, H, W), with any number of leading dimensions (posterior samples) before the
-    batch. So do measurements, whose last three sizes may be others; those of a real image may be complex. The
-    result for an image does not depend on the rest of its batch. A scale `t` is a positive float, or a tensor
-    of positive values that broadcasts to ``x.shape[:-3]`` (one per image or per chain). Tensors keep their
-    dtype and device; where float32 would lose the result (``t / eta`` large, or `t` a tensor) the posterior
-    steps compute in float64 inside.
+    Images have shape (..., B, C, H, W), with any number of leading dimensions (posterior samples) before the batch.
+    Measurements have the same leading dimensions, but may differ in the last three sizes; the measurement of a real
+    image may be complex. The result for an image does not depend on the rest of its batch. A scale `t` is a positive
+    float, or a tensor of positive values that broadcasts to ``x.shape[:-3]`` (one per image or per chain). Tensors keep
+    their dtype and device. If float32 is not accurate enough (large ``t / eta``) or `t` is a tensor, the posterior
+    steps compute in float64 internally.
 
     Parameters
     ----------
     noise_std
-        Standard deviation ``eta > 0`` of the measurement noise; of each of both parts where the measurement
-        is complex.
+        Standard deviation ``eta > 0`` of the measurement noise; for complex measurements, of the real and of the
+        imaginary part each.
 
     Raises
     ------
@@ -64,12 +64,12 @@ class LinearOperator(ABC):
 
     @property
     def noise_stds(self) -> float | list[float]:
-        """The noise in the units of the measurement; of several measurements, that of each."""
+        """Noise standard deviation in the units of the measurement; for joint measurements a list with one for each."""
         return self.noise_std
 
     @property
     def acceleration(self) -> Tensor | None:
-        """All samples of k-space over the measured ones, of each image; None of other measurements."""
+        """Number of k-space samples over the number measured, per image; None if the measurement is not k-space."""
         return None
 
     @abstractmethod
@@ -83,13 +83,14 @@ class LinearOperator(ABC):
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
         """Return ``(A^H A + shift I)^(-1) b`` in the precision of `b`; a tensor `shift` has shape (..., 1, 1, 1).
 
-        Without a closed form this runs conjugate gradients to `tolerance`, in units of the posterior's width.
+        The default runs conjugate gradients to `tolerance`, in units of the posterior's width; subclasses with a closed
+        form override it.
         """
         return conjugate_gradients(self.normal, b, shift, self.tolerance * self.noise_std, self.max_iterations)
 
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
         """Return ``eta (A^H A + shift I)^(-1/2) z`` in the precision of `z`."""
-        raise ValueError(f"{type(self).__name__} has no P^(1/2) for the published noise: take another noise")
+        raise ValueError(f"{type(self).__name__} has no P^(1/2), which noise=reference needs: choose another noise")
 
     def normal(self, x: Tensor) -> Tensor:
         """Return ``A^H A x``."""
@@ -103,7 +104,7 @@ class LinearOperator(ABC):
         ValueError
             If the eigenvectors of ``A^H A`` are not known.
         """
-        raise ValueError(f"{type(self).__name__} has no known spectrum: take a sampler without a pseudo-inverse")
+        raise ValueError(f"{type(self).__name__} has no known spectrum: choose a sampler without a pseudo-inverse")
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape of ``A x`` for an `x` of `shape`."""
@@ -118,28 +119,27 @@ class LinearOperator(ABC):
             If `t` is not positive or does not broadcast to ``b.shape[:-3]``.
         """
         t = _as_scale(t, b)
-        wide = b.to(self._solve_dtype(b.dtype, t))
-        return self._solve(wide, (self.noise_std / t) ** 2).to(b.dtype)
+        promoted = b.to(self._solve_dtype(b.dtype, t))
+        return self._solve(promoted, (self.noise_std / t) ** 2).to(b.dtype)
 
     def posterior_mean(self, d: Tensor, y: Tensor, t: float | Tensor) -> Tensor:
         """Return ``P (A^H y / eta^2 + d / t^2)``, the mean of the posterior under the prior ``N(d, t^2 I)``.
 
-        It is computed as ``d + (A^H A + eta^2 / t^2 I)^(-1) A^H (y - A d)``, which keeps its accuracy at
-        large `t`.
+        It is computed as ``d + (A^H A + eta^2 / t^2 I)^(-1) A^H (y - A d)``, which stays accurate at large `t`.
 
         Parameters
         ----------
         d
             Denoised image, (..., B, C, H, W).
         y
-            Measurement of `d`'s ``measurement_shape``, or broadcastable to it.
+            Measurement, of the ``measurement_shape`` of `d` or broadcastable to it.
         t
             Scale: a positive float, or a tensor that broadcasts to ``d.shape[:-3]``.
 
         Raises
         ------
         ValueError
-            If `t` or the shapes of `d` and `y` do not fit.
+            If `t` is not positive or does not broadcast, or the shapes of `d` and `y` do not match.
 
         References
         ----------
@@ -151,20 +151,20 @@ class LinearOperator(ABC):
         return self._update(d.to(dtype), _in_precision(y, dtype), t).to(d.dtype)
 
     def posterior_sample(self, d: Tensor, y: Tensor, t: float | Tensor, noise: tuple[Tensor, Tensor]) -> Tensor:
-        """Return an exact sample of the posterior under the prior ``N(d, t^2 I)`` by one perturbed solve.
+        """Draw an exact sample of the posterior under the prior ``N(d, t^2 I)`` by a single perturbed solve.
 
         Parameters
         ----------
         d, y, t
             As in `posterior_mean`.
         noise
-            Standard normal ``(e1, e2)``, of the shape of the measurement and of the image. The sample is the
-            posterior mean for ``y + eta * e1`` and ``d + t * e2``; its covariance is exactly ``P``.
+            Standard normal ``(e1, e2)``, in the shapes of the measurement and of the image. The sample is the posterior
+            mean for ``y + eta * e1`` and ``d + t * e2``; its covariance is exactly ``P``.
 
         Raises
         ------
         ValueError
-            If `t` or the shapes do not fit.
+            If `t` is not positive or does not broadcast, or the shapes do not match.
 
         References
         ----------
@@ -193,22 +193,22 @@ class LinearOperator(ABC):
             If `t` is not positive or does not broadcast to ``z.shape[:-3]``.
         """
         t = _as_scale(t, z)
-        wide = z.to(self._solve_dtype(z.dtype, t))
-        return self._posterior_noise(wide, (self.noise_std / t) ** 2).to(z.dtype)
+        promoted = z.to(self._solve_dtype(z.dtype, t))
+        return self._posterior_noise(promoted, (self.noise_std / t) ** 2).to(z.dtype)
 
     def measure(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return ``A x + eta * noise``, zero where unmeasured, for `noise` of the measurement's shape."""
         return self._restrict(self.forward(x) + self.noise_std * noise)
 
     def restrict(self, y: Tensor) -> Tensor:
-        """Return a measurement made elsewhere, zero where this operator measures nothing.
+        """Return an external measurement `y`, zeroed where this operator measures nothing.
 
         Raises
         ------
         ValueError
-            If the shapes do not fit.
+            If the shape of `y` does not match.
         """
-        self.adjoint(y)
+        self.adjoint(y)  # only for its shape checks
         return self._restrict(y)
 
     def misfit(self, x: Tensor, y: Tensor) -> Tensor:
@@ -217,7 +217,7 @@ class LinearOperator(ABC):
         Raises
         ------
         ValueError
-            If the shape of `y` does not fit.
+            If the shape of `y` does not match.
         """
         residual = self._restrict(self._residual(x, y))
         if residual.is_complex():
@@ -225,7 +225,10 @@ class LinearOperator(ABC):
         return residual.square().sum(dim=(-3, -2, -1)) / (2 * self.noise_std**2)
 
     def measured_count(self, y: Tensor) -> Tensor:
-        """Return how many real numbers are measured in each y (..., B, C, H, W), of shape ``y.shape[:-3]``."""
+        """Return the number of measured real values in each y (..., B, C, H, W), of shape ``y.shape[:-3]``.
+
+        A complex entry counts as two.
+        """
         measured = self._restrict(torch.ones_like(y)) != 0
         return measured.sum(dim=(-3, -2, -1)) * (2 if y.is_complex() else 1)
 
@@ -242,8 +245,8 @@ class LinearOperator(ABC):
         return d + self._solve(self.adjoint(self._residual(d, y)), (self.noise_std / t) ** 2)
 
     def _solve_dtype(self, dtype: torch.dtype, t: float | Tensor) -> torch.dtype:
-        # A tensor of scales is not looked at: that would wait for the device, and let one image's scale
-        # decide for another.
+        # The values of a tensor t are not inspected: that would synchronize with the device, and the precision for one
+        # image would depend on the scale of another.
         if isinstance(t, float) and t <= FLOAT32_MAX_RATIO * self.noise_std:
             return dtype
         return torch.promote_types(dtype, torch.float64)
@@ -283,7 +286,7 @@ class SpectralOperator(LinearOperator):
 
 
 def _in_precision(y: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return `y`, real or complex as it is, in the precision of a dtype."""
+    """Return `y` in the precision of `dtype`; it stays real or complex."""
     return y.to(dtype.to_complex() if y.is_complex() else dtype.to_real())
 
 

@@ -1,4 +1,4 @@
-"""Circular blur: convolution with a kernel and periodic boundaries, diagonal in Fourier space."""
+"""Circular blur: convolution with periodic boundaries, diagonal in Fourier space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alps_exp.operators.base import SpectralOperator
 
 
 class CircularBlur(SpectralOperator):
-    """Circular convolution of the last two dimensions of real or complex images by a transfer function."""
+    """Circular convolution over the last two dimensions of real or complex images, given by its transfer function."""
 
     def __init__(self, noise_std: float) -> None:
         super().__init__(noise_std)
@@ -36,7 +36,7 @@ class CircularBlur(SpectralOperator):
         return self._transfer_and_gain(x)[1]
 
     def to_spectrum(self, x: Tensor) -> Tensor:
-        """Return the Fourier transform of `x`, half of it for a real `x`."""
+        """Return the Fourier transform of `x`; for real `x` only the non-redundant half."""
         return torch.fft.fft2(x) if x.is_complex() else torch.fft.rfft2(x)
 
     def from_spectrum(self, spectrum: Tensor, x: Tensor) -> Tensor:
@@ -72,8 +72,8 @@ class Blur(CircularBlur):
     Raises
     ------
     ValueError
-        If `kernel` is not a real, finite matrix or `noise_std` is not positive; later, if it is larger than
-        an image.
+        If `kernel` is not a real, finite matrix or `noise_std` is not positive; in use, if the kernel is larger than an
+        image.
     """
 
     def __init__(self, kernel: Tensor, noise_std: float) -> None:
@@ -130,8 +130,8 @@ class GaussianBlur(CircularBlur):
 class MotionBlur(Blur):
     """Circular blur by uniform motion along a straight line.
 
-    The kernel is built by `line_kernel`, on the smallest odd size that holds the line, so that the image does
-    not move.
+    `line_kernel` builds the kernel on the smallest odd grid that contains the line. An odd grid has a central pixel, so
+    the blur does not shift the image.
 
     Parameters
     ----------
@@ -145,8 +145,7 @@ class MotionBlur(Blur):
     Raises
     ------
     ValueError
-        If `length` or `noise_std` is not positive or `angle` is not finite; later, if the line is longer than
-        an image.
+        If `length` or `noise_std` is not positive or `angle` is not finite; in use, if the line does not fit an image.
     """
 
     def __init__(self, length: float, angle: float, noise_std: float) -> None:
@@ -154,23 +153,24 @@ class MotionBlur(Blur):
         if not math.isfinite(angle):
             raise ValueError(f"angle must be a finite number of degrees, got {angle!r}")
         dy, dx = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
+        # The 1e-9 keeps rounding, as in cos(90 degrees) = 6e-17, from adding a row or column.
         height, width = (2 * math.ceil(length / 2 * extent - 1e-9) + 1 for extent in (dy, dx))
         super().__init__(line_kernel(length, angle, height, width), noise_std)
 
 
 def line_kernel(length: float, angle: float, height: int, width: int) -> Tensor:
-    """Return the unit-sum kernel of a uniform line through the middle of a grid, ``((H-1)/2, (W-1)/2)``.
+    """Return the unit-sum kernel of a uniform line through the grid center ``((H-1)/2, (W-1)/2)``.
 
-    Points along the line are spread bilinearly on an eight times finer grid, which is then averaged: the
-    published construction (reference code of arXiv 2601.02594). There the grid is the image, whose middle
-    lies between pixels where its size is even, so that the blur also moves the image by half a pixel.
+    Points along the line are splatted bilinearly onto an eight times finer grid, which is then averaged, as in the
+    reference code of arXiv 2601.02594. There the grid is the whole image; if its size is even, the center lies between
+    pixels and the blur also shifts the image by half a pixel.
 
     Parameters
     ----------
     length, angle
         Length in pixels; direction in degrees, from increasing columns toward increasing rows.
     height, width
-        Size of the grid; what lies outside is dropped.
+        Size of the grid; parts of the line outside it are dropped.
 
     Returns
     -------
@@ -178,15 +178,15 @@ def line_kernel(length: float, angle: float, height: int, width: int) -> Tensor:
         Kernel (H, W), float64.
     """
     num_points = max(64, int(16 * length))
-    along = torch.linspace(-length / 2, length / 2, num_points, dtype=torch.float64)
-    rows = _pixel_weights(along * math.sin(math.radians(angle)), height)
-    columns = _pixel_weights(along * math.cos(math.radians(angle)), width)
+    positions = torch.linspace(-length / 2, length / 2, num_points, dtype=torch.float64)
+    rows = _pixel_weights(positions * math.sin(math.radians(angle)), height)
+    columns = _pixel_weights(positions * math.cos(math.radians(angle)), width)
     kernel = rows.T @ columns
     return kernel / kernel.sum()
 
 
 def _pixel_weights(offset: Tensor, size: int, oversampling: int = 8) -> Tensor:
-    """Return the pixels' shares (points, size) of points at `offset` pixels from the middle of a row."""
+    """Return the weights (points, size) with which points at `offset` pixels from the row's center hit each pixel."""
     middle = (oversampling * size - 1) / 2
     cells = torch.arange(oversampling * size, dtype=offset.dtype)
     hat = (1 - (middle + oversampling * offset[:, None] - cells).abs()).clamp(min=0)

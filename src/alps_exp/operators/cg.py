@@ -1,4 +1,4 @@
-"""Batched conjugate gradients that stop at an upper bound of their energy-norm error."""
+"""Batched conjugate gradients with a stopping test on an upper bound of the energy-norm error."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ def conjugate_gradients(
 ) -> Tensor:
     """Solve ``(N + shift I) x = b`` for every image, with N Hermitian and positive semi-definite.
 
-    Every image stops on its own, as soon as ``sqrt(e^H (N + shift I) e / n) <= tolerance`` is certain for its
-    error e; n counts its elements, complex ones once. Its iterate then stays as it is, whatever the rest of
-    the batch needs. The error is bounded from above by the Gauss-Radau rule, which needs a lower bound of the
-    eigenvalues: `shift` is one. (The sum of the last few decrements, after Hestenes and Stiefel, is a bound
-    from below: with a shift of 4e-8 it has stopped at 30 times the tolerance.)
+    Each image stops independently, once ``sqrt(e^H (N + shift I) e / n) <= tolerance`` is guaranteed for its error e;
+    n counts its elements, complex ones once. Its iterate is then frozen while the rest of the batch continues. The
+    Gauss-Radau rule bounds the error from above. It needs a lower bound of the eigenvalues, for which `shift` serves.
+    (The Hestenes-Stiefel estimate, a sum of the last few decrements, is only a lower bound: with a shift of 4e-8 it
+    stopped at 30 times the tolerance.)
 
     Parameters
     ----------
     normal
         Applies N to a tensor of the shape of `b`.
     b
-        Right-hand sides (..., C, H, W), real or complex: one system for every index of the leading
-        dimensions.
+        Right-hand sides (..., C, H, W), real or complex; one system for every index of the leading dimensions.
     shift
         Positive float, or tensor (..., 1, 1, 1).
     tolerance
         Allowed error, see above.
     max_iterations
-        Limit of the number of iterations.
+        Maximum number of iterations.
 
     Returns
     -------
@@ -51,7 +50,7 @@ def conjugate_gradients(
     FloatingPointError
         If `b` or an iterate is not finite.
     RuntimeError
-        If some image needs more than `max_iterations` iterations.
+        If an image needs more than `max_iterations` iterations.
 
     References
     ----------
@@ -67,17 +66,19 @@ def conjugate_gradients(
     radau = torch.ones_like(square) / shift
     rounding = torch.finfo(b.dtype).eps
     for iteration in range(max_iterations + 1):
-        active = ~(radau * square <= allowed)
+        active = ~(radau * square <= allowed)  # NaN counts as active, so that the check below reports it
+        # Reading `active` synchronizes with the device, so it is done only now and then; finished images are frozen.
         check = iteration % CHECK_EVERY == 0 or iteration == max_iterations
         if check and not _any_active(active, square):
             return x
-        image = normal(direction) + shift * direction
-        step = torch.where(active, square / _product(direction, image), 0)
+        product = normal(direction) + shift * direction
+        step = torch.where(active, square / _product(direction, product), 0)
         x = x + step * direction
-        residual = residual - step * image
+        residual = residual - step * product
         new_square = _product(residual, residual)
         decay = torch.where(active, new_square / square, 0)
         direction = residual + decay * direction
+        # In exact arithmetic the gap is positive. The clamp keeps rounding from making the bound zero or negative.
         gap = torch.maximum(radau - step, rounding * step)
         radau = torch.where(active, gap / (shift * gap + decay), radau)
         square = new_square
@@ -88,7 +89,13 @@ def conjugate_gradients(
 
 
 def _any_active(active: Tensor, square: Tensor) -> bool:
-    """Return whether some image still iterates; waits for the device."""
+    """Return whether any image is still iterating; synchronizes with the device.
+
+    Raises
+    ------
+    FloatingPointError
+        If a residual is not finite.
+    """
     some_active, all_finite = torch.stack([active.any(), square.isfinite().all()]).tolist()
     if not all_finite:
         images = (~square.isfinite()).flatten().nonzero().flatten().tolist()

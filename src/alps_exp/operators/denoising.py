@@ -9,7 +9,7 @@ from alps_exp.operators.base import SpectralOperator
 
 
 class Denoising(SpectralOperator):
-    """The identity, ``y = x + eta * eps``.
+    """The identity operator, ``y = x + eta * eps``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Inpainting: some pixels are measured, the others are not."""
+"""Inpainting: only some of the pixels are measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def binary_mask(mask: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If `mask` is not 4-D or holds any other value.
+        If `mask` is not 4-D or contains other values.
     """
     if mask.ndim != 4:
         raise ValueError(
@@ -27,7 +27,7 @@ def binary_mask(mask: Tensor) -> Tensor:
 
 
 class Inpainting(SpectralOperator):
-    """Pixelwise masking ``y = mask * x``, with zeros in `y` where nothing is measured.
+    """Pixelwise masking, ``y = mask * x``, with zeros in `y` where nothing is measured.
 
     Parameters
     ----------
@@ -39,8 +39,7 @@ class Inpainting(SpectralOperator):
     Raises
     ------
     ValueError
-        If `mask` is not 4-D or not binary, or `noise_std` is not positive; later, if `mask` does not fit an
-        image.
+        If `mask` is not 4-D or not binary, or `noise_std` is not positive; in use, if `mask` does not fit an image.
     """
 
     def __init__(self, mask: Tensor, noise_std: float) -> None:

@@ -1,4 +1,4 @@
-"""Several measurements of one image as one operator."""
+"""Several measurements of one image combined into one operator."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from alps_exp.operators.base import LinearOperator
 
 
 class JointOperator(LinearOperator):
-    """Measurements y_k = A_k x + eta_k eps of one image, weighted and stacked: y = (w_1 y_1, w_2 y_2, ...).
+    """Measurements y_k = A_k x + eta_k eps of one image, weighted and stacked as y = (w_1 y_1, w_2 y_2, ...).
 
-    With w_k = eta / eta_k all the noise is eta, the smallest eta_k: A is the stack of w_k A_k and A^H A = sum_k w_k^2
-    A_k^H A_k. (Weights of 1 / eta_k would do too, but for samplers and reconstructions whose step sizes and weights
-    are made for an A of norm about 1.) The measurement has shape (..., B, 1, 1, M): every y_k is flattened, its zeros
-    where nothing is measured included. The posterior step runs conjugate gradients.
+    With w_k = eta / eta_k all measurements have the noise level eta, the smallest eta_k. A is the stack of the w_k A_k,
+    and A^H A = sum_k w_k^2 A_k^H A_k. (Weights 1 / eta_k would be equivalent for the posterior, but some samplers and
+    reconstructions have step sizes and weights that assume ||A|| of about 1.) The measurement has shape
+    (..., B, 1, 1, M): every y_k is flattened, including its zeros where nothing is measured. The posterior step uses
+    conjugate gradients.
 
     Parameters
     ----------
     operators
-        The A_k with their eta_k, for one kind of image.
+        The A_k with their eta_k, all for the same kind of image.
     image_shape
-        (C, H, W) of an image, which y alone does not tell.
+        (C, H, W) of the images, which cannot be inferred from y.
     tolerance, max_iterations
-        Of the conjugate gradients, as in `MultiCoilMRI`.
+        For conjugate gradients, as in `MultiCoilMRI`.
 
     Raises
     ------
     ValueError
-        If there is no operator; later, if a measurement does not fit the image.
+        If there is no operator; in use, if a measurement does not fit the image.
     RuntimeError
-        In a solve, if conjugate gradients reach `max_iterations`.
+        If a solve by conjugate gradients does not converge within `max_iterations`.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class JointOperator(LinearOperator):
         return _stack([weight * operator.forward(x) for weight, operator in self._weighted()])
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Return the sum of ``w_k A_k^H y_k``, with y_k as it stands in `y`."""
+        """Return the sum of ``w_k A_k^H y_k``, where the y_k are the (already weighted) parts of `y`."""
         parts = zip(self._weighted(), self._split(y), strict=True)
         return torch.stack([weight * operator.adjoint(part) for (weight, operator), part in parts]).sum(0)
 
@@ -72,7 +73,7 @@ class JointOperator(LinearOperator):
         return torch.stack([weight**2 * operator.normal(x) for weight, operator in self._weighted()]).sum(0)
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return (..., B, 1, 1, M) for an image's `shape`, with M numbers in all measurements together."""
+        """Return (..., B, 1, 1, M) for an image `shape`, where M is the total size of all measurements."""
         return (*shape[:-3], 1, 1, sum(self._sizes))
 
     def _restrict(self, y: Tensor) -> Tensor:

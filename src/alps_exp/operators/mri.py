@@ -14,43 +14,42 @@ from alps_exp.operators.inpainting import binary_mask
 
 
 class MultiCoilMRI(LinearOperator):
-    """Undersampled k-space ``y = mask * F(sum over sets m of sensitivity_maps_m * x_m)`` of several coils.
+    """Undersampled multi-coil k-space, ``y = mask * F(sum over sets m of sensitivity_maps_m * x_m)``.
 
-    F is the centered orthonormal Fourier transform (ifftshift, fft2, fftshift; as in fastMRI). Images are
-    complex (..., B, sets, H, W), one channel for each set of maps: one set as a rule, two or more where an object
-    larger than the field of view folds onto itself (soft SENSE). K-space is complex (..., B, coils, H, W) with zeros
-    where nothing is measured. The coils' noise is taken for white: whiten k-space and maps first.
+    F is the centered orthonormal Fourier transform (ifftshift, fft2, fftshift; as in fastMRI). Images are complex
+    (..., B, sets, H, W), with one channel per set of sensitivity maps: usually one set; two or more if the object
+    exceeds the field of view and aliases (soft SENSE). K-space is complex (..., B, coils, H, W), with zeros where
+    nothing is measured. The noise is assumed white across coils: prewhiten k-space and maps first.
 
-    Where the mask varies along one axis only (1D Cartesian), ``A^H A`` falls into one block for every
-    position along the other axis. The blocks' eigendecomposition, made at the first solve, then solves
-    exactly at every scale; it holds H * W * L * sets^2 complex numbers per image, with L the image's size along the
-    mask. For any other mask the solve runs conjugate gradients, whose number of iterations grows about like
-    ``t / eta``.
+    If the mask varies along one axis only (1D Cartesian), ``A^H A`` is block-diagonal, with one block per position
+    along the other axis. The eigendecomposition of the blocks, computed at the first solve, then gives exact solves at
+    every scale. It stores H * W * L * sets^2 complex numbers per image, with L the image size along the undersampled
+    axis. For any other mask, solves use conjugate gradients; their iteration count grows roughly like ``t / eta``.
 
     Parameters
     ----------
     mask
         1 where k-space is measured and 0 elsewhere, shape (B or 1, 1, H or 1, W or 1), any dtype.
     sensitivity_maps
-        Complex coil sensitivities (B or 1, coils, H, W), or several sets of them (B or 1, sets, coils, H, W).
+        Complex coil sensitivity maps (B or 1, coils, H, W), or several sets of them (B or 1, sets, coils, H, W).
     noise_std
-        Standard deviation ``eta > 0`` of the noise of the real and of the imaginary part.
+        Standard deviation ``eta > 0`` of the noise in the real and in the imaginary part each.
     tolerance
-        Error e that conjugate gradients may leave, in units of the posterior's width: ``sqrt(e^H P^(-1) e /
-        n)`` with n the number of pixels, complex ones counted once (a count of real and imaginary parts gives
-        a smaller error).
+        Allowed error e of conjugate gradients in units of the posterior's width: ``sqrt(e^H P^(-1) e / n)``, with n the
+        number of pixels, complex ones counted once (counting real and imaginary parts separately would give a smaller
+        value).
     max_iterations
-        Limit of the conjugate gradient iterations.
+        Maximum number of conjugate-gradient iterations.
     solver
-        ``"auto"``: blocks where the mask allows them, else conjugate gradients; ``"cg"``: always conjugate
-        gradients, where the blocks need too much memory.
+        ``"auto"``: blocks if the mask allows them, otherwise conjugate gradients; ``"cg"``: always conjugate gradients,
+        for problems whose blocks need too much memory.
 
     Raises
     ------
     ValueError
-        If the mask is not binary or the shapes do not fit each other; later, if they do not fit an image.
+        If the mask is not binary or the shapes are inconsistent; in use, if they do not fit an image.
     RuntimeError
-        In a solve, if conjugate gradients reach `max_iterations`.
+        If a solve by conjugate gradients does not converge within `max_iterations`.
 
     References
     ----------
@@ -85,14 +84,13 @@ class MultiCoilMRI(LinearOperator):
         self.sensitivity_maps = sensitivity_maps
         self._maps = {sensitivity_maps.dtype: sensitivity_maps}
         self._eigen: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
-        # The image-domain shifts of F cancel in F^H mask F; so does all of F along an axis without
-        # undersampling.
+        # In F^H mask F the image-domain shifts of F cancel; along a fully sampled axis the whole transform cancels.
         self._shifted_mask = torch.fft.ifftshift(self.mask, dim=(-2, -1))
         self._mask_axes = _varying_axes(self.mask)
 
     @property
     def acceleration(self) -> Tensor:
-        """All samples of k-space over the measured ones, for each mask: (B or 1,) float64."""
+        """Number of k-space samples over the number measured, for each mask (B or 1,), float64."""
         return 1 / self.mask.double().mean(dim=(-3, -2, -1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,7 +101,7 @@ class MultiCoilMRI(LinearOperator):
         return self._restrict(kspace)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Return ``sum over coils of conj(sensitivity_maps) * F^H(mask * y)`` of every set."""
+        """Return ``sum over coils of conj(sensitivity_maps) * F^H(mask * y)`` for every set."""
         self._check_kspace(y)
         kspace = torch.fft.ifftshift(self._restrict(y), dim=(-2, -1))
         coil_images = torch.fft.fftshift(torch.fft.ifft2(kspace, norm="ortho"), dim=(-2, -1))
@@ -116,7 +114,7 @@ class MultiCoilMRI(LinearOperator):
         return self._combine(torch.fft.ifftn(torch.where(self._shifted_mask, kspace, 0), dim=self._mask_axes))
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return (..., B, coils, H, W) for an image's `shape` (..., B, sets, H, W)."""
+        """Return (..., B, coils, H, W) for an image `shape` (..., B, sets, H, W)."""
         return (*shape[:-3], self.sensitivity_maps.shape[2], *shape[-2:])
 
     def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
@@ -125,7 +123,7 @@ class MultiCoilMRI(LinearOperator):
         Raises
         ------
         ValueError
-            If there are no blocks: the mask varies along both axes, or the solver is "cg".
+            If ``A^H A`` is not decomposed into blocks: the mask varies along both axes, or the solver is "cg".
         """
         self._check_image(x)
         if not self._has_blocks:
@@ -150,6 +148,7 @@ class MultiCoilMRI(LinearOperator):
 
     def _blocks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return the eigenvalues (B or 1, N, M) and eigenvectors (B or 1, N, M, M) of N blocks, M = sets * L."""
+        # Decomposed once in double precision, then cached per dtype.
         if not self._eigen:
             axis = self._mask_axes[0]
             maps = self._maps_as(torch.complex128).movedim(axis, -1)
@@ -166,7 +165,7 @@ class MultiCoilMRI(LinearOperator):
         return self._eigen[dtype]
 
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
-        # As published: the coil sensitivities are left out, A^H A is taken for F^H mask F.
+        # As in the public code of ALPS, the coil sensitivities are ignored: A^H A is replaced by F^H mask F.
         self._check_image(z)
         gain = self._shifted_mask.to(z.dtype.to_real())
         return torch.fft.ifft2(torch.fft.fft2(z) * (self.noise_std * (gain + shift).rsqrt()))
@@ -206,13 +205,13 @@ class MultiCoilMRI(LinearOperator):
 
 
 def _matvec(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Return the products of (B or 1, N, L, L) and (..., B, N, L)."""
+    """Return the matrix-vector products of (B or 1, N, L, L) and (..., B, N, L)."""
     samples = vectors.reshape(-1, *vectors.shape[-3:]).movedim(0, -1)
     return (matrices @ samples).movedim(-1, 0).reshape(vectors.shape)
 
 
 def _full_size(mask: Tensor, sensitivity_maps: Tensor) -> Tensor:
-    """Return a mask (B or 1, 1, H or 1, W or 1) at the size of the sensitivity maps."""
+    """Expand a mask (B or 1, 1, H or 1, W or 1) to the size of the sensitivity maps."""
     sizes = zip(mask.shape[-2:], sensitivity_maps.shape[-2:], strict=True)
     batches = {mask.shape[0], sensitivity_maps.shape[0]} - {1}
     if mask.shape[1] != 1 or len(batches) > 1 or any(size not in (1, expected) for size, expected in sizes):
@@ -224,7 +223,7 @@ def _full_size(mask: Tensor, sensitivity_maps: Tensor) -> Tensor:
 
 
 def _varying_axes(mask: Tensor) -> tuple[int, ...]:
-    """Return the image axes along which some mask of the batch varies: the last one alone if none does."""
+    """Return the image axes along which any mask of the batch varies; only the last axis if none does."""
     rows_differ = not torch.equal(mask, mask[..., :1, :].expand_as(mask))
     columns_differ = not torch.equal(mask, mask[..., :1].expand_as(mask))
     if rows_differ and columns_differ:

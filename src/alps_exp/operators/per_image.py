@@ -1,4 +1,4 @@
-"""Numbers for each image of a batch: inner products, and their way back over the pixels."""
+"""Per-image scalars: inner products, and broadcasting over pixels."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from torch import Tensor
 
 
 def over_pixels(per_image: Tensor) -> Tensor:
-    """Return a number for each image in the shape (..., 1, 1, 1)."""
+    """Reshape per-image scalars (...) to (..., 1, 1, 1), so that they broadcast over channels and pixels."""
     return per_image[..., None, None, None]
 
 
 def inner_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return the real part of ``a^H b`` of each image, of shape a.shape[:-3]; autocast would lower a `vecdot`."""
+    """Return the real part of ``a^H b`` for each image, of shape a.shape[:-3]."""
+    # Not vecdot, which autocast would run in lower precision.
     return (a.conj() * b).real.sum(dim=(-3, -2, -1))
 
 

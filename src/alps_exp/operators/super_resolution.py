@@ -14,35 +14,35 @@ Kind = Literal["average", "bicubic"]
 
 
 class SuperResolution(LinearOperator):
-    """Down-sampling by a whole factor f, separable and with periodic boundaries: ``y = R_h x R_w^T``.
+    """Downsampling by an integer factor f, separable and with periodic boundaries, ``y = R_h x R_w^T``.
 
-    Filtering and keeping every f-th pixel folds f^2 frequencies of x onto each frequency k of y. So ``A A^H`` is
-    diagonal in the Fourier space of y, with the aliases' mean of the squared transfer function for its eigenvalues
-    g(k), and for every function q
+    Filtering and keeping every f-th pixel aliases f^2 frequencies of x onto each frequency k of y. Hence ``A A^H`` is
+    diagonal in the Fourier space of y. Its eigenvalues g(k) are the mean of the squared transfer function over the
+    aliases, and for every function q
 
         q(A^H A) = q(0) I + A^H F^H (q(g) - q(0)) / g F A.
 
-    The solves and ``P^(1/2)`` are that formula. For the average g is 1 / f^2 everywhere. For real or complex images.
+    Solves and ``P^(1/2)`` use this formula. For ``average``, g is 1 / f^2 everywhere. Images may be real or complex.
 
     Parameters
     ----------
     factor
-        f, a whole number of at least 2 that divides both sides of the image.
+        f, an integer of at least 2 that divides both sides of the image.
     noise_std
         Standard deviation ``eta > 0`` of the measurement noise.
     kind
-        ``average`` of blocks of f x f pixels; or ``bicubic``: the cubic kernel with a = -1/2 that is widened by f
-        against aliasing, as in MATLAB's and Pillow's ``resize``, but periodic at the border.
+        ``average``: mean over blocks of f x f pixels; ``bicubic``: the cubic kernel with a = -1/2, widened by f to
+        prevent aliasing, as in MATLAB's and Pillow's ``resize``, but with periodic boundaries.
 
     Raises
     ------
     ValueError
-        If `factor`, `noise_std` or `kind` is none of these; later, if the factor does not divide an image's sides.
+        If `factor`, `noise_std` or `kind` is invalid; in use, if the factor does not divide the sides of an image.
 
     References
     ----------
     Zhao, Wei, Basarab, Dobigeon, Kouame, Tourneret, "Fast single image super-resolution using a new analytical
-    solution for l2-l2 problems", IEEE Trans. Image Process. 25, 2016: the folding of the aliases.
+    solution for l2-l2 problems", IEEE Trans. Image Process. 25, 2016: the diagonalization by aliases.
     Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. ASSP 29, 1981.
     """
 
@@ -56,7 +56,7 @@ class SuperResolution(LinearOperator):
         self._cache: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the small image, (..., B, C, H / f, W / f)."""
+        """Return the downsampled image, (..., B, C, H / f, W / f)."""
         rows, columns = self._resamplers(x.shape[-2:], x)
         return rows @ x @ columns.mT
 
@@ -66,14 +66,16 @@ class SuperResolution(LinearOperator):
         return rows.mT @ y @ columns
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return (..., B, C, H / f, W / f) for an image's `shape`."""
-        return (*shape[:-2], *(self._small(size) for size in shape[-2:]))
+        """Return (..., B, C, H / f, W / f) for an image `shape`."""
+        return (*shape[:-2], *(self._reduced_size(size) for size in shape[-2:]))
 
     def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
         """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`."""
         gain = self._gain(x)
-        of_zero = response(torch.zeros_like(gain[..., :1, :1]))
-        return of_zero * x + self.adjoint(_circulant((response(gain) - of_zero) / gain, self.forward(x)))
+        response_at_zero = response(torch.zeros_like(gain[..., :1, :1]))
+        return response_at_zero * x + self.adjoint(
+            _circulant((response(gain) - response_at_zero) / gain, self.forward(x))
+        )
 
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
         return self.spectral_filter(b, lambda gain: 1 / (gain + shift))
@@ -82,7 +84,8 @@ class SuperResolution(LinearOperator):
         return self.spectral_filter(z, lambda gain: self.noise_std * (gain + shift).rsqrt())
 
     def _update(self, d: Tensor, y: Tensor, t: float | Tensor) -> Tensor:
-        # A^H (A A^H + s)^(-1) in place of (A^H A + s)^(-1) A^H: what y does not see stays as it is, bit for bit.
+        # Uses A^H (A A^H + s)^(-1), which equals (A^H A + s)^(-1) A^H: the part of d that y does not measure stays
+        # exactly as it is.
         response = 1 / (self._gain(d) + (self.noise_std / t) ** 2)
         return d + self.adjoint(_circulant(response, self._residual(d, y)))
 
@@ -97,10 +100,10 @@ class SuperResolution(LinearOperator):
         return self._resampler(height, x), self._resampler(width, x)
 
     def _resampler(self, size: int, x: Tensor) -> Tensor:
-        """Return R (size / f, size) in the dtype and on the device of `x`."""
+        """Return the 1-D downsampling matrix R (size / f, size) in the dtype and on the device of `x`."""
         key = (size, x.dtype, x.device)
         if key not in self._cache:
-            rows = torch.arange(self._small(size))[:, None]
+            rows = torch.arange(self._reduced_size(size))[:, None]
             weights = _weights(self.factor, self.kind)
             first = (self.factor - len(weights)) // 2
             columns = (self.factor * rows + torch.arange(first, first + len(weights))) % size
@@ -109,14 +112,14 @@ class SuperResolution(LinearOperator):
             self._cache[key] = matrix.to(x.device, x.dtype)
         return self._cache[key]
 
-    def _small(self, size: int) -> int:
+    def _reduced_size(self, size: int) -> int:
         if size % self.factor:
             raise ValueError(f"a factor of {self.factor} does not divide an image side of {size} pixels")
         return size // self.factor
 
 
 def _weights(factor: int, kind: Kind) -> Tensor:
-    """Return the weights of the pixels around a block that make one pixel, float64, of sum 1."""
+    """Return the 1-D filter weights of one output pixel, centered on its block of f pixels; float64, sum 1."""
     if kind == "average":
         return torch.full((factor,), 1 / factor, dtype=torch.float64)
     taps = 4 * factor
@@ -128,6 +131,6 @@ def _weights(factor: int, kind: Kind) -> Tensor:
 
 
 def _circulant(response: Tensor, y: Tensor) -> Tensor:
-    """Return `y` with its Fourier transform multiplied by `response`, real and even."""
+    """Multiply the Fourier transform of `y` by `response`, which is real and even."""
     filtered = torch.fft.ifft2(response * torch.fft.fft2(y))
     return filtered if y.is_complex() else filtered.real

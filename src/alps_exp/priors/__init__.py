@@ -1,4 +1,4 @@
-"""What says how likely an image is: networks, energies, closed forms, and their files."""
+"""Image priors: denoisers, energies, closed-form priors, and their loading."""
 
 from alps_exp.priors.base import EnergyPrior, Prior
 from alps_exp.priors.closed_forms import smooth_gaussian, two_mode_mixture

@@ -1,4 +1,4 @@
-"""Closed-form priors of smooth random images: problems whose exact posterior is known, with nothing to train."""
+"""Closed-form priors of smooth random images: test problems with a known exact posterior and no training."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ def smooth_gaussian(
     std: float = 0.2,
     floor: float = 0.05,
 ) -> GaussianPrior:
-    """Return a Gaussian prior of mean zero whose pixels have a squared-exponential covariance.
+    """Return a zero-mean Gaussian prior with squared-exponential covariance.
 
-    Two pixels of a channel at distance r have covariance std^2 exp(-r^2 / (2 length^2)), and every pixel has variance
-    floor^2 on top; channels are independent. With the defaults the eigenvalues go from floor^2 = 0.0025 to about 1.
+    Two pixels of a channel at distance r have covariance std^2 exp(-r^2 / (2 length^2)); floor^2 is added to the
+    variance of every pixel. Channels are independent. With the defaults the eigenvalues range from floor^2 = 0.0025 to
+    about 1.
 
     Parameters
     ----------
     size
-        Side of the images.
+        Height and width of the images.
     channels
-        Channels of the images.
+        Number of channels.
     complex_valued
-        Whether the images are complex, with this covariance in the real and in the imaginary part.
+        Whether the images are complex; the real and the imaginary part then each have this covariance.
     length
         Correlation length, in pixels.
     std
-        Standard deviation of the smooth part.
+        Standard deviation of the smooth component.
     floor
-        Standard deviation of the white part.
+        Standard deviation of the white component.
 
     Returns
     -------
@@ -62,17 +63,17 @@ def two_mode_mixture(
     std: float = 0.2,
     floor: float = 0.05,
 ) -> GaussianMixturePrior:
-    """Return a mixture of two Gaussians of one covariance, whose means are plus and minus a smooth spot.
+    """Return a mixture of two Gaussians with the same covariance, whose means are plus and minus a smooth spot.
 
-    The spot, height * exp(-r^2 / (2 width^2)) at distance r from the center of the image, is the same in all channels,
-    and real. So a mode is lost where the center is not measured, and found where it is.
+    The spot is height * exp(-r^2 / (2 width^2)) at distance r from the image center; it is real and the same in all
+    channels. A measurement of the center therefore determines the mode; without one the mode stays ambiguous.
 
     Parameters
     ----------
     size, channels, complex_valued, length, std, floor
         As in `smooth_gaussian`.
     weight
-        Weight of the bright spot, from 0 to 1.
+        Probability of the bright spot, in [0, 1].
     height
         Value of the bright spot at its center.
     width
@@ -107,5 +108,5 @@ def _covariance(size: int, channels: int, length: float, std: float, floor: floa
 
 
 def _pixels(size: int) -> Tensor:
-    """Return the coordinates of the pixels, (size^2, 2) in float64."""
+    """Return the pixel coordinates, (size^2, 2), float64."""
     return torch.cartesian_prod(*[torch.arange(size, dtype=torch.float64)] * 2)

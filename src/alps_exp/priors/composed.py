@@ -1,4 +1,4 @@
-"""Several energies as one: their weighted sum."""
+"""Composed energies: weighted sums of energies."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from alps_exp.priors.base import VJP, Calls, EnergyPrior, Scale
 
 
 class ComposedEnergy(EnergyPrior):
-    """E(x, t) = sum_i a_i E_i(x, t), the energy of the product of the priors' densities to the powers a_i.
+    """The weighted sum E(x, t) = sum_i a_i E_i(x, t), the energy of the product of the densities raised to powers a_i.
 
-    At large t the Hessian of an energy tends to the identity, and that of the sum to `curvature` = sum_i a_i times it.
-    So d = x - grad E / curvature is the mean of the parts' estimates, weighted by a_i, and the preconditioner of a
-    posterior step takes t / sqrt(curvature) for t.
+    At large t the Hessian of each energy tends to the identity, and the Hessian of the sum to `curvature` = sum_i a_i
+    times the identity. Therefore d = x - grad E / curvature is the average of the parts' estimates with weights a_i,
+    and the preconditioner of a posterior step uses t / sqrt(curvature) instead of t.
 
     Parameters
     ----------
     energies
-        E_i, for images of one number of channels; they may be compositions themselves.
+        The E_i, with the same number of channels; they may themselves be composed.
     weights
-        a_i, a positive number for each energy.
+        The a_i, one positive number per energy.
 
     Raises
     ------
     ValueError
-        If there is no energy, the weights are not a positive number for each, or the numbers of channels differ.
+        If there are no energies, `weights` does not hold one positive number per energy, or the numbers of channels
+        differ.
     """
 
     curvature: float
@@ -45,17 +46,18 @@ class ComposedEnergy(EnergyPrior):
 
     @property
     def channels(self) -> int:
-        """Number of real channels of the images: 2 for complex ones of one channel."""
+        """Number of real channels of the images; a complex channel counts as 2."""
         return self._terms[0][1].channels
 
     @property
     def calls(self) -> Calls:
-        """What the parts have cost so far, together."""
+        """Network evaluations of all parts so far."""
+        # dict.fromkeys: an energy that occurs in several terms keeps one counter for all of them.
         calls = [energy.calls for energy in dict.fromkeys(energy for _, energy in self._terms)]
         return Calls(sum(c.forward for c in calls), sum(c.vjp for c in calls))
 
     def energy_and_gradient(self, x: Tensor, t: Scale) -> tuple[Tensor, Tensor]:
-        """Return E of each image, shape x.shape[:-3], and grad E, shape of x (complex: d/dRe + i d/dIm)."""
+        """Return E of each image, of shape x.shape[:-3], and grad E, of the shape of x (complex: d/dRe + i d/dIm)."""
         values, gradients = zip(*[energy.energy_and_gradient(x, t) for _, energy in self._terms], strict=True)
         return self._sum(values), self._sum(gradients)
 
@@ -64,7 +66,10 @@ class ComposedEnergy(EnergyPrior):
         return self._sum([energy.energy(x, t) for _, energy in self._terms])
 
     def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
-        """Return d = x - grad E / curvature and the map v -> J^T v: the parts' means, weighted by a_i curvature_i."""
+        """Return d = x - grad E / curvature and the map v -> J^T v: averages over the parts with weights a_i c_i.
+
+        c_i is the curvature of part i.
+        """
         estimates, vjps = zip(*[energy.denoise_with_vjp(x, t) for _, energy in self._terms], strict=True)
         return self._mean(estimates), lambda v: self._mean([vjp(v) for vjp in vjps])
 
@@ -73,10 +78,10 @@ class ComposedEnergy(EnergyPrior):
         return list(zip(self.weights, self.parts, strict=True))  # type: ignore[arg-type]
 
     def _mean(self, parts: Sequence[Tensor]) -> Tensor:
-        """Return sum_i a_i curvature_i times part i over the curvature."""
-        curved = [energy.curvature * part for (_, energy), part in zip(self._terms, parts, strict=True)]
-        return self._sum(curved) / self.curvature
+        """Return the average of the parts with weights a_i curvature_i."""
+        weighted = [energy.curvature * part for (_, energy), part in zip(self._terms, parts, strict=True)]
+        return self._sum(weighted) / self.curvature
 
     def _sum(self, parts: Sequence[Tensor]) -> Tensor:
-        """Return sum_i a_i times part i."""
+        """Return the sum of the parts with weights a_i."""
         return torch.stack([a * part for a, part in zip(self.weights, parts, strict=True)]).sum(0)

@@ -1,4 +1,4 @@
-"""The teacher: a diffusion denoiser D as a prior."""
+"""The teacher prior: a diffusion denoiser D."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alps_exp.priors.base import VJP, Prior, Scale, as_channels, as_images, as_s
 
 
 class Denoiser(Prior):
-    """Denoiser prior with score (D(x, t) - x) / t^2 from a preconditioned network; one forward pass a call."""
+    """Prior given by a preconditioned denoiser network D, with score (D(x, t) - x) / t^2; one forward pass per call."""
 
     def __init__(self, network: Preconditioned) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class Denoiser(Prior):
 
     @property
     def channels(self) -> int:
-        """Number of real channels of the images: 2 for complex ones of one channel."""
+        """Number of real channels of the images; a complex channel counts as 2."""
         return self.network.channels
 
     @torch.no_grad()
@@ -27,7 +27,7 @@ class Denoiser(Prior):
         return as_images(self._network(as_channels(x), as_scales(t, x)), like=x)
 
     def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
-        """Return d = D(x, t) and the map v -> J^T v; a forward pass, and a vector-Jacobian product for each v."""
+        """Return d = D(x, t) and the map v -> J^T v; costs one forward pass, and one VJP for each v."""
         with torch.enable_grad():
             inputs = as_channels(x).detach().requires_grad_()
             outputs = self._network(inputs, as_scales(t, x))

@@ -14,11 +14,11 @@ from alps_exp.priors.base import VJP, EnergyPrior, Scale, as_channels, as_images
 def energy_and_gradient(
     psi: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, create_graph: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Return E (N,) and grad E (N, C, H, W) for real x (N, C, H, W) and t (N,) from one pass and one product.
+    """Return E (N,) and grad E (N, C, H, W) for real x (N, C, H, W) and t (N,), by one forward pass and one VJP.
 
-    grad E = (x - psi) - J_psi^T (x - psi). The product is taken of (x - psi) / t, which is of order one at every
-    scale, so that low precision neither over- nor underflows. With `create_graph` both can be differentiated
-    once more, as distillation does; without it no graph is kept.
+    grad E = (x - psi) - J_psi^T (x - psi). The VJP is applied to (x - psi) / t, which is of order one at every scale,
+    so low precision neither overflows nor underflows. With `create_graph` both results can be differentiated again, as
+    distillation requires; otherwise no graph is kept.
 
     Source: Chand & Jacob 2026 (arXiv 2601.02594).
     """
@@ -34,7 +34,7 @@ def energy_and_gradient(
 
 
 class Energy(EnergyPrior):
-    """Energy of a preconditioned network psi; its gradient costs one forward pass and one product."""
+    """The energy of a preconditioned network psi; its gradient costs one forward pass and one VJP."""
 
     def __init__(self, network: Preconditioned) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class Energy(EnergyPrior):
 
     @property
     def channels(self) -> int:
-        """Number of real channels of the images: 2 for complex ones of one channel."""
+        """Number of real channels of the images; a complex channel counts as 2."""
         return self.network.channels
 
     def energy_and_gradient(self, x: Tensor, t: Scale) -> tuple[Tensor, Tensor]:
-        """Return E of each image, shape x.shape[:-3], and grad E, shape of x (complex: d/dRe + i d/dIm)."""
+        """Return E of each image, of shape x.shape[:-3], and grad E, of the shape of x (complex: d/dRe + i d/dIm)."""
         inputs = as_channels(x)
         energy, gradient = energy_and_gradient(self._network, inputs, as_scales(t, x))
         self.calls.vjp += len(inputs)
@@ -54,13 +54,13 @@ class Energy(EnergyPrior):
 
     @torch.no_grad()
     def energy(self, x: Tensor, t: Scale) -> Tensor:
-        """Return E of each image, shape x.shape[:-3], by a forward pass alone."""
+        """Return E of each image, of shape x.shape[:-3], by one forward pass."""
         inputs = as_channels(x)
         residual = inputs - self._network(inputs, as_scales(t, x))
         return residual.square().sum(dim=(1, 2, 3)).reshape(x.shape[:-3]) / 2
 
     def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
-        """Return d = x - grad E and the map v -> J^T v through the second derivative of E, two products for each v."""
+        """Return d = x - grad E and the map v -> J^T v, which uses second derivatives of E and costs two VJPs per v."""
         with torch.enable_grad():
             inputs = as_channels(x).detach().requires_grad_()
             _, gradient = energy_and_gradient(self._network, inputs, as_scales(t, x), create_graph=True)

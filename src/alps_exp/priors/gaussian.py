@@ -1,4 +1,4 @@
-"""The Gaussian prior, whose energies, posteriors and MAP estimates are known in closed form."""
+"""The Gaussian prior, with closed-form energies, posteriors and MAP estimates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from alps_exp.priors.mixture import GaussianMixturePrior
 class GaussianPrior(GaussianMixturePrior):
     """N(m, C) as a multi-scale energy: E(x, t) / t^2 = 1/2 (x - m)^H (C + t^2 I)^(-1) (x - m).
 
-    This is E = 1/2 ||x - psi||^2 for psi(x, t) = x - t (C + t^2 I)^(-1/2) (x - m), and the mixture of one component. A
-    complex image has covariance C in its real and in its imaginary part.
+    It equals E = 1/2 ||x - psi||^2 with psi(x, t) = x - t (C + t^2 I)^(-1/2) (x - m), and is implemented as a mixture
+    of one component. For complex images, the real and the imaginary part each have covariance C.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class GaussianPrior(GaussianMixturePrior):
     Raises
     ------
     ValueError
-        If the shapes do not fit or C has a negative eigenvalue.
+        If the shapes do not match or C has a negative eigenvalue.
     """
 
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:

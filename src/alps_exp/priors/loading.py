@@ -1,4 +1,4 @@
-"""Teachers and energies by the name of a shipped model or the path of a file."""
+"""Loading of teachers and energies by the name of a shipped model or the path of a file."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ def load_teacher(
     Parameters
     ----------
     name
-        A shipped model, a safetensors file, a pickle of NVlabs' EDM code, or weights in torch's or Lightning's files.
+        Name of a shipped model, or path of a safetensors file, a pickle of NVlabs' EDM code, or a torch or Lightning
+        file of weights.
     architecture
-        For weights alone: a teacher, by name or path, that has their architecture.
+        For files that contain only weights: a teacher with the same architecture, by name or path.
     class_label
-        The class that a network of several classes is asked for; None: no class.
+        Class for a class-conditional network; None: unconditional.
     source
-        Where the file is published, which is said if it is not there.
+        URL where the file is published, given in the error message if the file is missing.
     sha256
-        What the file's hash must be; None: anything.
+        Expected SHA-256 of the file; None: not checked.
 
     Raises
     ------
     ValueError
-        If there is no such file, its hash or kind is another, it is damaged or unsafe, or does not fit its
+        If the file does not exist, has a different hash or kind, is damaged or unsafe, or does not match its
         architecture.
     """
     return Denoiser(_load(name, "teacher", architecture, class_label, source, sha256)).eval()
@@ -50,7 +51,7 @@ def load_energy(
     source: str | None = None,
     sha256: str | None = None,
 ) -> Energy:
-    """Load an energy by the name of a shipped model or the path of a file; arguments and errors as `load_teacher`."""
+    """Load an energy by name or path; arguments and errors are those of `load_teacher`."""
     return Energy(_load(name, "energy", architecture, class_label, source, sha256)).eval()
 
 
@@ -63,10 +64,10 @@ def _load(
     sha256: str | None,
 ) -> Preconditioned:
     if source and not Path(name).is_file():
-        raise ValueError(f"no file {name}: fetch {source} to there, or name another place with {kind}.name=PATH")
+        raise ValueError(f"no file {name}: download {source} to this path, or set another with {kind}.name=PATH")
     path = model_path(name, kind)
-    if sha256 and (found := file_hash(path)) != sha256:
-        raise ValueError(f"{path} has the SHA-256 {found}, expected {sha256}")
+    if sha256 and (digest := file_hash(path)) != sha256:
+        raise ValueError(f"{path} has the SHA-256 {digest}, expected {sha256}")
     checkpoint = read_checkpoint(path, architecture)
     if checkpoint.kind not in (kind, None):
         raise ValueError(f"{path} holds the weights of this kind: {checkpoint.kind}; expected: {kind}")

@@ -1,4 +1,4 @@
-"""The Gaussian-mixture prior: several modes, and every density, score and posterior known in closed form."""
+"""The Gaussian-mixture prior: multimodal, with densities, scores and posteriors in closed form."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from alps_exp.priors.base import VJP, EnergyPrior, Scale
 class GaussianMixturePrior(EnergyPrior):
     """p(x; t) = sum_k w_k N(x; m_k, C_k + t^2 I) as a multi-scale energy.
 
-    E(x, t) = -t^2 log sum_k v_k exp(-1/2 q_k), with q_k = (x - m_k)^H (C_k + t^2 I)^(-1) (x - m_k) and the weights
-    v_k of the components' peaks, proportional to w_k times the peak of N(0, C_k + t^2 I), which sum to one. So E is
-    never negative, is 1/2 t^2 q for a single component, and `log_partition` gives the normalizer of exp(-E / t^2).
-    A complex image has covariance C_k in its real and in its imaginary part.
+    E(x, t) = -t^2 log sum_k v_k exp(-1/2 q_k), with q_k = (x - m_k)^H (C_k + t^2 I)^(-1) (x - m_k). The v_k
+    are the peak heights of the components, w_k times the peak of N(0, C_k + t^2 I), normalized to sum to one. Hence E
+    is never negative and equals 1/2 t^2 q for a single component; `log_partition` gives the normalizer of
+    exp(-E / t^2). For complex images, the real and the imaginary part each have covariance C_k.
 
     Parameters
     ----------
     weights
-        w_k, (K,), at least 0 and of sum 1.
+        w_k, (K,), nonnegative with sum 1.
     means
         m_k, (K, C, H, W), real or complex.
     covariances
@@ -31,7 +31,8 @@ class GaussianMixturePrior(EnergyPrior):
     Raises
     ------
     ValueError
-        If the shapes do not fit, a weight is negative or their sum is not 1, or a C_k has a negative eigenvalue.
+        If the shapes do not match, a weight is negative, the weights do not sum to 1, or a C_k has a negative
+        eigenvalue.
     """
 
     weights: Tensor
@@ -50,6 +51,7 @@ class GaussianMixturePrior(EnergyPrior):
         if weights.min() < 0 or abs(float(weights.sum()) - 1) > 1e-4:
             raise ValueError(f"weights are {weights.tolist()}, expected numbers of at least 0 and of sum 1")
         variances, axes = torch.linalg.eigh(covariances)
+        # Eigenvalues of a semi-definite C_k may come out slightly negative by rounding; these are clamped to 0 below.
         if (variances[:, 0] < -1e-6 * variances[:, -1]).any():
             raise ValueError(f"a covariance has the negative eigenvalue {float(variances.min()):.3g}")
         self.register_buffer("weights", weights.to(variances.dtype))
@@ -59,74 +61,74 @@ class GaussianMixturePrior(EnergyPrior):
 
     @property
     def channels(self) -> int:
-        """Number of real channels of the images: 2 for complex ones of one channel."""
+        """Number of real channels of the images; a complex channel counts as 2."""
         return self.means.shape[1] * self._parts
 
     @property
     def mean(self) -> Tensor:
-        """Mean of the whole mixture, (C, H, W)."""
+        """Mean of the mixture, (C, H, W)."""
         return torch.tensordot(self.weights.to(self.means.dtype), self.means, 1)
 
     @property
     def covariance(self) -> Tensor:
-        """Covariance of the whole mixture, (n, n); for complex images the average of that of both parts."""
+        """Covariance of the mixture, (n, n); for complex images the average over the real and the imaginary part."""
         offsets = (self.means - self.mean).flatten(1)
         covariances = (self.axes * self.variances[:, None]) @ self.axes.mH
         covariances = covariances + offsets[:, :, None] * offsets[:, None].conj() / self._parts
         return torch.tensordot(self.weights.to(covariances.dtype), covariances, 1)
 
     def log_partition(self, t: Scale) -> Tensor:
-        """Return the logarithm of the integral of exp(-E(x, t) / t^2) over all images, of the shape of t."""
+        """Return the log of the integral of exp(-E(x, t) / t^2) over all images, of the shape of t."""
         log_peaks = self._log_peaks(self._square(t)).logsumexp(-1)
         return self._parts / 2 * self.means[0].numel() * math.log(2 * math.pi) - log_peaks
 
     def energy_and_gradient(self, x: Tensor, t: Scale) -> tuple[Tensor, Tensor]:
-        """Return E of each image, shape x.shape[:-3], and grad E, shape of x (complex: d/dRe + i d/dIm)."""
+        """Return E of each image, of shape x.shape[:-3], and grad E, of the shape of x (complex: d/dRe + i d/dIm)."""
         self.calls.vjp += x.shape[:-3].numel()
-        at = self._components(x, t)
-        return at.energy, at.gradient.reshape(x.shape)
+        components = self._components(x, t)
+        return components.energy, components.gradient.reshape(x.shape)
 
     def energy(self, x: Tensor, t: Scale) -> Tensor:
-        """Return E of each image, shape x.shape[:-3]."""
+        """Return E of each image, of shape x.shape[:-3]."""
         return self._components(x, t).energy
 
     def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
-        """Return d = x - grad E, the mean of the clean image, and the map v -> J v; J is symmetric.
+        """Return d = x - grad E, the posterior mean of the clean image, and the map v -> J v; J is symmetric.
 
-        J v = sum_k r_k (C_k (C_k + t^2 I)^(-1) v + t^(-2) b_k <b_k, v>), with the responsibility r_k of component k and
-        b_k = t^2 (C_k + t^2 I)^(-1) (x - m_k) - grad E.
+        J v = sum_k r_k (C_k (C_k + t^2 I)^(-1) v + t^(-2) b_k <b_k, v>), where r_k is the responsibility of component k
+        and b_k = t^2 (C_k + t^2 I)^(-1) (x - m_k) - grad E.
         """
-        at = self._components(x, t)
-        deviations = at.gradients - at.gradient[..., None, :]
-        gains = self.variances / (self.variances + at.square[..., None])
+        components = self._components(x, t)
+        deviations = components.gradients - components.gradient[..., None, :]
+        gains = self.variances / (self.variances + components.square[..., None])
 
         def vjp(v: Tensor) -> Tensor:
             self.calls.vjp += x.shape[:-3].numel()
             v = v.flatten(-3)[..., None, :]
-            inner = torch.linalg.vecdot(deviations, v).real / at.square
+            inner = torch.linalg.vecdot(deviations, v).real / components.square
             within = self._from_axes(gains * self._on_axes(v.expand_as(deviations)))
-            products = within + inner[..., None] * deviations
-            return (at.responsibilities[..., None] * products).sum(-2).reshape(x.shape)
+            component_products = within + inner[..., None] * deviations
+            return (components.responsibilities[..., None] * component_products).sum(-2).reshape(x.shape)
 
-        return x - at.gradient.reshape(x.shape), vjp
+        return x - components.gradient.reshape(x.shape), vjp
 
     def responsibilities(self, x: Tensor, t: Scale) -> Tensor:
         """Return the probability of each component given x = clean + t * noise, (..., K)."""
         return self._components(x, t).responsibilities
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return independent images (count, C, H, W) of the prior without noise, from a generator on the CPU."""
-        chosen = torch.multinomial(self.weights.cpu(), count, replacement=True, generator=generator)
+        """Draw independent noise-free images (count, C, H, W) from the prior, with a CPU generator."""
+        component = torch.multinomial(self.weights.cpu(), count, replacement=True, generator=generator)
         shape = (count, self.means[0].numel())
         z = torch.randn(shape, generator=generator, dtype=self.means.dtype).to(self.means.device)
         deviations = self._from_axes(self.variances.sqrt() * (z * math.sqrt(self._parts))[:, None])
-        deviation = deviations[torch.arange(count), chosen]
-        return self.means[chosen] + deviation.reshape(count, *self.means.shape[1:])
+        deviation = deviations[torch.arange(count), component]
+        return self.means[component] + deviation.reshape(count, *self.means.shape[1:])
 
     def _components(self, x: Tensor, t: Scale) -> _AtPoint:
         if x.shape[-3:] != self.means.shape[1:]:
             sizes = f"{tuple(self.means.shape[1:])}, got {tuple(x.shape[-3:])}"
-            raise ValueError(f"this closed-form prior is of images of shape {sizes}")
+            raise ValueError(f"this closed-form prior needs images of shape {sizes}")
         self.calls.forward += x.shape[:-3].numel()
         square = self._square(t)
         shrinkage = square[..., None] / (self.variances + square[..., None])
@@ -157,7 +159,7 @@ class GaussianMixturePrior(EnergyPrior):
 
 @dataclass
 class _AtPoint:
-    """The components at an image: t^2 (..., 1), gradients (..., K, n), log terms of E (..., K)."""
+    """The mixture evaluated at an image: t^2 (..., 1), gradients (..., K, n), log terms of E (..., K)."""
 
     square: Tensor
     log_terms: Tensor

@@ -1,4 +1,4 @@
-"""The prior of reconstructions that ask none."""
+"""A placeholder prior for reconstructions that use none."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from alps_exp.priors.base import VJP, Prior, Scale
 
 
 class NullPrior(Prior):
-    """Stands where a prior is expected and none is used; it says nothing of images, and raises where it is asked."""
+    """A placeholder where a prior is expected but not used; it carries no information and raises if evaluated."""
 
     @property
     def channels(self) -> int:
-        """Raises ValueError: any number fits."""
+        """Raise ValueError, since the number of channels is not defined."""
         self._refuse()
 
     def denoise(self, x: Tensor, t: Scale) -> Tensor:
-        """Raises ValueError."""
+        """Raise ValueError."""
         self._refuse()
 
     def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
-        """Raises ValueError."""
+        """Raise ValueError."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Reconstructions without a learned prior; like samplers, they are chosen by ``sampler=NAME``."""
+"""Reconstructions without a learned prior, selected like samplers by ``sampler=NAME``."""
 
 from alps_exp.reconstruction.base import Reconstruction
 from alps_exp.reconstruction.sense import SENSE

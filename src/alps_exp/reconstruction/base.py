@@ -1,4 +1,4 @@
-"""Reconstructions without a learned prior: what they know of images is a formula, not a network."""
+"""Base class of reconstructions that use no learned prior."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from alps_exp.priors.base import Prior
 
 
 class Reconstruction(ABC):
-    """One image from a measurement, the same for every seed and sample; it has no schedule and asks no prior.
+    """Base class of deterministic reconstructions: one image per measurement, the same for every seed and sample.
 
-    It is called as a `Sampler` is, so that one can stand in for the other.
+    It has the call signature of a `Sampler`, so the two are interchangeable, but no schedule, and it ignores the prior.
     """
 
     estimate: ClassVar = "point"
@@ -34,12 +34,12 @@ class Reconstruction(ABC):
         image_ids: Sequence[str] | None = None,
         first_sample: int = 0,
     ) -> Estimates:
-        """Return the reconstruction of every image of the measurement `y` (B, ...), `num_samples` times.
+        """Return the reconstruction of every image of the measurement `y` (B, ...), repeated `num_samples` times.
 
         Raises
         ------
         ValueError
-            If the operator and the measurement do not fit each other, or there is no sample to return.
+            If the operator and the measurement are incompatible, or num_samples < 1.
         """
         chain_ids(y, num_samples, image_ids)
         x = self.reconstruct(operator, y)
@@ -48,4 +48,4 @@ class Reconstruction(ABC):
 
     @abstractmethod
     def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
-        """Return the images (B, C, H, W) of the measurement y (B, ...)."""
+        """Reconstruct images (B, C, H, W) from the measurement y (B, ...)."""

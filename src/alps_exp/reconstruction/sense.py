@@ -1,4 +1,4 @@
-"""Least squares with a quadratic penalty (SENSE)."""
+"""SENSE: least squares with a quadratic penalty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alps_exp.reconstruction.base import Reconstruction
 
 
 class SENSE(Reconstruction):
-    """Least squares with a quadratic penalty, argmin 1/2 ||A x - y||^2 + lambda/2 ||x||^2, by the operator's solve.
+    """Least squares with a quadratic penalty: argmin 1/2 ||A x - y||^2 + lambda/2 ||x||^2, by the operator's solve.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class SENSE(Reconstruction):
 
     References
     ----------
-    Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 46, 2001; the
-    problem of `sigpy.mri.app.SenseRecon`.
+    Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 46, 2001. The
+    same problem as in `sigpy.mri.app.SenseRecon`.
     """
 
     def __init__(self, weight: float = 0.03) -> None:

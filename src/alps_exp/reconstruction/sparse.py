@@ -1,4 +1,4 @@
-"""Least squares with a sparse transform: wavelets (compressed sensing) and total variation."""
+"""Sparsity-regularized least squares: l1 wavelets (compressed sensing) and total variation."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from alps_exp.reconstruction.transforms import Differences, Transform, Wavelet
 
 
 class SparseReconstruction(Reconstruction):
-    """Least squares with a sparse transform, argmin 1/2 ||A x - y||^2 + lambda ||W x||_1, by a primal-dual iteration.
+    """Sparsity-regularized least squares: argmin 1/2 ||A x - y||^2 + lambda ||W x||_1, by a primal-dual iteration.
 
-    The data term's proximal map is the operator's posterior mean, exact at every step; the absolute value of a complex
-    number is its modulus.
+    The proximal map of the data term is the operator's posterior mean, so it is solved at every step instead of being
+    approximated by a gradient step. For complex images the l1 norm sums moduli.
 
     Parameters
     ----------
     weight
-        lambda, in units of the image times those of A^H A.
+        lambda, in units of A^H A times image units.
     iterations
         Number of iterations, each with one solve.
     step
-        Step size tau of the image; that of the dual variable is 1 / (tau ||W||^2).
+        Primal step size tau; the dual step size is 1 / (tau ||W||^2).
 
     Raises
     ------
@@ -48,23 +48,24 @@ class SparseReconstruction(Reconstruction):
 
     @abstractmethod
     def transform(self, x: Tensor) -> Transform:
-        """Return W for images like x."""
+        """Return the transform W for images like x."""
 
     def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
-        """Return the last iterate, from A^H y."""
-        x = ahead = operator.adjoint(y)
+        """Return the last iterate, starting from A^H y."""
+        x = extrapolated = operator.adjoint(y)
         W = self.transform(x)
         p = torch.zeros_like(W.forward(x))
+        # posterior_mean at this t is the proximal map of tau / 2 ||A x - y||^2, since eta^2 / t^2 = 1 / tau.
         sigma, t = 1 / (self.step * W.square_norm), operator.noise_std * self.step**0.5
         for _ in tqdm(range(self.iterations), desc=type(self).__name__, disable=None, leave=False):
-            p = _clip(p + sigma * W.forward(ahead), self.weight)
-            before, x = x, operator.posterior_mean(x - self.step * W.adjoint(p), y, t)
-            ahead = 2 * x - before
+            p = _clip(p + sigma * W.forward(extrapolated), self.weight)
+            last_x, x = x, operator.posterior_mean(x - self.step * W.adjoint(p), y, t)
+            extrapolated = 2 * x - last_x
         return x
 
 
 class L1Wavelet(SparseReconstruction):
-    """Least squares with sparse wavelets: W x are Daubechies' wavelet coefficients (db4), all of them penalized.
+    """L1-wavelet reconstruction: W x are Daubechies wavelet coefficients (db4), all of which are penalized.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ class L1Wavelet(SparseReconstruction):
 
     References
     ----------
-    Lustig, Donoho, Pauly, "Sparse MRI", MRM 58, 2007; the problem of `sigpy.mri.app.L1WaveletRecon`.
+    Lustig, Donoho, Pauly, "Sparse MRI", MRM 58, 2007. The same problem as in `sigpy.mri.app.L1WaveletRecon`.
     """
 
     def __init__(self, weight: float = 0.008, iterations: int = 100, step: float = 10.0) -> None:
@@ -85,7 +86,9 @@ class L1Wavelet(SparseReconstruction):
 
 
 class TotalVariation(SparseReconstruction):
-    """Least squares with sparse differences: W x are those of neighboring pixels, around the borders, in both axes.
+    """Total-variation reconstruction: W x are periodic differences of neighboring pixels along both axes.
+
+    The norm is anisotropic: the differences along the two axes are penalized separately.
 
     Parameters
     ----------
@@ -94,18 +97,18 @@ class TotalVariation(SparseReconstruction):
 
     References
     ----------
-    Block, Uecker, Frahm, "Undersampled radial MRI with multiple coils", MRM 57, 2007; the problem of
-    `sigpy.mri.app.TotalVariationRecon`.
+    Block, Uecker, Frahm, "Undersampled radial MRI with multiple coils", MRM 57, 2007. The same
+    problem as in `sigpy.mri.app.TotalVariationRecon`.
     """
 
     def __init__(self, weight: float = 0.004, iterations: int = 100, step: float = 3.0) -> None:
         super().__init__(weight, iterations, step)
 
     def transform(self, x: Tensor) -> Transform:
-        """Return the differences."""
+        """Return the difference operator."""
         return Differences()
 
 
 def _clip(p: Tensor, radius: float) -> Tensor:
-    """Return p with every modulus at most `radius`."""
+    """Project every entry of p onto the disc of radius `radius`."""
     return p * (radius / p.abs().clamp(min=radius))

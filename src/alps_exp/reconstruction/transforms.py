@@ -1,4 +1,4 @@
-"""Linear transforms in which images are sparse."""
+"""Sparsifying linear transforms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alps_exp.packages import require
 
 
 class Transform(ABC):
-    """A linear map W of images, with its adjoint and a bound of ||W||^2."""
+    """A linear transform W of images with its adjoint; `square_norm` is an upper bound of ||W||^2."""
 
     square_norm: float
 
@@ -25,7 +25,7 @@ class Transform(ABC):
 
 
 class Wavelet(Transform):
-    """sigpy's orthonormal wavelet transform (db4, zeros outside the image) of images of one shape, on the CPU."""
+    """sigpy's orthonormal wavelet transform (db4, zero padding) for images of one shape; computed on the CPU."""
 
     square_norm = 1.0
 
@@ -41,19 +41,19 @@ class Wavelet(Transform):
         return torch.from_numpy(coefficients).to(x.device, x.dtype)
 
     def adjoint(self, p: Tensor) -> Tensor:
-        """Return the images of coefficients."""
+        """Return the images with these coefficients under W^H."""
         return torch.from_numpy(self._linop.H(p.cpu().numpy())).to(p.device, p.dtype).reshape(self._shape)
 
 
 class Differences(Transform):
-    """Differences of a pixel and the one before it along both axes, stacked in a new leading dimension."""
+    """Periodic backward differences along both image axes, stacked in a new leading dimension."""
 
     square_norm = 8.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (2, ..., H, W)."""
+        """Return the differences (2, ..., H, W)."""
         return torch.stack([x - x.roll(1, axis) for axis in (-2, -1)])
 
     def adjoint(self, p: Tensor) -> Tensor:
-        """Return the sum over both axes of the differences of a pixel and the one after it."""
+        """Return the sum over both axes of the periodic forward differences, negated: the adjoint."""
         return sum((q - q.roll(-1, axis) for q, axis in zip(p, (-2, -1), strict=True)), torch.zeros_like(p[0]))

@@ -9,7 +9,7 @@ from alps_exp.reconstruction.base import Reconstruction
 
 
 class ZeroFilled(Reconstruction):
-    """The adjoint A^H y: in MRI the coil images of k-space with zeros where nothing was measured, combined."""
+    """The adjoint A^H y; in MRI the coil-combined inverse Fourier transform of zero-filled k-space."""
 
     def reconstruct(self, operator: LinearOperator, y: Tensor) -> Tensor:
         """Return A^H y."""

@@ -1,4 +1,4 @@
-"""Samplers of the posterior, all behind one interface."""
+"""Posterior samplers behind a common interface."""
 
 from alps_exp.samplers.alps import ALPS
 from alps_exp.samplers.base import Sampler

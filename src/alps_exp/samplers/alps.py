@@ -22,31 +22,34 @@ Annealing = Literal["static", "diffused"]
 
 
 class ALPS(Sampler):
-    """Anneals the preconditioned Langevin step of ALPS: a denoiser call and a posterior solve for each scale.
+    """The ALPS sampler: annealed, preconditioned Langevin steps, each with one denoiser call and one posterior solve.
 
     Parameters
     ----------
     schedule
         Noise scales t, one for each denoiser call.
     noise
-        ``calibrated``: correlated between consecutive steps, which makes the spread of the chains right;
-        ``independent``: new at every step; ``reference``: as published; ``none``: deterministic.
+        ``calibrated``: noise of consecutive steps is correlated, so that the chains have the correct spread;
+        ``independent``: fresh noise at every step; ``reference``: as published; ``none``: deterministic.
     annealing
-        ``static``: the chain follows p_t(x | y) itself, whose measured part carries noise eta at every t (the
-        paper's); ``diffused``: it follows x_0 with noise everywhere, x_0 from the posterior, as priors are trained; the
-        noise is t, or a little more where it is calibrated (see `calibrated_amplitudes`).
+        ``static``: the chain follows p_t(x | y) itself, as in the paper; measured components carry noise of about eta
+        at every t. ``diffused``: the chain follows x_0 + noise, with x_0 from the posterior and noise in every
+        component, as the prior was trained on; the noise level is t, or slightly more if calibrated (see
+        `calibrated_amplitudes`).
     final_noise
-        Whether the last step draws a sample; without, it returns its mean, a denoised image.
+        Whether the last step draws a sample; otherwise it returns the mean, a denoised image.
     moment_matching
-        Of diffused annealing: conjugate-gradient iterations in each step but the last with Tweedie's covariance t^2 J
-        of x_0 given x_t; 0 takes t^2 I. One costs a vector-Jacobian product by the teacher, two by the energy.
+        Only with diffused annealing: number of conjugate-gradient iterations per step (the last step excepted) that
+        use Tweedie's covariance t^2 J of x_0 given x_t; 0 uses t^2 I. An iteration costs one vector-Jacobian product
+        with the teacher and two with the energy.
     prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        For an unknown noise or annealing, reference noise with diffused annealing, or moment matching without it.
+        If noise or annealing is unknown, or reference noise is combined with diffused annealing, or moment matching
+        with static annealing.
 
     References
     ----------
@@ -90,7 +93,7 @@ class ALPS(Sampler):
         Raises
         ------
         ValueError
-            For a composed energy, unless the annealing is static and the noise not the reference's.
+            If the prior is a composed energy and the annealing is not static or the noise is ``reference``.
         """
         if not math.isclose(prior.curvature, 1) and (self.annealing == "diffused" or self.noise == "reference"):
             raise ValueError("a composed energy is sampled by annealing=static, with any noise but reference")
@@ -104,10 +107,13 @@ class ALPS(Sampler):
         measured, unmeasured = self._steps_of(noise, y), self._steps_of(noise, image)
         steps = with_next(self.schedule())
         start = torch.zeros_like(image).expand(noise.num_samples, *image.shape)
+        # Composed energies have curvature c / t^2 at large t, so P must use the width t / sqrt(c). With t itself the
+        # step diverges for c > 2.
         narrower = prior.curvature**-0.5
         x = operator.posterior_sample(start, y, steps[0][0] * narrower, (measured.next(), unmeasured.next()))
         for t, s in self.progress(steps[:-1]):
             d = prior.denoise(x, t)
+            # Solve and noise use the next scale s: the noise left in x is then what the next denoiser call assumes.
             x = operator.posterior_sample(d, y, s * narrower, (measured.next(), unmeasured.next()))
         last = steps[-1][0]
         d = prior.denoise(x, last)
@@ -127,6 +133,7 @@ class ALPS(Sampler):
         d = prior.denoise(x, last)
         if not self.final_noise:
             return operator.posterior_mean(d, y, last)
+        # This draw has covariance P, unlike the isotropic noise of the steps above, so its noise is fresh.
         return operator.posterior_sample(d, y, last, (noise.draw(y), noise.draw(image)))
 
     def _mean(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, x: Tensor, t: float) -> Tensor:
@@ -135,6 +142,8 @@ class ALPS(Sampler):
         return operator.posterior_mean(prior.denoise(x, t), y, t)
 
     def _published(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
+        # As in the public code: the noise after the last inner step of a scale has the next scale, and the last step
+        # adds none.
         image = operator.adjoint(y)
         steps = with_next(self.schedule())
         first = steps[0][0]
@@ -151,7 +160,7 @@ class ALPS(Sampler):
 
 
 class _StepNoise:
-    """The standard normal noise of consecutive steps, correlated by one half where it is calibrated."""
+    """The standard normal noise of consecutive steps; if calibrated, neighbors have correlation 1/2."""
 
     def __init__(self, noise: NoiseSource, like: Tensor, kind: Noise) -> None:
         self.noise, self.image, self.kind = noise, like, kind
@@ -168,12 +177,12 @@ class _StepNoise:
 
 
 def calibrated_amplitudes(scales: Sequence[float]) -> list[float]:
-    """Return by how much noise sigma_k, correlated by one half, diffused annealing works at the scales t_k.
+    """Return the noise levels sigma_k, one per scale t_k, that diffused annealing adds when its noise is calibrated.
 
-    With noise t_k the spread falls behind while t falls. For a Gaussian of variance c, nothing of it measured, a step
-    turns the variance c + sigma_k^2 into a^2 (c + sigma_k^2) + a sigma_k sigma_{k+1} + sigma_{k+1}^2, where
-    a = c / (c + t_k^2). That is c + sigma_{k+1}^2, but for terms in t_k^2 / c, if
-    sigma_k^2 + sigma_k sigma_{k+1} = 2 t_k^2, which is solved from the last scale, sigma_n = t_n, upwards.
+    With sigma_k = t_k the chains become too narrow while t decreases. For an unmeasured Gaussian component of variance
+    c, a step with noise correlation 1/2 maps the variance c + sigma_k^2 to a^2 (c + sigma_k^2) + a sigma_k sigma_{k+1}
+    + sigma_{k+1}^2, with a = c / (c + t_k^2). Up to higher-order terms in t_k^2 / c this equals c + sigma_{k+1}^2 if
+    sigma_k^2 + sigma_k sigma_{k+1} = 2 t_k^2. The recursion is solved backwards from sigma_n = t_n at the last scale.
     """
     amplitudes = [scales[-1]]
     for t in reversed(scales[:-1]):

@@ -1,4 +1,4 @@
-"""The one interface behind which all samplers stand."""
+"""The common interface of all samplers."""
 
 from __future__ import annotations
 
@@ -21,25 +21,30 @@ T = TypeVar("T")
 
 
 class Sampler(ABC):
-    """Draws images that explain a measurement under a prior.
+    """Base class of samplers, which draw images from the posterior given a measurement and a prior.
 
     Parameters
     ----------
     schedule
-        Noise scales from large to small.
+        Noise scales in decreasing order.
     prior_kind
-        Which of the two priors of a request the sampler is handed: the ``energy`` or the ``teacher``.
+        The prior that the sampler uses: ``energy`` or ``teacher``.
     micro_batch
-        Most images that the prior sees at once, but at least one sample of each image of the batch; bounds the
-        memory, changes no result. None: all.
+        Maximum number of images in a call of the prior (never less than one sample of every image of the batch).
+        Limits memory without changing results. None: no limit.
+
+    Raises
+    ------
+    ValueError
+        If micro_batch < 1.
     """
 
     estimate: ClassVar[Literal["mmse", "map", "point"]] = "mmse"
-    """What the mean over the samples is."""
+    """The kind of estimate that the mean over the samples gives."""
     composable: ClassVar[bool] = False
-    """Whether it samples a composed energy, whose curvature is not 1."""
+    """Whether the sampler supports composed energies, whose curvature is not 1."""
     independent: ClassVar[bool] = True
-    """Whether a sample is the same whichever others are drawn with it."""
+    """Whether a sample does not depend on which other samples are drawn with it."""
 
     def __init__(self, schedule: Schedule, prior_kind: PriorKind, micro_batch: int | None) -> None:
         if micro_batch is not None and micro_batch < 1:
@@ -63,13 +68,13 @@ class Sampler(ABC):
     ) -> Estimates:
         """Sample `num_samples` chains for every image of the measurement `y` (B, ...).
 
-        The noise of a chain is keyed by (seed, image id, sample index); without `image_ids` the position in the
-        batch is the id. Sample indices start at `first_sample`.
+        The noise of a chain is keyed by (seed, image id, sample index). Without `image_ids`, positions in the batch
+        serve as ids. Sample indices start at `first_sample`.
 
         Raises
         ------
         ValueError
-            If the prior, the operator and the measurement do not fit each other, or there is no sample to draw.
+            If the prior, the operator and the measurement are incompatible, or num_samples < 1.
         """
         ids = chain_ids(y, num_samples, image_ids)
         if not (self.composable or math.isclose(prior.curvature, 1)):
@@ -86,17 +91,17 @@ class Sampler(ABC):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W) and diagnostics (S, B) by name.
 
-        A diagnostic ``converged``, 1 or 0, is what the flag ``convergence`` of an estimate goes by.
+        If there is a diagnostic ``converged`` (1 or 0), it determines the flag ``convergence`` of an estimate.
         """
 
     def begin(self, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> tuple[Tensor, Tensor]:
-        """Return A^H y (B, C, H, W), an image by which draws are shaped, and chains (S, B, C, H, W) at the first scale.
+        """Return A^H y (B, C, H, W), the template for noise draws, and the initial chains (S, B, C, H, W).
 
-        There they are noise alone: the images are lost in it.
+        The chains start as pure noise of the first scale, at which the image is negligible.
         """
         image = operator.adjoint(y)
         return image, self.schedule()[0] * noise.draw(image)
 
     def progress(self, steps: Sequence[T]) -> Iterable[T]:
-        """Return the steps with a progress bar, which shows on terminals only."""
+        """Return the steps with a progress bar, shown only on a terminal."""
         return tqdm(steps, desc=type(self).__name__, disable=None, leave=False)

@@ -1,4 +1,4 @@
-"""A prior that is asked about many images in parts, with its calls counted for each image."""
+"""Evaluation of a prior in micro-batches, with calls counted per image."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from alps_exp.priors.base import VJP, EnergyPrior, Prior
 
 
 class BatchedPrior:
-    """Asks a prior about images (S, B, C, H, W) in parts: at most `micro_batch` images, or one sample.
+    """A prior evaluated on images (S, B, C, H, W) in micro-batches.
 
-    `calls` (B, 2) are the forward passes and the vector-Jacobian products that each image has cost so far.
+    A part holds at most `micro_batch` images, but always at least one sample of every image. `calls` (B, 2) counts the
+    forward passes and vector-Jacobian products spent on each image so far.
     """
 
     def __init__(self, prior: Prior, micro_batch: int | None) -> None:
@@ -29,53 +30,64 @@ class BatchedPrior:
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """Return the denoised images."""
-        with self._counting(x):
+        with self._count_calls(x):
             return torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])
 
     def denoise_and_apply_vjp(
         self, x: Tensor, t: float, cotangent: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Return d = denoise(x, t) and J^T v with v = cotangent(d)."""
-        with self._counting(x):
+        with self._count_calls(x):
             pairs = [self.prior.denoise_and_apply_vjp(part, t, cotangent) for part in self._parts(x)]
         d, products = zip(*pairs, strict=True)
         return torch.cat(d), torch.cat(products)
 
     def denoise_with_vjp(self, x: Tensor, t: float, use: Callable[[Tensor, VJP], Tensor]) -> tuple[Tensor, Tensor]:
-        """Return d = denoise(x, t) and use(d, vjp), vjp(v) = J^T v; keeps what one part needs at a time."""
+        """Return d = denoise(x, t) and use(d, vjp), with vjp(v) = J^T v.
+
+        `use` runs per micro-batch, so that only one part's autograd graph is in memory at a time.
+        """
 
         def denoise_and_use(part: Tensor) -> tuple[Tensor, Tensor]:
             d, vjp = self.prior.denoise_with_vjp(part, t)
             return d, use(d, vjp)
 
-        with self._counting(x):
+        with self._count_calls(x):
             d, used = zip(*[denoise_and_use(part) for part in self._parts(x)], strict=True)
         return torch.cat(d), torch.cat(used)
 
     def energy_and_gradient(self, x: Tensor, t: float, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return E (S, B) and grad E, both zero where they are not `wanted` (S, B), which costs nothing.
+        """Return E (S, B) and grad E; both are zero, and cost no prior call, where the mask `wanted` (S, B) is False.
 
         Raises
         ------
         ValueError
-            For a prior without an energy.
+            If the prior has no energy.
         """
         prior = self._energy_prior()
         if wanted is None or wanted.all():
-            with self._counting(x):
+            with self._count_calls(x):
                 pairs = [prior.energy_and_gradient(part, t) for part in self._parts(x)]
             energies, gradients = zip(*pairs, strict=True)
             return torch.cat(energies), torch.cat(gradients)
         energy, gradient = x.real.new_zeros(x.shape[:-3]), torch.zeros_like(x)
-        some = x[wanted][:, None]
-        with self._counting(some, wanted):
-            pairs = [prior.energy_and_gradient(part, t) for part in self._parts(some)]
+        selected = x[wanted][:, None]
+        with self._count_calls(selected, wanted):
+            pairs = [prior.energy_and_gradient(part, t) for part in self._parts(selected)]
         energies, gradients = zip(*pairs, strict=True)
         energy[wanted], gradient[wanted] = torch.cat(energies).squeeze(1), torch.cat(gradients).squeeze(1)
         return energy, gradient
 
     def energy(self, x: Tensor, t: float) -> Tensor:
-        """Return E, shape x.shape[:-3], for x (S, B, ...) or (B, ...); raises ValueError as `energy_and_gradient`."""
+        """Return E of shape x.shape[:-3] for x (S, B, ...) or (B, ...).
+
+        These calls are not counted.
+
+        Raises
+        ------
+        ValueError
+            If the prior has no energy.
+        """
         prior = self._energy_prior()
         images = x.reshape(-1, *x.shape[-3:])
         parts = images.split(self.micro_batch or len(images))
@@ -87,14 +99,18 @@ class BatchedPrior:
         return self.prior
 
     @contextmanager
-    def _counting(self, x: Tensor, wanted: Tensor | None = None) -> Iterator[None]:
-        """Share out the calls made inside, all of one cost, over the images of x (S, B, ...) or the `wanted` (S, B)."""
+    def _count_calls(self, x: Tensor, wanted: Tensor | None = None) -> Iterator[None]:
+        """Attribute the prior calls made inside the context to the images of x (S, B, ...), or to `wanted` (S, B).
+
+        Every chain is assumed to cost the same.
+        """
         before = copy(self.prior.calls)
         yield
-        after, asked = self.prior.calls, max(1, x.shape[:-3].numel())
-        of_chain = torch.tensor([after.forward - before.forward, after.vjp - before.vjp], dtype=torch.float64) / asked
+        after, evaluated = self.prior.calls, max(1, x.shape[:-3].numel())
+        per_chain = torch.tensor([after.forward - before.forward, after.vjp - before.vjp], dtype=torch.float64)
+        per_chain = per_chain / evaluated
         chains = torch.full((x.shape[-4],), len(x)) if wanted is None else wanted.sum(0).cpu()
-        self.calls = self.calls + chains[:, None] * of_chain
+        self.calls = self.calls + chains[:, None] * per_chain
 
     def _parts(self, x: Tensor) -> Sequence[Tensor]:
         return x.split(max(1, self.micro_batch // x.shape[1]) if self.micro_batch else len(x))

@@ -16,19 +16,19 @@ from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
 
 class CSGM(Sampler):
-    """Follows unadjusted Langevin dynamics of the noised prior and a widened likelihood from scale to scale.
+    """The CSGM sampler: annealed, unadjusted Langevin dynamics on the noised prior and a widened likelihood.
 
     A step at scale t is x + h ((D(x) - x) / t^2 + A^H (y - A x) / (eta^2 + t^2)) + sqrt(2 h) e with h = step_size t^2:
-    the published epsilon t^2 / t_L^2, for step_size = epsilon / t_L^2 with the last scale t_L. It is stable while
-    step_size (1 + ||A||^2) < 2. The chains end with the noise of the last scale.
+    the published epsilon t^2 / t_L^2 if step_size = epsilon / t_L^2, where t_L is the last scale. It is stable for
+    step_size (1 + ||A||^2) < 2. The result still contains the noise of the last scale.
 
-    Departure from the public code: that scales the likelihood's term to a multiple of the prior's norm; here it has the
-    paper's weight.
+    Departure from the public code, which rescales the likelihood term to a multiple of the prior term's norm: the
+    likelihood has the weight given in the paper.
 
     Parameters
     ----------
     schedule
-        Scales, each for one step; published: 2,311 geometric ones, three steps at each.
+        Scales, one step at each; published: 2,311 geometric scales with three steps at each.
     step_size
         h / t^2.
     prior_kind, micro_batch

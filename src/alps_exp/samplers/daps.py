@@ -15,16 +15,16 @@ from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.schedules import KarrasSchedule, Schedule, with_next
 
 ODE_SIGMA_MIN, ODE_RHO = 0.01, 7.0
-LAST_STEP = 0.01  # that Langevin steps fall toward, as a share of the first
+LAST_STEP = 0.01  # Langevin step size at the end of the schedule, as a fraction of the first
 
 
 class DAPS(Sampler):
-    """Alternates a probability-flow ODE to a clean image, a posterior draw around it, and fresh noise.
+    """The DAPS sampler: alternates a probability-flow ODE to a clean image, a posterior draw around it and fresh noise.
 
-    The draw is from p(y | x) N(x; ODE result, t^2 I), with the published width r_t = t: exact, since A is linear, or by
-    the published Langevin steps x + h score + sqrt(2 h) e from the ODE's result, whose h falls linearly over the scales
-    from `step_size` toward 1 % of it. Published steps are too short to reach that width at large t, and keep near
-    the ODE's result what is not measured.
+    The draw is from p(y | x) N(x; x_ODE, t^2 I), with the published width r_t = t. It is either exact, since A is
+    linear, or made by the published Langevin steps x + h score + sqrt(2 h) e, which start from the ODE's result x_ODE;
+    h decreases linearly over the scales from `step_size` toward 1 % of it. The published steps are too short to reach
+    that width at large t, so unmeasured components stay close to x_ODE.
 
     Parameters
     ----------
@@ -33,20 +33,20 @@ class DAPS(Sampler):
     ode_steps
         Euler steps, and denoiser calls, of each ODE (published: 5), on EDM's rho = 7 scales from t to 0.01.
     langevin_steps
-        Langevin steps of each draw (published: 100); 0: exact draws.
+        Langevin steps per draw (published: 100); 0: exact draws.
     step_size
-        h of the first scale, stable while h (||A||^2 / likelihood_std^2 + 1 / t^2) < 2.
+        h at the first scale; stable for h (||A||^2 / likelihood_std^2 + 1 / t^2) < 2.
     likelihood_std
-        Noise that the Langevin steps take the measurement to have (published: 0.01, where it has 0.05); None: its own,
-        which measurements that are combined in one need.
+        Noise standard deviation that the Langevin steps assume (published: 0.01, for data with 0.05). None: the actual
+        one, required for joint measurements.
     prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        If ode_steps < 1, langevin_steps < 0, or step_size or likelihood_std is not positive; on sampling, if
-        likelihood_std is given for a `JointOperator`, whose measurements have noises of their own.
+        If ode_steps < 1, langevin_steps < 0, or step_size or likelihood_std is not positive; during sampling, if
+        likelihood_std is set for a `JointOperator`, whose measurements have different noise levels.
 
     References
     ----------
@@ -92,7 +92,7 @@ class DAPS(Sampler):
         return sample, {}
 
     def _flow(self, prior: BatchedPrior, x: Tensor, t: float) -> Tensor:
-        """Return the end of the ODE dx / d sigma = (x - D(x, sigma)) / sigma from t to zero."""
+        """Integrate the ODE dx / d sigma = (x - D(x, sigma)) / sigma from sigma = t to 0 by Euler steps."""
         if self.ode_steps == 1 or t <= ODE_SIGMA_MIN:
             return prior.denoise(x, t)
         scales = KarrasSchedule(t, ODE_SIGMA_MIN, self.ode_steps, ODE_RHO)()
@@ -104,7 +104,7 @@ class DAPS(Sampler):
     def _langevin(
         self, operator: LinearOperator, clean: Tensor, y: Tensor, t: float, step: float, noise: NoiseSource
     ) -> Tensor:
-        """Return where Langevin dynamics of p(y | x) N(x; clean, t^2 I) end that start at `clean`."""
+        """Run Langevin dynamics on p(y | x) N(x; clean, t^2 I), starting at `clean`."""
         tau = operator.noise_std if self.likelihood_std is None else self.likelihood_std
         x, back_projected = clean, operator.adjoint(y)
         for _ in range(self.langevin_steps):

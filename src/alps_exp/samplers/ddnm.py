@@ -18,31 +18,32 @@ from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class DDNM(Sampler):
-    """Replaces what the data determine in each denoised image by the pseudo-inverse, as far as their noise allows.
+    """The DDNM+ sampler: corrects the range-space part of each denoised image by the pseudo-inverse.
 
     The ancestral step from t to s has mean a x0 + (1 - a) x_t, a = 1 - s^2 / t^2, and standard deviation w = s sqrt(a).
-    The image x0 = D + Sigma A^+ (y - A D) brings the data's noise, a lambda eta / sigma_i along a singular vector of
-    value sigma_i with lambda on the diagonal of Sigma. So lambda = min(1, w sigma_i / (a eta)), and the step adds what
-    is missing from the variance w^2.
+    The corrected image x0 = D + Sigma A^+ (y - A D) propagates measurement noise: a lambda eta / sigma_i along the
+    singular vector of singular value sigma_i, where lambda is the diagonal entry of Sigma. Hence lambda = min(1, w
+    sigma_i / (a eta)), and the step adds only the noise still missing from the variance w^2.
 
-    It takes the data's noise for part of the noise of x_t, and so understates the uncertainty of what is measured.
+    The method counts measurement noise as part of the noise of x_t, so it understates the uncertainty of measured
+    components.
 
-    It works for operators whose eigenvectors are known, and needs no products with the Jacobian. Departures from the
-    paper: the scales are variance exploding, and time is never traveled back.
+    It requires an operator with known eigenvectors, and no vector-Jacobian products. Departures from the paper: the
+    scales are variance exploding, and there is no time travel.
 
     Parameters
     ----------
     schedule
         Scales; published: 100 of the DDPM schedule's 1,000.
     threshold
-        Singular values up to this count as zero (in the authors' code for blur: 0.03, of 1 at most).
+        Singular values up to this are treated as zero (authors' code for blur: 0.03, with a largest value of 1).
     prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        If threshold is not positive; later, for an operator whose eigenvectors are not known.
+        If threshold is not positive; during sampling, if the eigenvectors of the operator are not known.
 
     References
     ----------
@@ -76,11 +77,12 @@ class DDNM(Sampler):
         return x, {}
 
     def _correction(self, s: float, data_noise: float, gain: Tensor) -> Tensor:
-        """Return lambda / sigma_i^2, with `data_noise` sqrt(a) eta."""
+        """Return lambda / sigma_i^2, with `data_noise` = sqrt(a) eta and `gain` = sigma_i^2."""
         allowed = s * gain.rsqrt() / data_noise
+        # Zero gains give inf here, which the threshold discards.
         return torch.where(gain > self.threshold**2, torch.minimum(1 / gain, allowed), 0)
 
     def _fresh_noise(self, s: float, data_noise: float, gain: Tensor) -> Tensor:
-        """Return the standard deviation of the noise that the step adds, as a share of w."""
-        brought = (data_noise * gain.rsqrt() / s).clamp(max=1)
-        return (1 - torch.where(gain > self.threshold**2, brought, 0) ** 2).sqrt()
+        """Return the standard deviation of the added noise as a fraction of w."""
+        propagated = (data_noise * gain.rsqrt() / s).clamp(max=1)
+        return (1 - torch.where(gain > self.threshold**2, propagated, 0) ** 2).sqrt()

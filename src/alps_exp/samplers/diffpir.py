@@ -16,14 +16,14 @@ from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class DiffPIR(Sampler):
-    """Moves each denoised image toward the data by a proximal step, and noises it again to the next scale.
+    """The DiffPIR sampler: a proximal data-consistency step on each denoised image, then noise of the next scale.
 
     With rho = lambda eta^2 / t^2 the proximal step argmin ||A x - y||^2 + rho ||x - D||^2 is the mean of the posterior
-    under the prior N(D, t^2 / lambda I). The noise of the next scale is partly the one that the step predicts and
-    partly fresh: x_s = x0 + s (sqrt(1 - zeta) (x_t - x0) / t + sqrt(zeta) e).
+    under the prior N(D, t^2 / lambda I). The noise at the next scale combines the predicted noise with fresh noise:
+    x_s = x0 + s (sqrt(1 - zeta) (x_t - x0) / t + sqrt(zeta) e).
 
-    Departures from the public code: the proximal step is exact for every operator, the last scale has one too, D is
-    not clipped, and the scales are variance exploding.
+    Departures from the public code: the proximal step is exact for every operator and is also applied at the last
+    scale, D is not clipped, and the scales are variance exploding.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class DiffPIR(Sampler):
     weight
         lambda (published: about 1 to 25, by task).
     zeta
-        Share of fresh noise (published: 0.1 for deblurring, 1 for inpainting).
+        Fraction of fresh noise (published: 0.1 for deblurring, 1 for inpainting).
     prior_kind, micro_batch
         As in `Sampler`.
 

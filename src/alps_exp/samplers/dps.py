@@ -17,11 +17,11 @@ from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class DPS(Sampler):
-    """Ancestral diffusion sampling with a gradient step on the residual norm of the denoised image.
+    """The DPS sampler: ancestral diffusion sampling with gradient steps on the residual norm of the denoised image.
 
-    Each step costs a forward pass and a vector-Jacobian product. The published step x_i <- x_i - zeta grad ||y - A
-    D(x_i)|| is for variance-preserving x; in the variance-exploding form here it becomes zeta sqrt((1 + t^2)(1 +
-    s^2)) for the step from scale t to s. The norm is that of each image and chain.
+    Each step costs one forward pass and one vector-Jacobian product. The published step x_i <- x_i - zeta grad
+    ||y - A D(x_i)|| is for variance-preserving x; in the variance-exploding form used here, zeta becomes
+    zeta sqrt((1 + t^2)(1 + s^2)) for the step from scale t to s. The norm is taken per image and chain.
 
     Parameters
     ----------

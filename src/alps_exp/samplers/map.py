@@ -1,4 +1,4 @@
-"""The maximum a posteriori (MAP) estimate at the smallest scale."""
+"""Maximum a posteriori (MAP) estimation at the smallest noise scale."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ SMALLEST_STEP, LARGEST_STEP = 2.0**-12, 100.0
 
 
 class MAP(Sampler):
-    """Minimizes U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at the last scale t of a schedule.
+    """The MAP estimate: minimizes U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at the last scale of a schedule.
 
-    Annealed chains with independent noise, keyed like every sample's, give the starts (without noise the prior would
-    be told of a t that its input does not have: holes then end far from any image); from each, a quasi-Newton stage
-    (L-BFGS, preconditioned with the posterior covariance P of the ALPS step, line search on U) goes on to a gradient
-    tolerance. The estimate is the end with the lowest U: a function of seed and image id, the same for all samples.
+    Annealed ALPS chains with independent, keyed noise provide the starting points. (Without noise, the prior would
+    receive a t that does not match the noise in its input, and unmeasured regions would end far from any image.) From
+    each starting point, L-BFGS, preconditioned with the posterior covariance P of the ALPS step and with a line search
+    on U, runs to a gradient tolerance. The estimate is the result with the lowest U. It is a function of seed and image
+    id, and the same for all samples.
 
-    Diagnostics, for each image: ``objective``, U at the estimate; ``gradient_norm`` (see `tolerance`);
-    ``converged``, 1 where that is below the tolerance; ``trace``, U after every iteration (S, B, max_iterations + 1);
-    ``apart``, the largest root mean square distance of an end from the estimate.
+    Diagnostics for each image: ``objective``, U at the estimate; ``gradient_norm`` (see `tolerance`); ``converged``, 1
+    if the gradient norm is at most the tolerance, otherwise 0; ``trace``, U after every iteration (S, B,
+    max_iterations + 1); ``apart``, the largest root-mean-square distance between the estimate and the other results.
 
     Parameters
     ----------
     schedule, annealing
-        Of the starts.
+        Schedule and annealing of the chains that provide the starting points.
     starts
-        How many chains give a start.
+        Number of starting points per image.
     tolerance
-        The stage ends for an image when sqrt(g^H P g / n), the gradient in units of the posterior's width, is
-        below it; n counts pixels and channels.
+        L-BFGS stops for an image when sqrt(g^H P g / n), the gradient in units of the posterior's width, is at most
+        this; n counts pixels and channels.
     max_iterations
-        Limit of the quasi-Newton iterations.
+        Maximum number of L-BFGS iterations.
     memory
-        Number of correction pairs.
+        Number of correction pairs that L-BFGS keeps.
     micro_batch
         As in `Sampler`.
 
@@ -58,8 +59,8 @@ class MAP(Sampler):
 
     References
     ----------
-    Nocedal & Wright, "Numerical Optimization", 2006, algorithm 7.4; Hager & Zhang, SIAM J. Optim. 16, 2005: the
-    line search's test where U no longer resolves the decrease.
+    Nocedal & Wright, "Numerical Optimization", 2006, algorithm 7.4; Hager & Zhang, SIAM J. Optim. 16, 2005: the line
+    search criterion once rounding hides the decrease of U.
     """
 
     estimate = "map"
@@ -105,7 +106,7 @@ class MAP(Sampler):
         return x.expand(chains, *x.shape), {k: v.expand(chains, *v.shape) for k, v in diagnostics.items()}
 
     def _minimize(self, potential: Potential, x: Tensor) -> tuple[Point, Tensor]:
-        """Return the ends and U after every iteration (starts, B, max_iterations + 1)."""
+        """Return the final points and U after every iteration (starts, B, max_iterations + 1)."""
         point = potential(x)
         trace = [point.value]
         pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=self.memory)
@@ -114,8 +115,9 @@ class MAP(Sampler):
             if not active.any():
                 break
             direction = -_inverse_hessian(potential, point.gradient, pairs)
-            descends = inner_product(direction, point.gradient) < 0
-            direction = torch.where(over_pixels(descends), direction, -point.preconditioned)
+            is_descent = inner_product(direction, point.gradient) < 0
+            # Fall back to preconditioned steepest descent if rounding or a poor correction pair breaks descent.
+            direction = torch.where(over_pixels(is_descent), direction, -point.preconditioned)
             after = _line_search(potential, point, direction * over_pixels(active))
             pairs.append(_correction(point, after))
             point = after
@@ -125,7 +127,10 @@ class MAP(Sampler):
 
 
 class _Starts:
-    """A noise source with some chains for each image, drawn from its first."""
+    """A noise source for several starting points per image, all drawn from the image's first sample stream.
+
+    The estimate therefore does not depend on the number of samples.
+    """
 
     def __init__(self, noise: NoiseSource, num_samples: int) -> None:
         self.noise, self.num_samples = noise, num_samples
@@ -153,38 +158,40 @@ def _inverse_hessian(potential: Potential, gradient: Tensor, pairs: deque[tuple[
 
 
 def _correction(before: Point, after: Point) -> tuple[Tensor, Tensor, Tensor]:
-    """Return step, change of gradient and 1 / (their product); zero where the curvature is not positive."""
+    """Return the step s, the gradient change g and 1 / <s, g>, or 0 in its place if the curvature is not positive."""
     step, change = after.x - before.x, after.gradient - before.gradient
     product = inner_product(step, change)
     return step, change, torch.where(product > 0, 1 / product, 0)
 
 
 def _line_search(potential: Potential, point: Point, direction: Tensor) -> Point:
-    """Return a point of lower U for each image, or the one it has.
+    """Return a point of lower U for each image, or the current point if the search fails.
 
-    The unit step is halved until U decreases enough; where U still falls at its end, the secant step is tried too.
+    The unit step is halved until U decreases sufficiently. If U still decreases steeply at the end of the unit step,
+    the secant step is tried as well.
     """
     slope = inner_product(point.gradient, direction)
+    # Near the minimum the decrease of U drowns in rounding; the slopes, accurate there, decide instead.
     resolution = 10 * torch.finfo(slope.dtype).eps * point.value.abs()
     result = point
-    waiting = slope < 0
+    searching = slope < 0
     size = 1.0
-    while waiting.any() and size >= SMALLEST_STEP:
-        trial = potential(point.x + size * direction, waiting)
+    while searching.any() and size >= SMALLEST_STEP:
+        trial = potential(point.x + size * direction, searching)
         end_slope = inner_product(trial.gradient, direction)
         enough = trial.value <= point.value + SUFFICIENT_DECREASE * size * slope
         flat = end_slope.abs() <= CURVATURE * slope.abs()
-        accepted = waiting & (enough | (flat & (trial.value <= point.value + resolution)))
+        accepted = searching & (enough | (flat & (trial.value <= point.value + resolution)))
         result = trial.where(accepted, result)
         if size == 1.0:
             result = _extend(potential, point, result, direction, accepted & (end_slope < STILL_FALLING * slope))
-        waiting = waiting & ~accepted
+        searching = searching & ~accepted
         size /= 2
     return result
 
 
 def _extend(potential: Potential, point: Point, unit: Point, direction: Tensor, chosen: Tensor) -> Point:
-    """Return the better of the unit step and the secant step, which is exact where U is quadratic."""
+    """Return the better of the unit step and the secant step, which is exact if U is quadratic along the direction."""
     if not chosen.any():
         return unit
     slope, end_slope = inner_product(point.gradient, direction), inner_product(unit.gradient, direction)

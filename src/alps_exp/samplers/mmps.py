@@ -16,19 +16,19 @@ from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class MMPS(Sampler):
-    """Guides a DDIM sampler by moment matching: x_0 given x_t is taken for N(D, t^2 J), J the Jacobian of D.
+    """The MMPS sampler: DDIM guided by moment matching, x_0 | x_t ~ N(D, t^2 J), with J the Jacobian of D.
 
-    A step costs a forward pass and, for each iteration, a vector-Jacobian product; the authors' code spends one more.
-    More than one iteration can lead images astray where the Jacobian is neither symmetric nor positive.
+    A step costs one forward pass and one vector-Jacobian product per iteration; the authors' code spends one more.
+    With more than one iteration samples may diverge if the Jacobian is not symmetric and positive.
 
     Parameters
     ----------
     schedule
-        Scales, from large to small.
+        Scales in decreasing order.
     iterations
-        Conjugate-gradient iterations a step (authors' code: 1).
+        Conjugate-gradient iterations per step (authors' code: 1).
     eta
-        Share of fresh noise in DDIM: 1 is DDPM's ancestral sampler, 0 deterministic.
+        Fraction of fresh noise in DDIM: 1 is DDPM's ancestral sampler, 0 deterministic.
     prior_kind, micro_batch
         As in `Sampler`.
 

@@ -1,4 +1,4 @@
-"""Moment matching: the posterior mean of x_0 under Tweedie's covariance."""
+"""Moment matching: the posterior mean of x_0 with Tweedie's covariance."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def matched_mean(
     iterations: int,
     preconditioned: bool = False,
 ) -> Tensor:
-    """Return the mean of x_0 given x_t = x and y, where x_0 given x_t is N(D, t^2 J), J the Jacobian of D(x_t, t).
+    """Return the mean of x_0 given x_t = x and y for x_0 | x_t ~ N(D, t^2 J), with J the Jacobian of D(x_t, t).
 
-    Tweedie's formula makes t^2 J the true covariance, so that for a Gaussian prior the mean D + t^2 J^T A^H v, with
-    (eta^2 I + t^2 A J^T A^H) v = y - A D, is exact. A fixed number of conjugate-gradient iterations solves for v, each
-    by one vector-Jacobian product: the products with the search directions also make up J^T A^H v.
+    By Tweedie's formula t^2 J is the covariance of x_0 | x_t, so for a Gaussian prior the mean D + t^2 J^T A^H v, with
+    (eta^2 I + t^2 A J^T A^H) v = y - A D, is exact. A fixed number of conjugate-gradient iterations solves for v. Each
+    costs one vector-Jacobian product, since the products with the search directions also add up to J^T A^H v.
 
-    The Jacobian of a network is neither quite symmetric nor positive. An image whose search direction p has
-    p^H A J^T A^H p <= 0 keeps the v that it has; a covariance could not move it along p. So does one that is solved.
+    The Jacobian of a network is only approximately symmetric and positive semi-definite. The iteration stops for an
+    image if p^H A J^T A^H p <= 0 for its search direction p, along which a covariance has nothing to move, or if the
+    residual has reached rounding level.
 
     Parameters
     ----------
@@ -44,17 +45,17 @@ def matched_mean(
     iterations
         Conjugate-gradient iterations.
     preconditioned
-        Whether each is preconditioned by the solution for J = I, one solve of the operator; then a single one already
-        follows the spectrum of A, as a step of ALPS does. Where the operator is solved by conjugate gradients to a
-        tolerance, the preconditioner is rough at large t.
+        Whether to precondition with the solution for J = I, which costs one solve of the operator per iteration. A
+        single iteration then already accounts for the spectrum of A, like an ALPS step. If the operator itself is
+        solved by conjugate gradients to a tolerance, this preconditioner is inaccurate at large t.
 
     References
     ----------
     Rozet, Andry, Lanusse, Louppe, "Learning diffusion priors from observations by expectation maximization", NeurIPS
     2024 (arXiv 2405.13712).
     """
-    d, moved = prior.denoise_with_vjp(x, t, partial(correction, operator, y, t, iterations, preconditioned))
-    return d + moved
+    d, update = prior.denoise_with_vjp(x, t, partial(correction, operator, y, t, iterations, preconditioned))
+    return d + update
 
 
 def correction(
@@ -66,32 +67,39 @@ def correction(
     d: Tensor,
     vjp: VJP,
 ) -> Tensor:
-    """Return t^2 J^T A^H v after some iterations for v, from v = 0: what `matched_mean` adds to d = D(x, t)."""
-    moved = torch.zeros_like(d)
-    residual = previous = y - operator.forward(d)
+    """Return t^2 J^T A^H v after `iterations` steps from v = 0: the update that `matched_mean` adds to d = D(x, t)."""
+    update = torch.zeros_like(d)
+    residual = last_residual = y - operator.forward(d)
     direction = torch.zeros_like(residual)
-    # A residual this small is rounding, whose next direction, conjugate to all before, may have no length: it grows.
+    # A residual this small is rounding error. The next direction, made conjugate to the earlier ones, can then have
+    # almost no length, and continuing would amplify the rounding.
     rounding = (10 * torch.finfo(residual.dtype).eps) ** 2 * inner_product(residual, residual)
-    before = torch.ones_like(rounding)
-    going = torch.ones_like(before, dtype=torch.bool)
+    last_square = torch.ones_like(rounding)
+    active = torch.ones_like(last_square, dtype=torch.bool)
     for _ in range(iterations):
-        better = _precondition(operator, residual, t) if preconditioned else residual
-        square = inner_product(residual, better)
-        # By Polak and Ribiere: the preconditioner of an operator that conjugate gradients solve is not quite linear.
-        share = torch.where(going, inner_product(better, residual - previous) / before, 0)
-        direction = better + over_pixels(share) * direction
-        along = t**2 * vjp(operator.adjoint(direction))
-        measured = operator.forward(along)
-        spread = inner_product(direction, measured)
-        going = going & (spread > 0) & (square > 0) & (inner_product(residual, residual) > rounding)
-        step = torch.where(going, square / (spread + operator.noise_std**2 * inner_product(direction, direction)), 0)
-        moved = moved + over_pixels(step) * along
-        previous, before = residual, square
+        preconditioned_residual = _precondition(operator, residual, t) if preconditioned else residual
+        square = inner_product(residual, preconditioned_residual)
+        # Polak-Ribiere form, because a preconditioner applied by conjugate gradients is slightly nonlinear.
+        beta = torch.where(active, inner_product(preconditioned_residual, residual - last_residual) / last_square, 0)
+        direction = preconditioned_residual + over_pixels(beta) * direction
+        image_direction = t**2 * vjp(operator.adjoint(direction))
+        measured = operator.forward(image_direction)
+        curvature = inner_product(direction, measured)
+        active = active & (curvature > 0) & (square > 0) & (inner_product(residual, residual) > rounding)
+        step = torch.where(
+            active, square / (curvature + operator.noise_std**2 * inner_product(direction, direction)), 0
+        )
+        update = update + over_pixels(step) * image_direction
+        last_residual, last_square = residual, square
         residual = residual - over_pixels(step) * (measured + operator.noise_std**2 * direction)
-    return moved
+    return update
 
 
 def _precondition(operator: LinearOperator, residual: Tensor, t: float) -> Tensor:
-    """Return (I + t^2 / eta^2 A A^H)^(-1) of a residual, in float64, since what is measured cancels to eta^2 / t^2."""
+    """Apply (I + t^2 / eta^2 A A^H)^(-1) to a residual.
+
+    Computed in float64: by the Woodbury identity it is a difference of terms that agree up to eta^2 / t^2 in measured
+    components.
+    """
     r = residual.to(torch.promote_types(residual.dtype, torch.float64))
     return (r - operator.forward(operator.solve(operator.adjoint(r), t))).to(residual.dtype)

@@ -18,27 +18,27 @@ from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
 
 
 class PiGDM(Sampler):
-    """Guides a DDIM sampler by the likelihood of y under p(x_0 | x_t) = N(D, r_t^2 I).
+    """The PiGDM sampler: DDIM guided by the likelihood of y under p(x_0 | x_t) = N(D, r_t^2 I).
 
-    The score of that likelihood is J^T g / r_t^2, with J the Jacobian of D and g = r_t^2 A^H (r_t^2 A A^H + eta^2
+    The score of this likelihood is J^T g / r_t^2, with J the Jacobian of D and g = r_t^2 A^H (r_t^2 A A^H + eta^2
     I)^(-1) (y - A D). It is computed as (A^H A + eta^2 / r_t^2 I)^(-1) A^H (y - A D), which every operator can solve.
-    Each step costs a forward pass and a vector-Jacobian product. The published step, for variance-preserving x, is
-    x_s = DDIM(x_t, D) + J^T g for the variance-exploding x here.
+    Each step costs one forward pass and one vector-Jacobian product. The published step is for variance-preserving x;
+    in the variance-exploding form used here it becomes x_s = DDIM(x_t, D) + J^T g.
 
-    That "adaptive weight" adds the whole correction at every step, however short the step, so the samples follow the
-    noise of the data and are too narrow. Without it the step is that of the score, DDIM(x_t, D + t^2 / r_t^2 J^T g),
-    which is exact for fine schedules where p(x_0 | x_t) is N(D, r_t^2 I).
+    This "adaptive weight" adds the full correction at every step, regardless of the step's length, so the samples
+    overfit the measurement noise and are too narrow. Without it the step follows the score, DDIM(x_t, D + t^2 / r_t^2
+    J^T g), which is exact in the limit of fine schedules if p(x_0 | x_t) is N(D, r_t^2 I).
 
     Parameters
     ----------
     schedule
         Scales; published: 100 of the DDPM schedule's 1,000.
     eta
-        Share of fresh noise in DDIM: 1 is DDPM's ancestral sampler, 0 deterministic.
+        Fraction of fresh noise in DDIM: 1 is DDPM's ancestral sampler, 0 deterministic.
     prior_std
         Standard deviation c of the images in r_t = c t / sqrt(c^2 + t^2) (published: 1).
     adaptive_weight
-        Whether the correction is added as published, or enters as the score.
+        Whether to add the correction as published; otherwise it enters as a score.
     prior_kind, micro_batch
         As in `Sampler`.
 
@@ -50,7 +50,7 @@ class PiGDM(Sampler):
     References
     ----------
     Song, Vahdat, Mardani, Kautz, "Pseudoinverse-guided diffusion models for inverse problems", ICLR 2023, in
-    its form for noisy data; the factor of J^T g is that of the authors' code (NVlabs/RED-diff).
+    its form for noisy data; the factor of J^T g follows the authors' code (NVlabs/RED-diff).
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class PiGDM(Sampler):
         image, x = self.begin(operator, y, noise)
         for t, s in self.progress(to_zero(self.schedule())):
             r = self.prior_std * t / math.hypot(self.prior_std, t)
-            d, pulled = prior.denoise_and_apply_vjp(x, t, partial(_correction, operator, y, r))
+            d, guidance = prior.denoise_and_apply_vjp(x, t, partial(_correction, operator, y, r))
             e = noise.draw(image)
             if self.adaptive_weight:
-                x = ddim_step(x, d, t, s, self.eta, e) + pulled
+                x = ddim_step(x, d, t, s, self.eta, e) + guidance
             else:
-                x = ddim_step(x, d + (t / r) ** 2 * pulled, t, s, self.eta, e)
+                x = ddim_step(x, d + (t / r) ** 2 * guidance, t, s, self.eta, e)
         return x, {}
 
 

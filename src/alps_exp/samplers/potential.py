@@ -1,4 +1,4 @@
-"""The potential U_t of the posterior family p_t(x | y), what MAP descends and Metropolis moves obey."""
+"""The potential U_t of the posterior family p_t(x | y), used by MAP and by Metropolis moves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alps_exp.samplers.batched_prior import BatchedPrior
 
 @dataclass
 class Point:
-    """Images x (S, B, C, H, W) with U (S, B), its gradient g, and P g."""
+    """Images x (S, B, C, H, W) with U (S, B), its gradient g and the preconditioned gradient P g."""
 
     x: Tensor
     value: Tensor
@@ -23,25 +23,25 @@ class Point:
 
     @property
     def square(self) -> Tensor:
-        """Return g^H P g (S, B): the gradient in units of the posterior's width, squared."""
+        """g^H P g (S, B): the squared norm of the gradient in units of the posterior's width."""
         return inner_product(self.gradient, self.preconditioned)
 
     def where(self, chosen: Tensor, other: Point) -> Point:
-        """Return this point for the chosen (S, B), the other one for the rest."""
+        """Return this point where the mask `chosen` (S, B) is True, and `other` elsewhere."""
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return Point(*(torch.where(chosen if a.ndim == chosen.ndim else over_pixels(chosen), a, b) for a, b in pairs))
 
     def at(self, sample: Tensor) -> Point:
-        """Return the points of the sample indices (S', B), for every image its own."""
+        """Select samples by index (S', B), separately for every image."""
         image = torch.arange(sample.shape[-1], device=sample.device)
         return Point(*(getattr(self, f.name)[sample, image] for f in fields(self)))
 
 
 class Potential:
-    """U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at one scale t, and the preconditioner P.
+    """The potential U_t(x) = E(x, t) / t^2 + ||A x - y||^2 / (2 eta^2) at one scale t, and its preconditioner P.
 
-    P = (A^H A / eta^2 + c I / t^2)^(-1) is the covariance of the ALPS step, with c the curvature of the prior. Where
-    conjugate gradients apply it, P v is off by at most `accuracy` in units of the posterior's width.
+    P = (A^H A / eta^2 + c I / t^2)^(-1) is the covariance of the ALPS step, with c the curvature of the prior. If the
+    operator solves by conjugate gradients, the error of P v is at most `accuracy` in units of the posterior's width.
 
     Source: Chand & Jacob 2026 (arXiv 2601.02594).
     """
@@ -54,7 +54,7 @@ class Potential:
         self.width = t / prior.curvature**0.5
 
     def __call__(self, x: Tensor, wanted: Tensor | None = None) -> Point:
-        """Return the point at x; where it is not `wanted` (S, B) the prior is not asked, and E is zero."""
+        """Return the point at x. Where the mask `wanted` (S, B) is False, the prior is not evaluated and E is zero."""
         operator, t = self.operator, self.t
         energy, gradient = self.prior.energy_and_gradient(x, t, wanted)
         gradient = gradient / t**2 + operator.adjoint(operator.forward(x) - self.y) / operator.noise_std**2
@@ -62,9 +62,9 @@ class Potential:
 
     def precondition(self, v: Tensor) -> Tensor:
         """Return P v."""
-        # A solve stops at an absolute error: the scale of v sets what that means.
+        # The solver's tolerance is absolute, so scaling v sets the accuracy of P v.
         return self.operator.noise_std**2 / self.scale * self.operator.solve(self.scale * v, self.width)
 
     def color(self, noise: tuple[Tensor, Tensor]) -> Tensor:
-        """Return a draw of N(0, P) from standard normal noise of the measurement's and of the image's shape."""
+        """Return a draw from N(0, P), given standard normal noise of the measurement's and of the image's shape."""
         return self.operator.posterior_sample(torch.zeros_like(noise[1]), torch.zeros_like(self.y), self.width, noise)

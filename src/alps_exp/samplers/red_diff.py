@@ -17,24 +17,24 @@ ADAM_BETAS = (0.9, 0.99)
 
 
 class REDDiff(Sampler):
-    """Optimizes the mean mu of a narrow Gaussian to be near the posterior, by Adam, one denoiser call a step.
+    """RED-diff: fits the mean mu of a narrow Gaussian to the posterior by Adam, with one denoiser call per step.
 
     The loss at scale t is 1/2 ||A mu - y||^2 + lambda_t <eps(x_t) - e, mu> with x_t = mu + t e and its predicted noise
-    eps = (x_t - D(x_t)) / t held fixed. With the published weight lambda_t = lambda t, one over the square root of the
-    signal-to-noise ratio, its gradient is A^H (A mu - y) + lambda (mu - D(mu + t e)).
+    eps = (x_t - D(x_t)) / t held fixed. With the published weight lambda_t = lambda t (lambda times the inverse square
+    root of the signal-to-noise ratio), its gradient is A^H (A mu - y) + lambda (mu - D(mu + t e)).
 
-    Each chain gives a point estimate; the chains differ by their noise e alone, much less than posterior samples do.
-    Departures from the public code: the chains start from A^H y, not from the pseudo-inverse; both terms are sums over
-    their entries, not means; the scales are variance exploding.
+    Each chain gives a point estimate. Chains differ only by their noise e, and vary much less than posterior samples.
+    Departures from the public code: chains start from A^H y instead of the pseudo-inverse, both loss terms are sums
+    instead of means over their entries, and the scales are variance exploding.
 
     Parameters
     ----------
     schedule
-        Scales, each for one step; published: the DDPM schedule's 1,000, from large to small.
+        Scales, one step at each; published: the 1,000 of the DDPM schedule, in decreasing order.
     weight
         lambda (published: 0.25).
     learning_rate
-        Of Adam, and so about the change of a pixel a step (published: 0.1 for images in [-1, 1]).
+        Learning rate of Adam, roughly the change of a pixel per step (published: 0.1 for images in [-1, 1]).
     prior_kind, micro_batch
         As in `Sampler`.
 

@@ -1,4 +1,4 @@
-"""Noise scales from large to small."""
+"""Noise schedules: decreasing lists of noise scales."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GeometricSchedule:
-    """Scales with a constant ratio, `steps` in all, from `sigma_max` down to `sigma_min`.
+    """`steps` scales with a constant ratio, from `sigma_max` down to `sigma_min`.
 
-    A start at about five times the standard deviation of the images is safe; the end should lie well under the
-    smallest detail that matters.
+    A sigma_max of about five times the standard deviation of the images is safe. Choose sigma_min well below the
+    smallest relevant detail.
 
     Raises
     ------
@@ -36,8 +36,8 @@ class GeometricSchedule:
 class KarrasSchedule:
     """Scales whose rho-th roots are equally spaced, each repeated `inner_steps` times.
 
-    The published ALPS takes sigma_max 100, sigma_min 0.1, rho 5, 50 scales and 5 inner steps (Chand & Jacob 2026);
-    rho 7 is that of EDM (Karras et al. 2022, equation 5) and DAPS.
+    The published ALPS uses sigma_max 100, sigma_min 0.1, rho 5, 50 scales and 5 inner steps (Chand & Jacob 2026);
+    EDM (Karras et al. 2022, equation 5) and DAPS use rho 7.
 
     Raises
     ------
@@ -65,12 +65,12 @@ class KarrasSchedule:
 
 @dataclass(frozen=True)
 class ExplicitSchedule:
-    """Scales as they are given, each with its own number of steps.
+    """An explicit list of scales, with a number of steps for each.
 
     Raises
     ------
     ValueError
-        If the scales do not fall and stay positive, or there is not a number of steps >= 1 for each.
+        If the scales are not positive and strictly decreasing, or `steps` does not hold one number >= 1 per scale.
     """
 
     scales: tuple[float, ...]
@@ -79,7 +79,7 @@ class ExplicitSchedule:
     def __post_init__(self) -> None:
         _check(max(self.scales, default=0), min(self.scales, default=0), len(self.scales))
         if any(a <= b for a, b in zip(self.scales, self.scales[1:], strict=False)):
-            raise ValueError(f"scales must fall, got {list(self.scales)}")
+            raise ValueError(f"scales must decrease, got {list(self.scales)}")
         if len(self.steps) != len(self.scales) or min(self.steps) < 1:
             raise ValueError(f"expected a number of steps >= 1 for each of {len(self.scales)} scales, got {self.steps}")
 
@@ -92,12 +92,12 @@ Schedule = GeometricSchedule | KarrasSchedule | ExplicitSchedule
 
 
 def with_next(scales: list[float]) -> list[tuple[float, float]]:
-    """Return each scale with the one after it; the last stands with itself."""
+    """Pair each scale with the next one, and the last scale with itself."""
     return list(zip(scales, [*scales[1:], scales[-1]], strict=True))
 
 
 def to_zero(scales: list[float]) -> list[tuple[float, float]]:
-    """Return each scale with the one after it; the last with zero."""
+    """Pair each scale with the next one, and the last scale with zero."""
     return list(zip(scales, [*scales[1:], 0.0], strict=True))
 
 

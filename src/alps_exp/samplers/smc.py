@@ -1,4 +1,4 @@
-"""Sequential Monte Carlo along ALPS' posterior family: Metropolis-adjusted moves, importance weights, resampling."""
+"""Sequential Monte Carlo on the posterior family of ALPS: Metropolis-adjusted moves, weights and resampling."""
 
 from __future__ import annotations
 
@@ -20,41 +20,42 @@ FIRST_WINDOW = 16
 
 
 class SMC(Sampler):
-    """Anneals the static posterior p_t(x | y) exactly: its chains have the right law as their number grows.
+    """Sequential Monte Carlo on the static posteriors p_t(x | y), exact in the limit of many chains.
 
-    At every scale each chain makes Metropolis-adjusted Langevin moves, with proposals
-    x' = x - (h / 2) P grad U_t + sqrt(h) P^(1/2) z. From scale t to s its log-weight grows by U_t(x) - U_s(x); where
-    the effective sample size of an image's chains is low, they are resampled. So the chains share the modes in
-    proportion to their mass, which annealing alone does not. Resampled chains are not independent: judge their number
-    by the effective sample size.
+    At every scale each chain makes Metropolis-adjusted Langevin moves with proposals
+    x' = x - (h / 2) P grad U_t + sqrt(h) P^(1/2) z. From scale t to s its log-weight increases by U_t(x) - U_s(x). The
+    chains of an image are resampled if their effective sample size is low. Chains therefore populate modes in
+    proportion to their mass, which annealing alone does not achieve. Resampled chains are not independent; the
+    effective sample size tells how many independent chains they are worth.
 
-    Diagnostics, for each image: ``acceptance``; ``step_size`` h at the last scale; ``effective_sample_size``, the
-    least over the scales, of S; ``log_evidence``, log of integral exp(-U) dx at the last scale over that of
-    N(0, t^2 / c I), c the prior's curvature, in the place of the prior at the first (with a closed-form prior's
-    `log_partition` an evidence; for the same measurement and start, differences compare priors); ``r_hat`` at the
-    last scale, where `agree` is given; ``log_weight`` (S, B), by which the chains count: equal where they were
-    resampled, as they all are at the last scale unless `resample_below` is 0.
+    Diagnostics for each image: ``acceptance``; ``step_size``, h at the last scale; ``effective_sample_size``, the
+    smallest over the scales (at most S); ``log_evidence``, the log of the integral of exp(-U) at the last scale over
+    the integral at the first scale with the potential of N(0, t^2 / c I) in place of the prior's, c being the prior's
+    curvature (with the `log_partition` of a closed-form prior it gives the evidence; for the same measurement and
+    starting distribution, differences compare priors); ``r_hat`` at the last scale, if `agree` is set; ``log_weight``
+    (S, B), the log-weights of the chains, equal after resampling. Unless `resample_below` is 0, all chains are
+    resampled at the last scale.
 
     Parameters
     ----------
     schedule
-        Scales t from large to small; each repetition of a scale is one more move there.
+        Scales t in decreasing order; repeating a scale adds a move at that scale.
     resample_below
-        Share of S under which the effective sample size makes the chains of an image resample. 0: never, so that the
-        chains stay independent, and share the modes as annealing does.
+        The chains of an image are resampled if their effective sample size is below this fraction of S. 0: never; the
+        chains then stay independent and populate modes as plain annealing does.
     agree
-        Limit of the potential scale reduction factor R-hat (largest over the pixels) up to which the moves at the
-        last scale go on. None: no more moves there.
+        Moves at the last scale continue until the potential scale reduction factor R-hat (largest over the pixels) is
+        at most this. None: no additional moves.
     max_moves
-        Most of those moves, at least 16.
+        Maximum number of these additional moves, at least 16.
     micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        If resample_below is outside [0, 1], agree is not above 1, or max_moves is below 16; later, if there is no
-        second chain to agree with.
+        If resample_below is outside [0, 1], agree is not above 1, or max_moves is below 16; during sampling, if agree
+        is set and there is only one chain.
 
     References
     ----------
@@ -86,21 +87,21 @@ class SMC(Sampler):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return samples (S, B, C, H, W) and diagnostics (S, B)."""
         if self.agree is not None and noise.num_samples < 2:
-            raise ValueError("chains that shall agree must be at least 2, got num_samples=1")
+            raise ValueError("the number of chains with agree must be at least 2, got num_samples=1")
         scales = self.schedule()
         population = _Population(prior, operator, y, noise, scales[0])
         for t in self.progress(scales):
-            # All weights are spent at the last scale, and the moves there part the copies.
+            # Resampling at the last scale gives the samples equal weights; the moves there separate copies of a chain.
             last = t == scales[-1] and self.resample_below > 0
-            population.go_to(t, 1.0 if last else self.resample_below)
+            population.change_scale(t, 1.0 if last else self.resample_below)
             population.move()
-        r_hat = {} if self.agree is None else {"r_hat": _until_agreement(population, self.agree, self.max_moves)}
+        r_hat = {} if self.agree is None else {"r_hat": _move_until_agreement(population, self.agree, self.max_moves)}
         diagnostics = {k: v.expand(noise.num_samples, len(y)) for k, v in (population.diagnostics() | r_hat).items()}
         return population.point.x, diagnostics
 
 
-def _until_agreement(population: _Population, agree: float, max_moves: int) -> Tensor:
-    """Move on, in windows of doubling length, until R-hat is low for every image; return it (B,)."""
+def _move_until_agreement(population: _Population, agree: float, max_moves: int) -> Tensor:
+    """Make moves in windows of doubling length until R-hat is at most `agree` for every image; return R-hat (B,)."""
     moves, window = 0, FIRST_WINDOW
     r_hat = torch.full_like(population.log_step, math.inf)
     while moves + window <= max_moves and (moving := ~(r_hat <= agree)).any():
@@ -110,29 +111,30 @@ def _until_agreement(population: _Population, agree: float, max_moves: int) -> T
 
 
 class _Population:
-    """The chains (S, B) with their weights, the scale they are at, and the step size of every image."""
+    """The chains (S, B) with their weights, their current scale, and a step size for every image."""
 
     def __init__(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource, t: float) -> None:
         self.prior, self.operator, self.y, self.noise = prior, operator, y, noise
         self.image = operator.adjoint(y)
         self.potential = Potential(prior, operator, y, t)
-        drawn = noise.draw(y), noise.draw(self.image)
-        x = operator.posterior_sample(torch.zeros_like(drawn[1]), y, self.potential.width, drawn)
+        initial_noise = noise.draw(y), noise.draw(self.image)
+        x = operator.posterior_sample(torch.zeros_like(initial_noise[1]), y, self.potential.width, initial_noise)
         self.point = self.potential(x)
-        started_from = inner_product(x, x) / (2 * self.potential.width**2) + operator.misfit(x, y)
-        self.log_weight = started_from - self.point.value
+        initial_potential = inner_product(x, x) / (2 * self.potential.width**2) + operator.misfit(x, y)
+        self.log_weight = initial_potential - self.point.value
         self.log_evidence = torch.zeros_like(self.log_weight[0])
         self.least_size = torch.full_like(self.log_evidence, noise.num_samples)
+        # The optimal Langevin step size decreases like n^(-1/3) in dimension n; it is then adapted at every scale.
         self.log_step = torch.full_like(self.log_evidence, -math.log(x[0, 0].numel()) / 3)
         self.accepted, self.moves = torch.zeros_like(self.log_weight), torch.zeros_like(self.log_evidence)
-        self.here: list[Tensor] = []
+        self.scale_acceptance: list[Tensor] = []
 
-    def go_to(self, t: float, resample_below: float) -> None:
-        """Take the chains to another scale: adapt the step, weigh, and resample images of few effective chains."""
+    def change_scale(self, t: float, resample_below: float) -> None:
+        """Change to scale t: adapt the step size, update the weights, and resample where few chains are effective."""
         if t == self.potential.t:
             return
-        self.log_step = self.log_step + torch.stack(self.here).mean(dim=(0, 1)) - TARGET_ACCEPTANCE
-        self.here = []
+        self.log_step = self.log_step + torch.stack(self.scale_acceptance).mean(dim=(0, 1)) - TARGET_ACCEPTANCE
+        self.scale_acceptance = []
         before = self.point.value
         self.potential = Potential(self.prior, self.operator, self.y, t)
         self.point = self.potential(self.point.x)
@@ -142,24 +144,24 @@ class _Population:
         self._resample(size < resample_below * len(self.log_weight))
 
     def move(self, moving: Tensor | None = None) -> None:
-        """Make a Metropolis-adjusted Langevin move with the chains of the `moving` images (B,), or of all."""
+        """Make a Metropolis-adjusted Langevin move for the images selected by `moving` (B,), or for all."""
         point, h = self.point, self.log_step.exp()
         noise = self.potential.color((self.noise.draw(self.y), self.noise.draw(self.image)))
         x = point.x - over_pixels(h) / 2 * point.preconditioned + over_pixels(h.sqrt()) * noise
-        wanted = None if moving is None else moving.expand_as(point.value)
-        proposal = self.potential(x, wanted)
+        mask = None if moving is None else moving.expand_as(point.value)
+        proposal = self.potential(x, mask)
         log_ratio = point.value - proposal.value - h / 8 * (proposal.square - point.square)
         log_ratio = log_ratio + inner_product(x - point.x, proposal.gradient + point.gradient) / 2
         accepted = torch.special.log_ndtr(self._normal()) < log_ratio
-        chance = log_ratio.clamp(max=0).exp()
-        if wanted is not None:
-            accepted, chance = accepted & wanted, torch.where(wanted, chance, 0)
+        probability = log_ratio.clamp(max=0).exp()
+        if mask is not None:
+            accepted, probability = accepted & mask, torch.where(mask, probability, 0)
         self.point = proposal.where(accepted, point)
-        self.here.append(chance)
-        self.accepted, self.moves = self.accepted + chance, self.moves + (1 if moving is None else moving)
+        self.scale_acceptance.append(probability)
+        self.accepted, self.moves = self.accepted + probability, self.moves + (1 if moving is None else moving)
 
     def window_r_hat(self, window: int, moving: Tensor) -> Tensor:
-        """Move the chains of the `moving` images on, and return R-hat over the window, largest over the pixels (B,)."""
+        """Make `window` moves for the `moving` images; return R-hat over them (B,), the largest over the pixels."""
         mean, square = torch.zeros_like(self.point.x), torch.zeros_like(self.point.x.real)
         for count in range(1, window + 1):
             self.move(moving)
@@ -171,16 +173,16 @@ class _Population:
         return (total / within).sqrt().amax(dim=(-3, -2, -1))
 
     def diagnostics(self) -> dict[str, Tensor]:
-        """Return what is known of the chains, (B,) or (S, B).
+        """Return the diagnostics by name, (B,) or (S, B).
 
         Raises
         ------
         FloatingPointError
-            If a proposal had a potential that is not finite.
+            If the potential of a proposal was not finite.
         """
         acceptance = self.accepted / self.moves
         if not acceptance.isfinite().all():
-            raise FloatingPointError("a Metropolis proposal met a potential that is not finite")
+            raise FloatingPointError("the potential of a Metropolis proposal is not finite")
         return {
             "acceptance": acceptance,
             "step_size": self.log_step.exp(),
@@ -189,19 +191,19 @@ class _Population:
             "log_weight": self.log_weight,
         }
 
-    def _resample(self, wanted: Tensor) -> None:
-        """Draw the chains of the wanted images (B,) anew in proportion to their weights (systematic resampling)."""
+    def _resample(self, mask: Tensor) -> None:
+        """Resample the chains of the images in `mask` (B,) by their weights, using systematic resampling."""
         count = len(self.log_weight)
-        start = torch.special.ndtr(self._normal()[0])
-        positions = (start + torch.arange(count, device=start.device)[:, None]) / count
-        edges = self.log_weight.softmax(0).cumsum(0)
-        chosen = torch.searchsorted(edges.mT.contiguous(), positions.mT.contiguous()).mT.clamp(max=count - 1)
-        self.point = self.point.at(torch.where(wanted, chosen, torch.arange(count, device=start.device)[:, None]))
-        self.log_evidence = self.log_evidence + torch.where(wanted, _log_mean(self.log_weight), 0)
-        self.log_weight = torch.where(wanted, 0, self.log_weight)
+        offset = torch.special.ndtr(self._normal()[0])
+        positions = (offset + torch.arange(count, device=offset.device)[:, None]) / count
+        cumulative = self.log_weight.softmax(0).cumsum(0)
+        ancestors = torch.searchsorted(cumulative.mT.contiguous(), positions.mT.contiguous()).mT.clamp(max=count - 1)
+        self.point = self.point.at(torch.where(mask, ancestors, torch.arange(count, device=offset.device)[:, None]))
+        self.log_evidence = self.log_evidence + torch.where(mask, _log_mean(self.log_weight), 0)
+        self.log_weight = torch.where(mask, 0, self.log_weight)
 
     def _normal(self) -> Tensor:
-        """Return a standard normal number for every chain (S, B)."""
+        """Return one standard normal number per chain (S, B)."""
         return self.noise.draw(self.image.real[:, :1, :1, :1])[..., 0, 0, 0]
 
 
