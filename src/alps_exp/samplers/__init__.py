@@ -1,6 +1,7 @@
 """Posterior samplers behind a common interface."""
 
 from alps_exp.samplers.alps import ALPS
+from alps_exp.samplers.annealed import AnnealedSampler
 from alps_exp.samplers.base import Sampler
 from alps_exp.samplers.csgm import CSGM
 from alps_exp.samplers.daps import DAPS
@@ -16,6 +17,7 @@ from alps_exp.samplers.smc import SMC
 
 __all__ = [
     "ALPS",
+    "AnnealedSampler",
     "CSGM",
     "DAPS",
     "DDNM",

@@ -94,14 +94,6 @@ class Sampler(ABC):
         If there is a diagnostic ``converged`` (1 or 0), it determines the flag ``convergence`` of an estimate.
         """
 
-    def begin(self, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> tuple[Tensor, Tensor]:
-        """Return A^H y (B, C, H, W), the template for noise draws, and the initial chains (S, B, C, H, W).
-
-        The chains start as pure noise of the first scale, at which the image is negligible.
-        """
-        image = operator.adjoint(y)
-        return image, self.schedule()[0] * noise.draw(image)
-
     def progress(self, steps: Sequence[T]) -> Iterable[T]:
         """Return the steps with a progress bar, shown only on a terminal."""
         return tqdm(steps, desc=type(self).__name__, disable=None, leave=False)

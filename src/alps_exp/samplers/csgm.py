@@ -8,14 +8,11 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.estimates import PriorKind
-from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.annealed import AnnealedSampler, Problem
 from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
 
-class CSGM(Sampler):
+class CSGM(AnnealedSampler):
     """The CSGM sampler: annealed, unadjusted Langevin dynamics on the noised prior and a widened likelihood.
 
     A step at scale t is x + h ((D(x) - x) / t^2 + A^H (y - A x) / (eta^2 + t^2)) + sqrt(2 h) e with h = step_size t^2:
@@ -56,14 +53,10 @@ class CSGM(Sampler):
         super().__init__(schedule, prior_kind, micro_batch)
         self.step_size = positive("step_size", step_size)
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image, x = self.begin(operator, y, noise)
-        for t in self.progress(self.schedule()):
-            score = (prior.denoise(x, t) - x) / t**2
-            score = score + operator.adjoint(y - operator.forward(x)) / (operator.noise_std**2 + t**2)
-            h = self.step_size * t**2
-            x = x + h * score + math.sqrt(2 * h) * noise.draw(image)
-        return x, {}
+    def step(self, problem: Problem, x: Tensor, t: float, s: float) -> Tensor:
+        """Return the chains after one step of Langevin dynamics at scale t."""
+        operator, y = problem.operator, problem.y
+        score = (problem.prior.denoise(x, t) - x) / t**2
+        score = score + operator.adjoint(y - operator.forward(x)) / (operator.noise_std**2 + t**2)
+        h = self.step_size * t**2
+        return x + h * score + math.sqrt(2 * h) * problem.draw()

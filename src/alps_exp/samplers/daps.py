@@ -79,8 +79,9 @@ class DAPS(Sampler):
         """Return samples (S, B, C, H, W); there are no diagnostics."""
         if self.langevin_steps and self.likelihood_std is not None and isinstance(operator.noise_stds, list):
             raise ValueError("DAPS on a joint measurement needs likelihood_std null, or langevin_steps 0")
-        image, x = self.begin(operator, y, noise)
+        image = operator.adjoint(y)
         steps = with_next(self.schedule())
+        x = steps[0][0] * noise.draw(image)
         for k, (t, s) in enumerate(self.progress(steps)):
             clean = self._flow(prior, x, t)
             if self.langevin_steps:

@@ -10,14 +10,11 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.estimates import PriorKind
-from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
-from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
+from alps_exp.samplers.annealed import AnnealedSampler, Problem
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 
-class DDNM(Sampler):
+class DDNM(AnnealedSampler):
     """The DDNM+ sampler: corrects the range-space part of each denoised image by the pseudo-inverse.
 
     The ancestral step from t to s has mean a x0 + (1 - a) x_t, a = 1 - s^2 / t^2, and standard deviation w = s sqrt(a).
@@ -61,20 +58,16 @@ class DDNM(Sampler):
         super().__init__(schedule, prior_kind, micro_batch)
         self.threshold = positive("threshold", threshold)
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image, x = self.begin(operator, y, noise)
-        for t, s in self.progress(to_zero(self.schedule())):
-            a = 1 - (s / t) ** 2
-            data_noise = math.sqrt(a) * operator.noise_std
-            d = prior.denoise(x, t)
-            residual = operator.adjoint(y - operator.forward(d))
-            x0 = d + operator.spectral_filter(residual, partial(self._correction, s, data_noise))
-            fresh = operator.spectral_filter(noise.draw(image), partial(self._fresh_noise, s, data_noise))
-            x = a * x0 + (1 - a) * x + s * math.sqrt(a) * fresh
-        return x, {}
+    def step(self, problem: Problem, x: Tensor, t: float, s: float) -> Tensor:
+        """Return the DDIM step whose estimate of x_0 is corrected in the range of A^H."""
+        operator = problem.operator
+        a = 1 - (s / t) ** 2
+        data_noise = math.sqrt(a) * operator.noise_std
+        d = problem.prior.denoise(x, t)
+        residual = operator.adjoint(problem.y - operator.forward(d))
+        x0 = d + operator.spectral_filter(residual, partial(self._correction, s, data_noise))
+        fresh = operator.spectral_filter(problem.draw(), partial(self._fresh_noise, s, data_noise))
+        return a * x0 + (1 - a) * x + s * math.sqrt(a) * fresh
 
     def _correction(self, s: float, data_noise: float, gain: Tensor) -> Tensor:
         """Return lambda / sigma_i^2, with `data_noise` = sqrt(a) eta and `gain` = sigma_i^2."""

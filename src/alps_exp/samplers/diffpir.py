@@ -8,14 +8,11 @@ from torch import Tensor
 
 from alps_exp.checks import check_share, positive
 from alps_exp.estimates import PriorKind
-from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
-from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
+from alps_exp.samplers.annealed import AnnealedSampler, Problem
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 
-class DiffPIR(Sampler):
+class DiffPIR(AnnealedSampler):
     """The DiffPIR sampler: a proximal data-consistency step on each denoised image, then noise of the next scale.
 
     With rho = lambda eta^2 / t^2 the proximal step argmin ||A x - y||^2 + rho ||x - D||^2 is the mean of the posterior
@@ -58,13 +55,8 @@ class DiffPIR(Sampler):
         super().__init__(schedule, prior_kind, micro_batch)
         self.weight, self.zeta = positive("weight", weight), check_share("zeta", zeta)
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image, x = self.begin(operator, y, noise)
-        for t, s in self.progress(to_zero(self.schedule())):
-            x0 = operator.posterior_mean(prior.denoise(x, t), y, t / math.sqrt(self.weight))
-            predicted = (x - x0) / t
-            x = x0 + s * (math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * noise.draw(image))
-        return x, {}
+    def step(self, problem: Problem, x: Tensor, t: float, s: float) -> Tensor:
+        """Return x_0 of the proximal step, with its predicted and with fresh noise of scale s."""
+        x0 = problem.operator.posterior_mean(problem.prior.denoise(x, t), problem.y, t / math.sqrt(self.weight))
+        predicted = (x - x0) / t
+        return x0 + s * (math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * problem.draw())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,13 +11,11 @@ from torch import Tensor
 from alps_exp.checks import positive
 from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
-from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
+from alps_exp.samplers.annealed import AnnealedSampler, Problem
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 
-class DPS(Sampler):
+class DPS(AnnealedSampler):
     """The DPS sampler: ancestral diffusion sampling with gradient steps on the residual norm of the denoised image.
 
     Each step costs one forward pass and one vector-Jacobian product. The published step x_i <- x_i - zeta grad
@@ -53,21 +52,17 @@ class DPS(Sampler):
         super().__init__(schedule, prior_kind, micro_batch)
         self.step_size = positive("step_size", step_size)
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
+    def step(self, problem: Problem, x: Tensor, t: float, s: float) -> Tensor:
+        """Return an ancestral step, then the gradient step on the norm of the residual."""
+        d, ascent = problem.prior.denoise_and_apply_vjp(x, t, partial(_residual_direction, problem.operator, problem.y))
+        x = d + (s / t) ** 2 * (x - d)
+        if s > 0:
+            x = x + s * math.sqrt(1 - (s / t) ** 2) * problem.draw()
+        return x + self.step_size * math.sqrt((1 + t**2) * (1 + s**2)) * ascent
 
-        def residual_direction(d: Tensor) -> Tensor:
-            residual = y - operator.forward(d)
-            norm = torch.linalg.vector_norm(residual, dim=(-3, -2, -1), keepdim=True)
-            return operator.adjoint(residual / norm.clamp(min=torch.finfo(norm.dtype).tiny))
 
-        image, x = self.begin(operator, y, noise)
-        for t, s in self.progress(to_zero(self.schedule())):
-            d, ascent = prior.denoise_and_apply_vjp(x, t, residual_direction)
-            x = d + (s / t) ** 2 * (x - d)
-            if s > 0:
-                x = x + s * math.sqrt(1 - (s / t) ** 2) * noise.draw(image)
-            x = x + self.step_size * math.sqrt((1 + t**2) * (1 + s**2)) * ascent
-        return x, {}
+def _residual_direction(operator: LinearOperator, y: Tensor, d: Tensor) -> Tensor:
+    """Return A^H r / ||r|| for the residual r = y - A d of each image."""
+    residual = y - operator.forward(d)
+    norm = torch.linalg.vector_norm(residual, dim=(-3, -2, -1), keepdim=True)
+    return operator.adjoint(residual / norm.clamp(min=torch.finfo(norm.dtype).tiny))

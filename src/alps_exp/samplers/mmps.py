@@ -6,16 +6,13 @@ from torch import Tensor
 
 from alps_exp.checks import check_share
 from alps_exp.estimates import PriorKind
-from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.annealed import AnnealedSampler, Problem
 from alps_exp.samplers.ddim import ddim_step
 from alps_exp.samplers.moment_matching import matched_mean
-from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 
-class MMPS(Sampler):
+class MMPS(AnnealedSampler):
     """The MMPS sampler: DDIM guided by moment matching, x_0 | x_t ~ N(D, t^2 J), with J the Jacobian of D.
 
     A step costs one forward pass and one vector-Jacobian product per iteration; the authors' code spends one more.
@@ -56,12 +53,7 @@ class MMPS(Sampler):
             raise ValueError(f"iterations must be at least 1, got {iterations}")
         self.iterations, self.eta = iterations, check_share("eta", eta)
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image, x = self.begin(operator, y, noise)
-        for t, s in self.progress(to_zero(self.schedule())):
-            mean = matched_mean(prior, operator, y, x, t, self.iterations)
-            x = ddim_step(x, mean, t, s, self.eta, noise.draw(image))
-        return x, {}
+    def step(self, problem: Problem, x: Tensor, t: float, s: float) -> Tensor:
+        """Return a DDIM step toward the posterior mean of x_0."""
+        mean = matched_mean(problem.prior, problem.operator, problem.y, x, t, self.iterations)
+        return ddim_step(x, mean, t, s, self.eta, problem.draw())

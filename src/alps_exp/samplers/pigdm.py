@@ -10,14 +10,12 @@ from torch import Tensor
 from alps_exp.checks import check_share, positive
 from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
-from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.annealed import AnnealedSampler, Problem
 from alps_exp.samplers.ddim import ddim_step
-from alps_exp.samplers.schedules import KarrasSchedule, Schedule, to_zero
+from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 
-class PiGDM(Sampler):
+class PiGDM(AnnealedSampler):
     """The PiGDM sampler: DDIM guided by the likelihood of y under p(x_0 | x_t) = N(D, r_t^2 I).
 
     The score of this likelihood is J^T g / r_t^2, with J the Jacobian of D and g = r_t^2 A^H (r_t^2 A A^H + eta^2
@@ -66,20 +64,13 @@ class PiGDM(Sampler):
         self.eta, self.prior_std = check_share("eta", eta), positive("prior_std", prior_std)
         self.adaptive_weight = adaptive_weight
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
-        image, x = self.begin(operator, y, noise)
-        for t, s in self.progress(to_zero(self.schedule())):
-            r = self.prior_std * t / math.hypot(self.prior_std, t)
-            d, guidance = prior.denoise_and_apply_vjp(x, t, partial(_correction, operator, y, r))
-            e = noise.draw(image)
-            if self.adaptive_weight:
-                x = ddim_step(x, d, t, s, self.eta, e) + guidance
-            else:
-                x = ddim_step(x, d + (t / r) ** 2 * guidance, t, s, self.eta, e)
-        return x, {}
+    def step(self, problem: Problem, x: Tensor, t: float, s: float) -> Tensor:
+        """Return a DDIM step guided by the score of the likelihood."""
+        r = self.prior_std * t / math.hypot(self.prior_std, t)
+        d, guidance = problem.prior.denoise_and_apply_vjp(x, t, partial(_correction, problem.operator, problem.y, r))
+        if self.adaptive_weight:
+            return ddim_step(x, d, t, s, self.eta, problem.draw()) + guidance
+        return ddim_step(x, d + (t / r) ** 2 * guidance, t, s, self.eta, problem.draw())
 
 
 def _correction(operator: LinearOperator, y: Tensor, r: float, d: Tensor) -> Tensor:
