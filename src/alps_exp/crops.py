@@ -30,6 +30,12 @@ def center_crop(images: Images, size: tuple[int, int]) -> Images:
     ------
     ValueError
         If the crop is empty or larger than the images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> center_crop(torch.zeros(2, 1, 320, 368), (320, 320)).shape
+    torch.Size([2, 1, 320, 320])
     """
     height, width = images.shape[-2:]
     if not (1 <= size[0] <= height and 1 <= size[1] <= width):

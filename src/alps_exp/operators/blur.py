@@ -114,6 +114,12 @@ class GaussianBlur(CircularBlur):
     ------
     ValueError
         If `sigma` or `noise_std` is not a positive finite number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> GaussianBlur(sigma=1.5, noise_std=0.05).forward(torch.ones(1, 3, 8, 8)).mean().item()
+    1.0
     """
 
     def __init__(self, sigma: float, noise_std: float) -> None:
@@ -146,6 +152,15 @@ class MotionBlur(Blur):
     ------
     ValueError
         If `length` or `noise_std` is not positive or `angle` is not finite; in use, if the line does not fit an image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> operator = MotionBlur(length=3, angle=0, noise_std=0.05)
+    >>> x = torch.zeros(1, 1, 5, 5)
+    >>> x[..., 2, 2] = 3
+    >>> [round(value, 2) for value in operator.forward(x)[0, 0, 2].tolist()]  # the ends of the line are round
+    [0.03, 0.98, 0.98, 0.98, 0.03]
     """
 
     def __init__(self, length: float, angle: float, noise_std: float) -> None:

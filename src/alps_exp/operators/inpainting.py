@@ -40,6 +40,16 @@ class Inpainting(SpectralOperator):
     ------
     ValueError
         If `mask` is not 4-D or not binary, or `noise_std` is not positive; in use, if `mask` does not fit an image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mask = (torch.rand(2, 1, 64, 64) < 0.2).float()
+    >>> operator = Inpainting(mask, noise_std=0.05)
+    >>> truth = torch.rand(2, 3, 64, 64) * 2 - 1
+    >>> y = operator.measure(truth, torch.randn_like(truth))
+    >>> bool((y[mask.expand_as(y) == 0] == 0).all())
+    True
     """
 
     def __init__(self, mask: Tensor, noise_std: float) -> None:

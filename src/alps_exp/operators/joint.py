@@ -35,6 +35,14 @@ class JointOperator(LinearOperator):
         If there is no operator; in use, if a measurement does not fit the image.
     RuntimeError
         If a solve by conjugate gradients does not converge within `max_iterations`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from alps_exp.operators import GaussianBlur, SuperResolution
+    >>> operator = JointOperator([GaussianBlur(1.5, noise_std=0.05), SuperResolution(2, noise_std=0.02)], (1, 8, 8))
+    >>> operator.forward(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 1, 1, 80])
     """
 
     def __init__(

@@ -56,6 +56,18 @@ class MultiCoilMRI(LinearOperator):
     Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 46, 2001.
 
     Uecker et al., "ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI", MRM 71, 2014: several sets.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mask = torch.zeros(1, 1, 1, 32)
+    >>> mask[..., ::4] = 1  # every fourth column
+    >>> maps = torch.full((1, 4, 32, 32), 0.5, dtype=torch.complex64)
+    >>> operator = MultiCoilMRI(mask, maps, noise_std=0.02)
+    >>> operator.forward(torch.ones(1, 1, 32, 32, dtype=torch.complex64)).shape
+    torch.Size([1, 4, 32, 32])
+    >>> operator.acceleration.item()
+    4.0
     """
 
     def __init__(

@@ -46,6 +46,15 @@ def smooth_gaussian(
     ------
     ValueError
         If a length or standard deviation is not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> prior = smooth_gaussian(size=8)
+    >>> prior.sample(3, torch.Generator().manual_seed(0)).shape
+    torch.Size([3, 1, 8, 8])
+    >>> prior.denoise(torch.zeros(1, 1, 8, 8), t=0.5).abs().max().item()
+    0.0
     """
     dtype = torch.complex64 if complex_valued else torch.float32
     covariance = _covariance(size, channels, length, std, floor).to(dtype)

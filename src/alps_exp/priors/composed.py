@@ -30,6 +30,12 @@ class ComposedEnergy(EnergyPrior):
     ValueError
         If there are no energies, `weights` does not hold one positive number per energy, or the numbers of channels
         differ.
+
+    Examples
+    --------
+    >>> from alps_exp.priors import smooth_gaussian
+    >>> ComposedEnergy([smooth_gaussian(), smooth_gaussian(length=4.0)], weights=[1.0, 0.5]).curvature
+    1.5
     """
 
     curvature: float

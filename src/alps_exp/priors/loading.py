@@ -40,6 +40,11 @@ def load_teacher(
     ValueError
         If the file does not exist, has a different hash or kind, is damaged or unsafe, or does not match its
         architecture.
+
+    Examples
+    --------
+    >>> load_teacher("brain64").channels  # real and imaginary part
+    2
     """
     return Denoiser(_load(name, "teacher", architecture, class_label, source, sha256)).eval()
 
@@ -51,7 +56,15 @@ def load_energy(
     source: str | None = None,
     sha256: str | None = None,
 ) -> Energy:
-    """Load an energy by name or path; arguments and errors are those of `load_teacher`."""
+    """Load an energy by name or path; arguments and errors are those of `load_teacher`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> energy = load_energy("faces64")
+    >>> energy.denoise(torch.zeros(1, 3, 64, 64), t=0.5).shape
+    torch.Size([1, 3, 64, 64])
+    """
     return Energy(_load(name, "energy", architecture, class_label, source, sha256)).eval()
 
 

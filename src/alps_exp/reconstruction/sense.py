@@ -26,6 +26,15 @@ class SENSE(Reconstruction):
     ----------
     Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space trajectories", MRM 46, 2001. The
     same problem as in `sigpy.mri.app.SenseRecon`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from alps_exp.operators import Denoising
+    >>> from alps_exp.priors import NullPrior
+    >>> SENSE(weight=1.0)(NullPrior(), Denoising(noise_std=0.1), torch.ones(1, 1, 2, 2)).mean
+    tensor([[[[0.5000, 0.5000],
+              [0.5000, 0.5000]]]])
     """
 
     def __init__(self, weight: float = 0.03) -> None:

@@ -57,6 +57,17 @@ class ALPS(Sampler):
     Leimkuhler & Matthews, "Rational construction of stochastic numerical methods for molecular sampling", AMRX
     2013: the correlated noise, here carried from scale to scale.
     Rozet et al., NeurIPS 2024 (arXiv 2405.13712): moment matching.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from alps_exp.operators import Inpainting
+    >>> from alps_exp.priors import smooth_gaussian
+    >>> prior = smooth_gaussian(size=16)  # or load_energy("faces64")
+    >>> operator = Inpainting(torch.ones(2, 1, 16, 16), noise_std=0.05)
+    >>> estimates = ALPS()(prior, operator, torch.zeros(2, 1, 16, 16), num_samples=4, seed=0)
+    >>> estimates.samples.shape, estimates.mean.shape
+    (torch.Size([4, 2, 1, 16, 16]), torch.Size([2, 1, 16, 16]))
     """
 
     composable = True

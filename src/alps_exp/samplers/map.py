@@ -61,6 +61,16 @@ class MAP(Sampler):
     ----------
     Nocedal & Wright, "Numerical Optimization", 2006, algorithm 7.4; Hager & Zhang, SIAM J. Optim. 16, 2005: the line
     search criterion once rounding hides the decrease of U.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from alps_exp.operators import Inpainting
+    >>> from alps_exp.priors import smooth_gaussian
+    >>> operator = Inpainting(torch.ones(1, 1, 16, 16), noise_std=0.05)
+    >>> estimates = MAP(tolerance=1e-3)(smooth_gaussian(size=16), operator, torch.zeros(1, 1, 16, 16))
+    >>> estimates.mean.shape, bool(estimates.diagnostics["converged"].all())
+    (torch.Size([1, 1, 16, 16]), True)
     """
 
     estimate = "map"

@@ -17,6 +17,11 @@ class GeometricSchedule:
     ------
     ValueError
         If not 0 < sigma_min < sigma_max, or steps < 2.
+
+    Examples
+    --------
+    >>> GeometricSchedule(sigma_max=4.0, sigma_min=0.25, steps=3)()
+    [4.0, 1.0, 0.25]
     """
 
     sigma_max: float = 5.0
@@ -43,6 +48,11 @@ class KarrasSchedule:
     ------
     ValueError
         If not 0 < sigma_min < sigma_max, scales < 2, rho <= 0, or inner_steps < 1.
+
+    Examples
+    --------
+    >>> [round(t, 2) for t in KarrasSchedule(sigma_max=4.0, sigma_min=1.0, scales=3, rho=2.0)()]
+    [4.0, 2.25, 1.0]
     """
 
     sigma_max: float = 100.0
@@ -71,6 +81,11 @@ class ExplicitSchedule:
     ------
     ValueError
         If the scales are not positive and strictly decreasing, or `steps` does not hold one number >= 1 per scale.
+
+    Examples
+    --------
+    >>> ExplicitSchedule(scales=(2.0, 1.0), steps=(1, 3))()
+    [2.0, 1.0, 1.0, 1.0]
     """
 
     scales: tuple[float, ...]

@@ -62,6 +62,18 @@ class SMC(Sampler):
     Chand & Jacob 2026 (arXiv 2601.02594): p_t(x | y) and P. Del Moral, Doucet & Jasra, J. R. Stat. Soc. B 68, 2006:
     the weights. Roberts & Rosenthal, J. R. Stat. Soc. B 60, 1998: acceptance 0.574. Gelman & Rubin, Stat. Sci. 7,
     1992: R-hat.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from alps_exp.operators import Inpainting
+    >>> from alps_exp.priors import two_mode_mixture
+    >>> from alps_exp.samplers import GeometricSchedule
+    >>> operator = Inpainting(torch.ones(1, 1, 8, 8), noise_std=0.5)
+    >>> sampler = SMC(GeometricSchedule(steps=10))
+    >>> estimates = sampler(two_mode_mixture(size=8), operator, torch.zeros(1, 1, 8, 8), num_samples=8)
+    >>> estimates.samples.shape
+    torch.Size([8, 1, 1, 8, 8])
     """
 
     independent = False
