@@ -8,9 +8,7 @@ import pytest
 
 import alps_exp
 
-MODULES = [
-    module.name for module in pkgutil.walk_packages(alps_exp.__path__, "alps_exp.") if "__main__" not in module.name
-]
+MODULES = [m.name for m in pkgutil.walk_packages(alps_exp.__path__, "alps_exp.") if "__main__" not in m.name]
 CALLED_FIRST = {
     "operators": ["GaussianBlur", "Inpainting", "JointOperator", "MotionBlur", "MultiCoilMRI", "SuperResolution"],
     "priors": ["ComposedEnergy", "load_energy", "load_teacher", "smooth_gaussian"],

@@ -11,7 +11,7 @@ from torch import Tensor
 PriorKind = Literal["energy", "teacher"]
 
 
-@dataclass
+@dataclass(repr=False)
 class Estimates:
     """Samples (S, B, C, H, W) from S chains for B images, with the network calls per sample of each image (B,).
 
@@ -30,6 +30,11 @@ class Estimates:
     nfe_forward: Tensor
     nfe_vjp: Tensor
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        samples, images, *shape = self.samples.shape
+        calls = f"{self.nfe_forward.mean().item():g} + {self.nfe_vjp.mean().item():g} calls a sample"
+        return f"Estimates({samples} samples of {images} images {tuple(shape)}, {calls})"
 
     @property
     def mean(self) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.operators.cg import conjugate_gradients
+from alps_exp.representation import ShowsItsArguments
 
 # Relative to the posterior's width, float32 rounding in the null space of A grows like eps * t^2 / eta^2. Above this
 # t / eta the solve therefore runs in float64. (At 300 the error is 0.4 % with 8 coils and 4x undersampling.)
@@ -34,7 +35,7 @@ def check_fits(name: str, shape: Sequence[int], x: Tensor) -> None:
         raise ValueError(f"{name} of shape {tuple(shape)} does not fit a tensor of shape {tuple(x.shape)}")
 
 
-class LinearOperator(ABC):
+class LinearOperator(ShowsItsArguments, ABC):
     """A linear forward operator, ``y = A x + eta * eps`` with standard normal ``eps``.
 
     Images have shape (..., B, C, H, W), with any number of leading dimensions (posterior samples) before the batch.

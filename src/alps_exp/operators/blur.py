@@ -171,6 +171,7 @@ class MotionBlur(Blur):
         # The 1e-9 keeps rounding, as in cos(90 degrees) = 6e-17, from adding a row or column.
         height, width = (2 * math.ceil(length / 2 * extent - 1e-9) + 1 for extent in (dy, dx))
         super().__init__(line_kernel(length, angle, height, width), noise_std)
+        self.length, self.angle = length, angle
 
 
 def line_kernel(length: float, angle: float, height: int, width: int) -> Tensor:

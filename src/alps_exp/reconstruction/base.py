@@ -12,9 +12,10 @@ from torch import Tensor
 from alps_exp.estimates import Estimates, chain_ids
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import Prior
+from alps_exp.representation import ShowsItsArguments
 
 
-class Reconstruction(ABC):
+class Reconstruction(ShowsItsArguments, ABC):
     """Base class of deterministic reconstructions: one image per measurement, the same for every seed and sample.
 
     It has the call signature of a `Sampler`, so the two are interchangeable, but no schedule, and it ignores the prior.

@@ -14,13 +14,14 @@ from alps_exp.estimates import Estimates, PriorKind, chain_ids
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import Prior
 from alps_exp.randomness import KeyedNoise, NoiseSource
+from alps_exp.representation import ShowsItsArguments
 from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.schedules import Schedule
 
 T = TypeVar("T")
 
 
-class Sampler(ABC):
+class Sampler(ShowsItsArguments, ABC):
     """Base class of samplers, which draw images from the posterior given a measurement and a prior.
 
     Parameters

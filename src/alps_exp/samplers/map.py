@@ -91,6 +91,7 @@ class MAP(Sampler):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         self.start, self.starts = ALPS(schedule, "independent", annealing), starts
+        self.annealing = annealing
         self.tolerance, self.max_iterations, self.memory = positive("tolerance", tolerance), max_iterations, memory
 
     def sample(
