@@ -49,7 +49,7 @@ def test_every_argument_is_kept_by_its_name(kind):
 
 def test_tensors_are_told_by_shape_and_type():
     operator = operators.Inpainting(torch.ones(2, 1, 4, 4), noise_std=0.05)
-    assert repr(operator) == "Inpainting(mask=<(2, 1, 4, 4) float32>, noise_std=0.05)"
+    assert repr(operator) == "Inpainting(mask=<(2, 1, 4, 4) bool>, noise_std=0.05)"
 
 
 def test_estimates_tell_their_numbers():
