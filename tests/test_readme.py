@@ -9,6 +9,9 @@ import torch
 import yaml
 from hydra.utils import instantiate
 
+from alps_exp.operators import Inpainting
+from alps_exp.priors import smooth_gaussian
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -26,8 +29,9 @@ def test_the_example_from_python():
 
 
 def test_the_new_operator_is_whole(monkeypatch):
-    module = types.ModuleType("alps_exp.operators.grayscale")
+    module = types.ModuleType("mylab.grayscale")
     exec(block("python", "Grayscale"), module.__dict__)
+    monkeypatch.setitem(sys.modules, "mylab", types.ModuleType("mylab"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     operator = instantiate(yaml.safe_load(block("yaml", "grayscale")))()
     torch.manual_seed(0)
@@ -39,3 +43,12 @@ def test_the_new_operator_is_whole(monkeypatch):
     gain = t**2 / (t**2 / 3 + operator.noise_std**2)
     expected = d + gain * operator.adjoint(operator.forward(x[0]) - operator.forward(d))
     assert (mean - expected).norm() < 3e-3 * expected.norm()
+
+
+def test_the_new_sampler_is_whole():
+    names = {}
+    exec(block("python", "PlugAndPlay"), names)
+    operator = Inpainting(torch.ones(1, 1, 8, 8), noise_std=0.05)
+    y = torch.full((1, 1, 8, 8), 0.2)
+    estimates = names["PlugAndPlay"](steps=20)(smooth_gaussian(size=8), operator, y, num_samples=8)
+    assert (estimates.mean - 0.2).abs().mean() < 0.05 and estimates.nfe_forward.tolist() == [20]

@@ -9,5 +9,5 @@ PACKAGE = Path(__file__).parents[1]
 
 def config_folder() -> Path:
     """Return the folder of the YAML files."""
-    checkout = PACKAGE.parents[1] / "conf"
-    return checkout if checkout.is_dir() else PACKAGE / "conf"
+    installed = PACKAGE / "conf"
+    return installed if installed.is_dir() else PACKAGE.parents[1] / "conf"
