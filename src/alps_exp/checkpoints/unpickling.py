@@ -118,7 +118,7 @@ def _storage(content: bytes) -> Tensor:
     storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(storage, torch.storage.TypedStorage):
         raise pickle.UnpicklingError(f"expected the storage of a tensor, got a {type(storage).__name__}")
-    return torch.empty(0, dtype=storage.dtype).set_(storage)  # type: ignore[call-overload]
+    return torch.empty(0, dtype=storage.dtype).set_(storage)
 
 
 def _tensor(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *flags: Any) -> Tensor:

@@ -178,29 +178,29 @@ class ImageDataModule(pl.LightningDataModule):
         """Return the endless training batches, from the trainer's global step on."""
         return _TrainingLoader(self)
 
-    def val_dataloader(self) -> list[DataLoader]:
+    def val_dataloader(self) -> list[DataLoader[Any]]:
         """Return a loader of the images of each of the `validation_parts`, in order."""
         return [self._in_order(dataset) for dataset in self.validation_parts.values()]
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> DataLoader[Any]:
         """Return the test images in order."""
         return self._in_order(self.test)
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> DataLoader[Any]:
         """Return the test images in order: this process' share, or all where there are fewer images than processes.
 
         Images that cannot be read are in the batches too, see `collate`.
         """
         images: Any = self.test
-        everything: Sampler | None = None  # which Lightning divides
+        everything: Sampler[Any] | None = None  # which Lightning divides
         if self.trainer is not None and len(images) < self.trainer.world_size:
             everything = DistributedSampler(images, num_replicas=1, rank=0, shuffle=False)
         return self.loader(WithUnreadable(images), batch_size=self.batch_size, sampler=everything)
 
-    def _in_order(self, dataset: Any) -> DataLoader:
+    def _in_order(self, dataset: Any) -> DataLoader[Any]:
         return self.loader(dataset, batch_size=self.batch_size)
 
-    def loader(self, dataset: Any, **arguments: Any) -> DataLoader:
+    def loader(self, dataset: Any, **arguments: Any) -> DataLoader[Any]:
         """Return a loader of a dataset, whose workers leave signals to this process."""
         workers = {"num_workers": self.num_workers, "worker_init_fn": _leave_signals_to_parent}
         return DataLoader(dataset, collate_fn=collate, **workers, **arguments)  # type: ignore[arg-type]

@@ -22,9 +22,9 @@ from urllib.request import urlopen
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
-from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from alps_exp.files import write_atomically
 from alps_exp.packages import require

@@ -14,8 +14,8 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from alps_exp.lightning.checkpointing import WholeCheckpoints
 from alps_exp.lightning.loggers import finish

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from alps_exp.errors import one_line
 
