@@ -30,12 +30,12 @@ JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "s
 
 
 class Calibration(Restoration):
-    """A restoration that keeps the samples, and judges them by the model's own posterior score as well.
+    """Restoration that keeps the samples and also evaluates them with the posterior score of the prior itself.
 
     Every result has the diagnostics ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples to
     p_t(x | y) at the sampler's last scale t, whose score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2 with the
     prior's curvature c; for an energy the first term is -grad E / t^2. Of closed-form priors it has the numbers of
-    `alps_exp.evaluation.compare_with_exact` too.
+    `alps_exp.evaluation.compare_with_exact` as well.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Calibration(Restoration):
         self.generator = generator
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Draw the images of a batch if they are to be drawn, restore them, and write the results."""
+        """Draw the images of a batch from the prior if requested, restore them, and write the results."""
         if self.generator is not None and self.folder.unfinished(batch["image_id"]):
             batch = batch | {
                 "image": draw_images(self.prior, self.generator, batch["image"], self.seed, batch["image_id"])
@@ -94,10 +94,10 @@ class Calibration(Restoration):
 
 
 def draw_images(prior: Prior, generator: Sampler, like: Tensor, seed: int, ids: Sequence[str]) -> Tensor:
-    """Return an image of the prior for each id, of the shape (B, C, H, W) and dtype of `like`.
+    """Draw an image (B, C, H, W) from the prior for each id, with the shape and dtype of `like`.
 
-    The generator samples the posterior of a measurement of nothing; its noise is keyed apart from that with which the
-    image of an id is measured and restored.
+    The generator samples the posterior of a measurement without measured pixels, which is the prior. Its noise has
+    another key than the noise with which the image is measured and restored, so that the two are independent.
     """
     nothing = Inpainting(torch.zeros(1, 1, *like.shape[-2:], device=like.device), noise_std=1.0)
     estimates = generator(prior, nothing, torch.zeros_like(like), 1, seed, [f"{image_id}/drawn" for image_id in ids])
@@ -105,7 +105,7 @@ def draw_images(prior: Prior, generator: Sampler, like: Tensor, seed: int, ids: 
 
 
 def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) -> dict[str, Any] | None:
-    """Return the numbers of a run's report, as plain values for JSON; None where no image was restored.
+    """Return the numbers of a run's calibration report as plain values for JSON; None if no image was restored.
 
     They are those of `alps_exp.evaluation.calibration.summarize` over the restored images, with the run's labels,
     ``images`` (how many), ``failed`` (how many were not restored), ``samples``, ``levels`` of the coverage, and the
@@ -125,7 +125,7 @@ def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) 
 
 
 def _statistics(result: ImageResult, seed: int) -> dict[str, Tensor]:
-    """Return the statistics of one image, each with a batch axis of one."""
+    """Return the statistics of one image, each with a leading axis of length one."""
     samples, truth = torch.as_tensor(result.samples)[:, None], torch.as_tensor(result.truth)[None]
     statistics = image_statistics(samples, truth, torch.Generator().manual_seed(seed))
     judged = (name for name in JUDGED if name in result.diagnostics)

@@ -1,4 +1,4 @@
-"""ALPS inference as a Lightning module: measure, sample, evaluate, and hand each image's result to its run."""
+"""The inference module: measure a batch of images, sample the posterior, evaluate, and write a result per image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAMPLING_ERRORS = (ArithmeticError, RuntimeError)
 
 @dataclass(frozen=True)
 class Labels:
-    """What every record of a run says about it."""
+    """Names that every record of a run carries."""
 
     task: str
     operator: str
@@ -39,31 +39,32 @@ class Labels:
 
 
 class Restoration(pl.LightningModule):
-    """Restores the images that it is given by `predict`, and writes one result for each.
+    """Lightning module that restores the images of `predict` and writes one result per image.
 
-    Batches whose images are all finished are skipped; of others only the unfinished images are written. A batch
-    is always computed as a whole, so that a resumed run gives the numbers of an undisturbed one.
+    A batch whose images are all finished is skipped. Otherwise the whole batch is computed, and only its unfinished
+    images are written: floating-point results can depend on the batch size, so a resumed run must use the same batches
+    to reproduce the numbers of an uninterrupted one.
 
     Parameters
     ----------
     prior
-        What the sampler asks.
+        Prior that the sampler uses.
     operator
-        Builds the operator of a batch, see `operator_of`.
+        Factory of the forward operator of a batch, see `operator_of`.
     sampler
-        The sampler.
+        Sampler or reconstruction.
     folder
-        Where results go.
+        Run folder for the results.
     labels
         Names in the records.
     num_samples
-        Posterior samples of each image; MAP and point estimates have one.
+        Number of posterior samples per image; MAP and point estimates always use one.
     seed
-        Key of measurement and sampling noise.
+        Seed of measurement noise and sampling noise.
     save_samples
-        Whether the samples themselves are written, beside mean and standard deviation.
+        Whether to write the samples themselves in addition to their mean and standard deviation.
     lpips
-        Gives the perceptual distances of RGB images; None gives none.
+        Model for the perceptual distance (LPIPS) of RGB images; None to skip it.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Restoration(pl.LightningModule):
         self.unreadable: dict[str, str] = {}
 
     def on_predict_start(self) -> None:
-        """Find out whether every process sees all images, because there are too few to divide."""
+        """Decide how the processes share the work: images, or the samples of each image if there are few images."""
         images: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         few_images = len(images.test) < self.trainer.world_size
         self.shares_samples = few_images and self.sampler.independent and self.num_samples > 1
@@ -97,10 +98,10 @@ class Restoration(pl.LightningModule):
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Restore a batch and write the results of its unfinished images.
 
-        Of few images the processes share the samples of each, or take one image each where samples depend on each
-        other. Images that cannot be read are left to `on_predict_end`.
+        With fewer images than processes, the processes split the samples of each image; if samples depend on one
+        another, each process takes whole images instead. Unreadable images are recorded in `on_predict_end`.
         """
-        batch, unreadable = self._apart(batch)
+        batch, unreadable = self._split_off_unreadable(batch)
         if self.shares_samples:
             unfinished = self.trainer.strategy.broadcast(self.folder.unfinished(batch["image_id"]))
             self._restore_and_write(batch, unfinished, write=self.global_rank == 0)
@@ -114,17 +115,18 @@ class Restoration(pl.LightningModule):
         self.unreadable |= unreadable
 
     def on_predict_end(self) -> None:
-        """Write a failed record of every image that could not be read, and wait until all processes have."""
+        """Write a failed record for every unreadable image, then wait for all processes."""
         writes = not self.shares_samples or self.global_rank == 0
         for image_id in self.folder.unfinished(list(self.unreadable)) if writes else ():
             record = self._record(image_id, self._noise_std(), self.sampler.estimate)
             self.folder.save_result(image_id, ImageResult([record.failed(self.unreadable[image_id])]))
         self.trainer.strategy.barrier()
 
-    def _apart(self, batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return the images of a batch that could be read, and why the others could not, by image id.
+    def _split_off_unreadable(self, batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the readable images of a batch, and the reason for each unreadable one by image id.
 
-        Processes that share the samples of an image take it only where all of them could read it.
+        If the processes share the samples of an image, all of them must be able to read it: otherwise those that can
+        would wait forever for the others.
         """
         readable = {name: value for name, value in batch.items() if name != UNREADABLE}
         unreadable = batch.get(UNREADABLE, {})
@@ -136,7 +138,7 @@ class Restoration(pl.LightningModule):
         return readable, unreadable
 
     def _noise_std(self) -> Any:
-        """Return the noise in records of images that have no operator: the request's, or else that of another image."""
+        """Return the noise level for records of unreadable images: that of the request, or else of another image."""
         if (noise_std := noise_of(self.operator)) is not None:
             return noise_std
         return next((record.noise_std for record in self.folder.records()), None)
@@ -150,26 +152,27 @@ class Restoration(pl.LightningModule):
                 self.folder.save_result(image_id, result)
 
     def restore(self, batch: dict[str, Any]) -> list[ImageResult]:
-        """Return the result of every image of a batch (`image` (B, C, H, W), `image_id`, per-image arguments).
+        """Return the result of every image of a batch.
 
-        Measured data bring their `measurement`, and may have no `image`: then nothing is compared with the truth. Their
-        `crop` (B, 2) is where the others are.
+        A batch has `image` (B, C, H, W), `image_id` and per-image arguments of the operator. Measured data bring their
+        own `measurement`. They may lack `image`, in which case no metrics are computed, and `crop` (B, 2) gives the
+        central region in which metrics are computed.
 
-        An image whose restoration fails has a result that says why; what is wrong with the request itself, as a
-        mask that does not fit, raises ValueError.
+        If the restoration of an image fails, its result holds the reason. Faults of the request itself, such as a mask
+        of the wrong size, raise ValueError.
         """
         ids = batch["image_id"]
         try:
             operator = operator_of(self.operator, batch)
         except KeyError as error:
-            raise ValueError(f"these data have no {error}, which the operator takes from them") from error
+            raise ValueError(f"the data have no {error}, which the operator needs") from error
         y = self._measure(batch, operator)
         start = _clock(y)
         try:
             draw = partial(self.sampler, self.prior, operator, y, seed=self.seed, image_ids=ids)
             estimates = draw_shared(draw, self.num_samples, y.device) if self.shares_samples else draw(self.num_samples)
         except SAMPLING_ERRORS as error:
-            if len(ids) > 1:  # one bad image must not take its batch with it
+            if len(ids) > 1:  # retry one by one: a single bad image must not fail its whole batch
                 return [result for one in one_by_one(batch) for result in self.restore(one)]
             log.warning("image %s failed: %s", ids[0], error)
             reason = f"{type(error).__name__}: {error}"
@@ -180,7 +183,7 @@ class Restoration(pl.LightningModule):
         return self._results(batch, y, operator, estimates, seconds)
 
     def _measure(self, batch: dict[str, Any], operator: LinearOperator) -> Tensor:
-        """Return what the operator keeps of the data's own measurement, or else measure the images with keyed noise."""
+        """Return the data's own measurement as far as the operator keeps it, or simulate one with keyed noise."""
         if "measurement" in batch:
             if (batch["noise_std"] != operator.noise_std).any():
                 raise ValueError(
@@ -202,7 +205,7 @@ class Restoration(pl.LightningModule):
         spread, error = spread_and_error(mean, std, self.num_samples, mean if truth is None else truth)
         if truth is not None:
             of_mean["error"] = error
-        if spread is not None:  # which needs no truth
+        if spread is not None:  # known without a ground truth, unlike the error
             of_mean["spread"] = spread
         of_samples = self._numbers(estimates.samples, batch, y, operator)
         measured = operator.measured_count(y).tolist()
@@ -235,7 +238,7 @@ class Restoration(pl.LightningModule):
         return results
 
     def _numbers(self, x: Tensor, batch: dict[str, Any], y: Tensor, operator: LinearOperator) -> dict[str, Tensor]:
-        """Return metrics, data misfit and (of an energy prior) energy E / t^2 of every image of x."""
+        """Return metrics, data misfit and, for an energy prior, E / t^2 of every image of x."""
         numbers = {"data_misfit": operator.misfit(x, y)}
         if (truth := batch.get("image")) is not None:
             crop = tuple(batch["crop"][0].tolist()) if "crop" in batch else None
@@ -264,12 +267,21 @@ def _flags(estimate: str, numbers: dict[str, Tensor], converged: Tensor, measure
 
 
 def draw_shared(draw: Callable[..., Estimates], num_samples: int, device: torch.device) -> Estimates:
-    """Return the estimates `draw(count, first_sample=...)` of all processes together, of which each draws its share.
+    """Let every process draw its share of the samples, and return the estimates from all of them in every process.
+
+    Parameters
+    ----------
+    draw
+        Called as ``draw(count, first_sample=...)``.
+    num_samples
+        Number of samples over all processes.
+    device
+        Device of the result.
 
     Raises
     ------
     RuntimeError
-        In every process, if one of them fails.
+        In every process, if drawing fails in any of them.
     """
     rank, size = dist.get_rank(), dist.get_world_size()
     first, end = num_samples * rank // size, num_samples * (rank + 1) // size
@@ -301,17 +313,22 @@ def _moved(x: Estimates, device: torch.device) -> Estimates:
 
 
 def operator_of(factory: Callable[..., LinearOperator], batch: dict[str, Any]) -> LinearOperator:
-    """Return the operator of a batch from a partial of it.
+    """Return the forward operator of a batch.
 
-    Its arguments are bound; those that are callables are called with the batch first (masks, coil maps), and those in
-    a list are factories of operators themselves.
+    Parameters
+    ----------
+    factory
+        A `functools.partial` of the operator's class. Bound arguments that are callable, such as masks and coil maps,
+        are called with the batch first; callables in a list are operator factories themselves.
+    batch
+        The batch.
     """
     bound = getattr(factory, "keywords", {})
     return factory(**{name: _of_batch(value, batch) for name, value in bound.items()})
 
 
 def noise_of(factory: Callable[..., LinearOperator]) -> float | list[float] | None:
-    """Return the noise level in a partial of an operator (of a joint one: of each part); None where data bring it."""
+    """Return the noise level bound in an operator factory (one per part of a joint operator); None if data bring it."""
     bound = getattr(factory, "keywords", {})
     if "operators" in bound:
         each = [level for part in bound["operators"] if isinstance(level := noise_of(part), int | float)]
@@ -327,7 +344,7 @@ def _of_batch(value: Any, batch: dict[str, Any]) -> Any:
 
 
 def _clock(x: Tensor) -> float:
-    """Return the time in seconds when all that was asked of the device of x is done."""
+    """Return the time in seconds, after all pending work on the device of x is done."""
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     return time.perf_counter()
