@@ -150,7 +150,10 @@ def test_what_cannot_be_run_again_is_refused_in_one_line(run, tmp_path):
         (["restore", "--from", "unknown"], "unknown key 'sede': did you mean seed?"),
         (["restore", "--from", "verbless"], "verbless does not say which verb it is a run of"),
         (["calibrate", "--from", str(first)], f"is a run of restore, not of calibrate: alps restore --from {first}"),
-        (["restore", "--from", str(first), "output_root=first"], "would be run again in itself: give another output_"),
+        (
+            ["restore", "--from", str(first), "output_root=first"],
+            "would be repeated in its own folder: give another output_",
+        ),
         (["restore", "--from", str(first), "sampler=map"], "sampler=map cannot be chosen with --from"),
         (["restore", "--from", str(first), "sede=1"], "unknown key 'sede': did you mean seed?"),
     ]:

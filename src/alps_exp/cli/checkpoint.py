@@ -28,7 +28,7 @@ def checkpoint(
     weights: Literal["float32", "float16"],
     license: str,
 ) -> int:
-    """Print what a file holds, or write it as safetensors with a model card, and return the exit status."""
+    """Print the contents of a checkpoint, or convert it to safetensors with a model card; return the exit status."""
     source = Path(path)
     if not source.is_file():
         raise ValueError(f"no file {source}: expected a checkpoint in path=PATH")
@@ -43,7 +43,7 @@ def checkpoint(
     facts = {"sha256": hashlib.sha256(content).hexdigest(), "license": license}
     card = _source(source, read) | describe(read.network) | facts
     write_card(target.with_suffix(".md"), f"{target.stem}: {_kind(source, read, kind)}", card)
-    write_atomically(target, content)  # last, since weights that are there are taken for converted
+    write_atomically(target, content)  # last: existing weights mean that the conversion is complete
     print(target)
     return 0
 
@@ -69,7 +69,7 @@ def _source(path: Path, read: Checkpoint) -> dict[str, str]:
 
 
 def _kind(path: Path, read: Checkpoint, given: str | None) -> str:
-    """Return the kind that file and request agree on."""
+    """Return the kind on which file and request agree."""
     if read.kind is None and given is None:
         raise ValueError(f"{path} does not say what its weights are: expected kind=teacher or kind=energy")
     if None not in (read.kind, given) and read.kind != given:

@@ -1,4 +1,4 @@
-"""Shell completion: Hydra's own, told which verb the line to complete has."""
+"""Shell completion: Hydra's own, with the verb of the line to complete."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable
 
 COMPLETION = ("-sc", "--shell-completion")
-"""Flags under which shells ask for completions; they come without a verb."""
+"""Flags with which shells request completions; they come without a verb."""
 
 
 def verb_to_complete(verbs: Iterable[str]) -> str | None:
-    """Return the verb of the line that a shell wants completed and take it out of the line, or None without one.
+    """Return the verb of the line to complete and remove it from the line; None if it has no verb.
 
-    Hydra reads the line from ``COMP_LINE`` and knows overrides only.
+    Hydra reads the line from ``COMP_LINE``, and understands only overrides.
     """
     program, _, rest = os.environ.get("COMP_LINE", "").partition(" ")
     verb, space, overrides = rest.lstrip().partition(" ")

@@ -1,4 +1,4 @@
-"""What keeps a package from being imported, told without importing anything that could be broken itself."""
+"""Explains why a package cannot be imported, without importing anything that could be broken itself."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import traceback
 
 from alps_exp.errors import one_line
 
-LONGEST_REASON = 200  # characters; some packages raise a page of advice
+LONGEST_REASON = 200  # characters; some packages raise a page of advice as their message
 
 
 def import_fault(error: BaseException) -> str | None:
-    """Say which package could not be imported and what to do, where the error came up in an import; else None.
+    """Return which package could not be imported and what to do; None if the error was not raised by an import.
 
-    It is the package that an ImportError names, or else the one whose module body ran last: a package that does not
-    fit another often fails with an error of the other's.
+    It is the package that an ImportError names, or else the one whose module body ran last: with incompatible versions,
+    the error often comes from the other package.
     """
     bodies = [
         frame.f_globals.get("__name__", "")
@@ -23,7 +23,7 @@ def import_fault(error: BaseException) -> str | None:
     ]
     module = getattr(error, "name", None) if isinstance(error, ImportError) else None
     module = module or (bodies[-1] if bodies else None)
-    if module is None:  # some packages raise an ImportError of their own words when what they need is not there
+    if module is None:  # some packages raise an ImportError with their own text if a dependency is missing
         return one_line(error) if isinstance(error, ImportError) else None
     package = module.partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and module == package:

@@ -28,7 +28,7 @@ from alps_exp.samplers import Sampler
 
 @dataclass
 class ChosenPrior:
-    """The prior of a request that its sampler asks."""
+    """The prior of a request that its sampler uses."""
 
     kind: str
     config: DictConfig
@@ -44,14 +44,14 @@ class ChosenPrior:
 
     @property
     def checkpoints(self) -> dict[str, Path]:
-        """The weight files that the config names, by role: none of a closed form, several of a composition."""
+        """Weight files named in the config, by role: none for a closed form, several for a composition."""
         return weight_files(self.kind, self.config)
 
 
 def choose_prior(
     sampler: Sampler | Reconstruction, teacher: DictConfig | None, energy: DictConfig | None
 ) -> ChosenPrior:
-    """Return the prior that the sampler wants, if any; raises ValueError if the request has none."""
+    """Return the prior that the sampler needs; raises ValueError if the request lacks it."""
     kind = sampler.prior_kind
     if kind is None:
         return ChosenPrior("prior", OmegaConf.create({"_target_": "alps_exp.priors.NullPrior"}))
@@ -71,9 +71,9 @@ def predict(
     resume_anyway: bool,
     report: Callable[[list[Record], pl.Trainer], list[Path]],
 ) -> int:
-    """Restore the test images in this job's run folder, report, and return the exit status: 1 if some failed.
+    """Restore the test images in this job's run folder, report, and return the exit status: 1 if images failed.
 
-    The report is made of the finished images' files, and returns the files that it writes.
+    `report` gets the records and the trainer, and returns the files that it writes.
     """
     test: Any = images.test
     _check_images(test, module.prior, prior.title)
@@ -103,14 +103,14 @@ def predict(
 
 
 def log_result(trainer: pl.Trainer, numbers: dict[str, float], name: str, figure: Path) -> None:
-    """Give numbers and figure to the logger."""
+    """Send metrics and figure to the logger."""
     if trainer.logger is not None:
         trainer.logger.log_metrics(numbers)
     log_figure(trainer.logger, name, figure)
 
 
 def weight_files(role: str, config: Any) -> dict[str, Path]:
-    """Return the files of weights that a prior's config names, by role."""
+    """Return the weight files named in the config of a prior, by role."""
     loaders = (".load_energy", ".load_teacher")
     return {
         key: model_path(part.name, part._target_.rpartition("_")[2]) for key, part in _parts_of(config, loaders, role)
@@ -118,7 +118,7 @@ def weight_files(role: str, config: Any) -> dict[str, Path]:
 
 
 def mask_files(config: Any) -> list[Path]:
-    """Return the files of masks that an operator's config names."""
+    """Return the mask files named in the config of an operator."""
     return [Path(part.path) for _, part in _parts_of(config, (".FileMask",))]
 
 
@@ -132,7 +132,7 @@ def _parts_of(config: Any, targets: tuple[str, ...], key: str = "") -> Iterator[
 
 
 def _check_images(test: Any, prior: Prior, model: str) -> None:
-    """Raise ValueError if the images do not fit the model, or two of them have one id."""
+    """Raise ValueError if the images do not fit the model, or two images have the same id."""
     if not isinstance(prior, NullPrior) and test.channels != prior.channels:
         raise ValueError(
             f"the {model} works on {prior.channels} channels (complex images have 2), "
@@ -142,7 +142,7 @@ def _check_images(test: Any, prior: Prior, model: str) -> None:
 
 
 def _status(records: list[Record]) -> int:
-    """Name the images that failed, and return the exit status."""
+    """Print the images that failed, and return the exit status."""
     failed = {record.image_id: record.status for record in records if record.status != "ok"}
     for image_id, reason in failed.items():
         print(f"failed: {image_id}: {reason}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The command `alps VERB [hydra overrides]`: from words to a checked request, from a request to an exit status."""
+"""The command `alps VERB [hydra overrides]`: compose the config, check the request, run its jobs."""
 
 from __future__ import annotations
 
@@ -78,15 +78,16 @@ def _help() -> str:
     verbs = "\n".join(f"  {verb:10} {purpose}" for verb, purpose in VERBS.items())
     return (
         f"alps VERB [hydra overrides]\n\n{verbs}\n\n`alps VERB --help` shows the choices of a verb."
-        "\n`alps VERB --from RUN` runs again what a run folder holds, and says what differs."
-        "\n`--trust PACKAGE[,PACKAGE]` lets its config name what is defined there, beside public classes of alps_exp."
+        "\n`alps VERB --from RUN` repeats the run of a run folder and prints the differences."
+        "\n`--trust PACKAGE[,PACKAGE]` allows its config to use classes of these packages besides those of alps_exp."
     )
 
 
 def _put_config_name(argv: list[str]) -> str:
-    """Return the verb, and let `argv` say it as Hydra's --config-name.
+    """Return the verb, and rewrite it in `argv` as Hydra's --config-name.
 
-    Lightning and shell completion run `argv` again, so the verb must stay in it in a form that Hydra understands.
+    Lightning (for DDP) and shell completion execute `argv` again, so the verb must survive in a form that Hydra
+    understands.
     """
     if argv[1] in VERBLESS:
         argv.insert(1, "restore")
@@ -100,12 +101,12 @@ def _put_config_name(argv: list[str]) -> str:
 
 
 def _choose_no_experiment(word: str) -> str:
-    """Return ``experiment=null``, also in a sweep, with the empty list that Hydra takes for no choice."""
+    """Replace null in ``experiment=null``, also in a sweep, by the empty list, which Hydra accepts as no choice."""
     return re.sub(r"(?<=[=,(])null(?=[,)]|$)", "[]", word) if word.startswith("experiment=") else word
 
 
-# At import, since a launcher's processes compose a config after no more than that. The schema of the joblib plugin has
-# the name of our file, and fits it.
+# Done at import, because the processes of a launcher compose a config right after importing this module. The filtered
+# warning is about the schema of the joblib plugin, which has the same name as our config and fits it.
 register_resolvers()
 register_device_resolver()
 warnings.filterwarnings("ignore", "(?s).*is validated against ConfigStore schema with the same name")
@@ -113,7 +114,7 @@ warnings.filterwarnings("ignore", "(?s).*is validated against ConfigStore schema
 
 @dataclass
 class Task:
-    """Runs the jobs of a command, here or where a launcher sends it, and collects their exit statuses."""
+    """Runs the jobs of a command, in this process or where a launcher sends them, and collects their exit statuses."""
 
     verb: str
     argv: list[str]
@@ -122,11 +123,11 @@ class Task:
     statuses: list[int] = field(default_factory=lambda: [OK])
 
     def check(self, request: Mapping[str, Any]) -> None:
-        """Raise ValueError if the resolved config of a job is no request of this verb."""
+        """Raise ValueError if the resolved config of a job is not a valid request of this verb."""
         check_arguments(_function(self.verb), request)
 
     def __call__(self, config: DictConfig) -> int:
-        sys.argv = self.argv  # Lightning runs it again, and provenance tells it
+        sys.argv = self.argv  # Lightning executes it again, and the provenance records it
         with _environment(SHOW_TRACEBACK, self.show_traceback):
             status = _job(self.verb, config, self.original)
         self.statuses.append(status)
@@ -138,7 +139,7 @@ def _run(verb: str, wanted: str | None) -> int:
     argv = list(sys.argv)
     task = Task(verb, argv, wanted, original_of(sys.argv, verb, VERBS))
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
-    with _environment(SHOW_TRACEBACK, "1"):  # Hydra then raises its errors instead of printing them
+    with _environment(SHOW_TRACEBACK, "1"):  # makes Hydra raise its errors instead of printing them
         application()
     return max(task.statuses)
 
@@ -160,7 +161,7 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         if status == FAILED and not isinstance(error, OSError | ImageError) and not import_fault(_root(error)):
             traceback.print_exc()
         if job.begun:
-            with suppress(OSError):  # of the disk that is full, which the error then tells of
+            with suppress(OSError):  # if the disk is full, which is then the error that is reported anyway
                 job.folder.mark_failed(_one_line(error))
         return _refuse(error, status)
 
@@ -170,7 +171,7 @@ def _function(verb: str) -> Callable[..., int]:
 
 
 def _check_launcher() -> None:
-    """Raise ValueError if a launcher is chosen that Hydra would not use, since there is no sweep."""
+    """Raise ValueError if a launcher is chosen without a sweep: Hydra would silently ignore it."""
     chosen = HydraConfig.get()
     launcher = chosen.runtime.choices.get("hydra/launcher", "basic")
     if chosen.mode == RunMode.RUN and launcher != "basic":
@@ -178,7 +179,7 @@ def _check_launcher() -> None:
 
 
 def _status_of(error: Exception, job: JobContext) -> int:
-    """Tell what was wrong: the request, or what happened to the job, as a disk that is full or a file that is gone."""
+    """Return the exit status of an error: wrong request, or a failure of the job such as a full disk or a lost file."""
     if import_fault(_root(error)):
         return FAILED
     if isinstance(error, ImageError):
@@ -201,21 +202,21 @@ def _one_line(error: BaseException) -> str:
         return cause
     root = _root(error)
     text = import_fault(root) or str(root)
-    if isinstance(error, InterpolationResolutionError):  # of a resolver, whose error OmegaConf keeps as text alone
+    if isinstance(error, InterpolationResolutionError):  # OmegaConf keeps the error of a resolver only as text
         text = text.rpartition(" raised while resolving interpolation: ")[2].partition("\n    full_key: ")[0]
-    if "Original Traceback" in text:  # of a data worker
+    if "Original Traceback" in text:  # from a data worker, whose last line is the error
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return one_line(text)
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return what came up in a target, where Hydra wrapped it."""
+    """Return the error that a target raised if Hydra wrapped it."""
     wrapped = isinstance(error, hydra.errors.InstantiationException)
     return error.__cause__ if wrapped and error.__cause__ else error
 
 
 def _key_error(error: BaseException) -> str | None:
-    """Say which key an override named that is not in the config, where that is the cause of an error."""
+    """Describe the unknown key of an override if that is the cause of an error."""
     cause = error.__cause__
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__

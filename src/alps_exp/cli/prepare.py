@@ -28,9 +28,9 @@ def prepare(
     invalid: Literal["skip", "refuse"],
     num_workers: int,
 ) -> int:
-    """Prepare the volumes that are not yet, and return the exit status: 1 if some failed.
+    """Prepare the volumes that are not prepared yet, and return the exit status: 1 if volumes failed.
 
-    The output is done once it holds a volume.
+    The output folder counts as done once it holds a volume.
     """
     config: dict[str, Any] = {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -1,4 +1,4 @@
-"""`alps VERB --from RUN`: run again what a run folder says was run, in a folder of its own, and tell what differs."""
+"""`alps VERB --from RUN`: repeat the run of a run folder in a new folder, and report the differences."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from alps_exp.runs.original import Original
 FLAG, TRUST = "--from", "--trust"
 OUTPUT_ROOT = "outputs/again"
 NOT_TAKEN_OVER = ("defaults", "hydra", "logger")
-"""Keys of a config that say what else is composed, where it is written, and where it is sent."""
+"""Keys of the config that are not taken over: they control composition, output folder and logging."""
 
 
 def original_of(argv: list[str], verb: str, verbs: Collection[str]) -> Original | None:
-    """Take ``--from RUN`` out of a command line, and let the line name a config that has RUN's values.
+    """Remove ``--from RUN`` from a command line, and make the line use a config with the values of RUN.
 
-    They are the values of RUN's `config.yaml`, whatever the defaults are by now, save that nothing is logged and that
-    the output root is `OUTPUT_ROOT`; overrides on the line come after them. The values may be a stranger's, so that
-    their targets are held to `check_trust`, with the packages of ``--trust PACKAGE[,PACKAGE]``.
+    These are the values in RUN's `config.yaml`, regardless of today's defaults, except that nothing is logged and the
+    output root is `OUTPUT_ROOT`. Overrides on the command line are applied on top. The config may come from someone
+    else, so its targets must pass `check_trust`, with the packages of ``--trust PACKAGE[,PACKAGE]``.
 
     Parameters
     ----------
     argv
-        The command line, ``--config-name VERB`` in it; changed in place.
+        The command line with ``--config-name VERB``; modified in place.
     verb, verbs
-        The verb of the line, and all that there are.
+        The verb of the command line, and all verbs.
 
     Returns
     -------
     Original or None
-        None where the line has no ``--from``.
+        None if the command line has no ``--from``.
 
     Raises
     ------
     ValueError
-        If RUN is no run folder of this verb, names a target that is not trusted, or an override chooses from a config
-        group.
+        If RUN is not a run folder of this verb, its config names a target that is not trusted, or an override selects
+        from a config group.
     """
     path, trusted = _take_flag(argv, FLAG, "the folder of a run"), _take_flag(argv, TRUST, "packages")
     if path is None:
@@ -62,7 +62,7 @@ def original_of(argv: list[str], verb: str, verbs: Collection[str]) -> Original 
 
 
 def _take_flag(argv: list[str], name: str, what: str) -> str | None:
-    """Take ``NAME VALUE`` or ``NAME=VALUE`` out of a command line; None where it is not there."""
+    """Remove ``NAME VALUE`` or ``NAME=VALUE`` from a command line and return the value; None if it is absent."""
     for place, word in enumerate(argv):
         flag, equals, value = word.partition("=")
         if flag == name:
@@ -89,7 +89,7 @@ def _read(folder: RunFolder, verbs: Collection[str]) -> Original:
 
 
 def _refuse_choices(argv: list[str]) -> None:
-    """Refuse a choice from a group, since values that stand for good do not follow it; only the logger is open."""
+    """Refuse choices from config groups other than the logger: the values are fixed and would not follow the choice."""
     groups = {path.name for path in config_folder().iterdir() if path.is_dir()} - {"logger", "hydra"}
     for word in argv:
         key, equals, choice = word.lstrip("+").partition("=")
@@ -100,7 +100,7 @@ def _refuse_choices(argv: list[str]) -> None:
 
 
 def _store(name: str, verb: str, values: Mapping[str, Any]) -> None:
-    """Let a config of these values be known by a name, with the settings of Hydra that the verb's own config has."""
+    """Register a config with these values under a name, with the Hydra settings of the verb's own config."""
     root: Any = OmegaConf.load(config_folder() / f"{verb}.yaml")
     choices = [dict(choice) for choice in root.defaults if OmegaConf.is_dict(choice)]
     ours: dict[str, Any] = {

@@ -40,7 +40,7 @@ def restore(
     resume_anyway: bool,
     output_root: str,
 ) -> int:
-    """Restore the test images and return the exit status: 1 if some failed."""
+    """Restore the test images and return the exit status: 1 if images failed."""
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     chosen_sampler = instantiate(sampler)
@@ -62,7 +62,7 @@ def restore(
 
 
 def _report(folder: RunFolder, records: list[Record], trainer: pl.Trainer) -> list[Path]:
-    """Draw the run's figure, give logger and terminal the images' means and number, and return what is written."""
+    """Draw the run's figure, print and log the mean metrics, and return the written files."""
     frame = pd.DataFrame([vars(record) | {"flagged": bool(record.flags)} for record in records])
     failed = frame.loc[frame.status != "ok", "image_id"].unique()
     frame = frame[~frame.image_id.isin(failed)]

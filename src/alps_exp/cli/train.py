@@ -32,7 +32,7 @@ def train(
     output_root: str,
 ) -> int:
     """Train a teacher and return the exit status."""
-    torch.manual_seed(seed)  # of the first weights
+    torch.manual_seed(seed)  # for the initial weights
     module = instantiate(training)
     return run_training(
         job,

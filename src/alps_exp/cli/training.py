@@ -46,11 +46,11 @@ def run_training(
     compiled: nn.Module | None,
     checkpoints: dict[str, Path],
 ) -> int:
-    """Fit `module` in this job's run folder until its budget is spent, and write weights and card.
+    """Train `module` in this job's run folder until its budget is spent, and write weights and model card.
 
-    It goes on from the run's last checkpoint. The weights are the averaged ones of the checkpoint at the end, so that
-    they are the same wherever a training is killed. The network `compiled` is compiled in place, which renames none of
-    its weights.
+    The training continues from the run's last checkpoint. The weights are read from the final checkpoint (the averaged
+    ones), never from memory, so they are the same no matter where the training was killed. The network `compiled` is
+    compiled in place, which keeps the names of its weights.
     """
     if not 0 <= ema_decay < 1:
         raise ValueError(f"ema_decay must be at least 0 and below 1, got {ema_decay}")
@@ -71,7 +71,7 @@ def run_training(
     extended = fit.goes_on_after(folder)
     if not extended and job.is_done(provenance, resume_anyway):
         return 0
-    whole = not extended and _is_whole(folder, path)  # of which nothing tells once `DONE` is taken away
+    whole = not extended and _is_whole(folder, path)  # must be read now: `begin` removes DONE
     with open_trainer(
         job, trainer_config, logger, [fit.budget, Checkpointing(fit.checkpoint, checkpoint_minutes)]
     ) as trainer:
@@ -105,11 +105,17 @@ class Fit:
     checkpoint: Path
 
     def goes_on_after(self, folder: RunFolder) -> bool:
-        """Tell whether the run was done with a smaller budget; raises ValueError if it is beyond this one already."""
+        """Return whether this training extends one that was done with a smaller budget.
+
+        Raises
+        ------
+        ValueError
+            If the run has already gone beyond this budget.
+        """
         try:
             steps = spent_in(self.checkpoint).steps if self.checkpoint.exists() else 0
         except ValueError:
-            return False  # of a run that is done, nobody needs the checkpoint
+            return False  # a damaged checkpoint does not matter if the run is done
         if 0 < self.budget.max_steps < steps:
             raise ValueError(
                 f"trainer.max_steps is {self.budget.max_steps}, this run has gone on to {steps} steps:"
@@ -118,9 +124,9 @@ class Fit:
         return steps > 0 and bool(folder.vouched_files()) and not self.budget.is_spent_in(self.checkpoint)
 
     def run(self, trainer: pl.Trainer, folder: RunFolder | None = None) -> dict[str, float] | None:
-        """Train until the budget is spent, leave the averaged weights in the module, and return their validation.
+        """Train until the budget is spent, load the averaged weights into the module, and return their validation.
 
-        Where that fails, say why, on the terminal and in the `folder`, and return None.
+        On failure, report the reason on the terminal and in the `folder`, and return None.
         """
         try:
             if not self.budget.is_spent_in(self.checkpoint):
@@ -138,7 +144,7 @@ class Fit:
         return None
 
     def _validate(self, trainer: pl.Trainer) -> dict[str, float]:
-        """Load the averaged weights and return their numbers on the validation images, by name."""
+        """Load the averaged weights and return their validation metrics by name."""
         state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         check_state(state)
         self.module.load_state_dict(state["state_dict"])
@@ -162,7 +168,7 @@ def _budget(trainer: DictConfig) -> Budget:
 
 
 def _is_whole(folder: RunFolder, weights: Path) -> bool:
-    """Tell whether the weights and their card are as a run that was done once has left them."""
+    """Return whether weights and card are still as the finished run wrote them."""
     card = weights.with_suffix(".md")
     there = (folder.path / DONE).exists() and weights.is_file() and card.is_file()
     if not there or {weights.name, card.name}.intersection(folder.changed_files()):

@@ -1,4 +1,4 @@
-"""What the model card of a training says: its request, its budget and what was reached, and where it started."""
+"""The model card of a training: request, budget, what was reached, and the weights that it started from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def facts_of(
     data: ImageDataModule,
     trainer: pl.Trainer,
 ) -> dict[str, str]:
-    """Return what only the start that trains knows: checkpoints keep it, whichever start writes the card."""
+    """Return the facts known only to the start that trains. Checkpoints store them, for the start that writes the card."""
     again = [FLAG, str(job.original.folder.path)] if job.original else []
     sizes = (data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     code = start.code
@@ -58,9 +58,9 @@ def write_training_card(
     validation: Mapping[str, float],
     license: str,
 ) -> None:
-    """Write the card of a training's weights beside them."""
+    """Write the model card next to the weights."""
     choices = HydraConfig.get().runtime.choices
-    source = f"`data={choices['data']}`, " if "data" in choices else ""  # a run that is run again makes no choices
+    source = f"`data={choices['data']}`, " if "data" in choices else ""  # a repeated run has no config choices
     images: Any = data.train
     height, width = image_shape(images[0, 0])[1:]
     write_card(
@@ -84,12 +84,12 @@ def write_training_card(
 
 
 def in_words(numbers: Mapping[str, float]) -> str:
-    """Return numbers by name in one line."""
+    """Return numbers and their names in one line."""
     return ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
 
 
 def _beginning(steps: int, origins: Sequence[Origin]) -> dict[str, str]:
-    """Return the weights that a training went on from, those that these went on from, and the steps of all."""
+    """Return the chain of weights that a training continues, and the total number of steps."""
     if not origins:
         return {}
     known = [origin.steps for origin in origins if origin.steps is not None]

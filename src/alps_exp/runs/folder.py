@@ -1,4 +1,4 @@
-"""The folder of one run: locked by one process, written piece by piece, resumed where it stopped."""
+"""The folder of one run: locked by one process, written file by file, and resumable after any interruption."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ DONE, FAILED = "DONE", "FAILED"
 class RunFolder:
     """A run folder ``outputs/VERB/NAME/HASH``.
 
-    The first process of a run holds `lock` from `begin` to `mark_done`; every process may write its own
-    images in between. `merge_records` and `mark_done` come last, when all images are written.
+    The first process of a run holds `lock` from `begin` to `mark_done`. In between, every process may write its own
+    images. `merge_records` and `mark_done` come last, after all images are written.
 
     Parameters
     ----------
     path
-        The folder; made when something is written to it.
+        The folder; it is created on the first write.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -45,20 +45,21 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes, on any machine that shares the file system, out of the folder.
+        """Keep other processes out of the folder, on every machine that shares the file system.
 
-        The lock is the kernel's and ends with its process or machine; the file that stays behind says nothing.
+        The kernel holds the lock and releases it when the process or its machine dies. The lock file that remains has
+        no meaning.
 
         Raises
         ------
         ValueError
-            If another process holds it.
+            If another process holds the lock.
         OSError
-            If the file system has no locks.
+            If the file system does not support locks.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "a+") as file:
-            # a POSIX lock is not inherited: it ends with its owner even if data workers live on
+            # POSIX locks are not inherited, so this one ends with its owner even if data workers outlive it.
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:
@@ -85,12 +86,15 @@ class RunFolder:
         write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)).encode())
 
     def load_config(self) -> dict[str, Any]:
-        """Read `config.yaml`, which may be a stranger's, as plain values; empty if there is none.
+        """Read `config.yaml` as plain values; empty if there is none.
+
+        The file may come from someone else, so it is read as data. A saved config never contains interpolations;
+        resolving one could read the environment, and it is refused.
 
         Raises
         ------
         ValueError
-            If it is no config, or has interpolations, which a saved one never has: they would read the environment.
+            If the file is not a config, or contains an interpolation.
         """
         path = self.path / "config.yaml"
         if not path.exists():
@@ -101,11 +105,11 @@ class RunFolder:
         except (OSError, TypeError, ValueError, RecursionError, OmegaConfBaseException, YAMLError) as error:
             raise ValueError(f"{path} is not a config ({error})") from error
         if (text := _interpolation(config)) is not None:
-            raise ValueError(f"{path} is not the config of a run: it says {text}, where a saved one has the value")
+            raise ValueError(f"{path} is not the config of a run: it says {text} where a saved config has a value")
         return config
 
     def starts(self) -> list[Provenance]:
-        """Return the provenance of every start so far, the oldest first.
+        """Return the provenance of every start of the run, oldest first.
 
         Raises
         ------
@@ -124,19 +128,19 @@ class RunFolder:
         return starts
 
     def images_asked(self) -> int | None:
-        """Return how many images the last start was asked for; None if none, or if there is no start."""
+        """Return how many images the last start was to restore; None if the run restores none or never started."""
         starts = self.starts()
         return starts[-1].num_images if starts else None
 
     def check_resume(self, provenance: Provenance, resume_anyway: bool = False) -> list[str]:
-        """Compare with the last start, and return what differs in checkpoints, data and code, a phrase each.
+        """Compare a new start with the last one; return the differences in checkpoints, data and code, a phrase each.
 
         Parameters
         ----------
         provenance
-            That of the start to come.
+            Provenance of the new start.
         resume_anyway
-            Go on with another checkpoint or other data.
+            Whether to accept another checkpoint or other data.
 
         Raises
         ------
@@ -155,9 +159,9 @@ class RunFolder:
         return inputs + changed_code(starts[-1], provenance)
 
     def begin(self, provenance: Provenance, resume_anyway: bool = False) -> None:
-        """Record this start and what differs from the last one, warn about it, and take away `DONE` and `FAILED`.
+        """Record this start, warn about differences from the last one, and remove `DONE` and `FAILED`.
 
-        Images that are not those that `DONE` vouches for go with it, since they are to be restored again. Raises as
+        Images that no longer match `DONE` are removed as well, so that they are restored again. Raises as
         `check_resume`.
         """
         provenance.changes = self.check_resume(provenance, resume_anyway)
@@ -172,7 +176,7 @@ class RunFolder:
         self._write_starts([*self._known_starts()[0], provenance])
 
     def _known_starts(self) -> tuple[list[Provenance], list[str]]:
-        """Return the earlier starts, and a phrase that says so where there were some that nothing tells of any more."""
+        """Return the earlier starts, and a phrase if the record of earlier starts is lost."""
         try:
             starts = self.starts()
         except OtherVersion:
@@ -187,11 +191,11 @@ class RunFolder:
         write_atomically(self.path / "provenance.json", text.encode())
 
     def image_path(self, image_id: str) -> Path:
-        """Return the file of an image, named as `alps_exp.files.file_name` says."""
+        """Return the file of an image, see `alps_exp.files.file_name`."""
         return self.path / "images" / file_name(image_id, ".h5")
 
     def save_result(self, image_id: str, result: ImageResult) -> None:
-        """Write the result of an image atomically, as `alps_exp.runs.write_result` does."""
+        """Write the result of an image atomically, see `alps_exp.runs.write_result`."""
         write_result(self.image_path(image_id), result)
 
     def load_result(self, image_id: str) -> ImageResult:
@@ -199,7 +203,7 @@ class RunFolder:
         return read_result(self.image_path(image_id))
 
     def finished(self, image_id: str) -> bool:
-        """Tell whether the image has a whole file whose records are all ``ok``; warn of a damaged one."""
+        """Return whether the image has an intact file whose records are all ``ok``; warn if the file is damaged."""
         try:
             result = self.load_result(image_id)
         except FileNotFoundError:
@@ -210,23 +214,23 @@ class RunFolder:
         return bool(result.records) and all(record.status == "ok" for record in result.records)
 
     def unfinished(self, image_ids: Sequence[str]) -> list[str]:
-        """Return the images that are still to be restored, failed ones included, in the order given.
+        """Return the images that remain to be restored, including failed ones, in the given order.
 
         Raises
         ------
         ValueError
-            If an image id stands there twice.
+            If an image id occurs twice.
         """
         check_unique(image_ids)
         return [image_id for image_id in image_ids if not self.finished(image_id)]
 
     def merge_records(self, image_ids: Sequence[str]) -> list[Record]:
-        """Write `records.jsonl` from the files of the images, in the order given, and return the records.
+        """Collect the records of the images, in the given order, write them to `records.jsonl`, and return them.
 
         Raises
         ------
         FileNotFoundError, DamagedFile
-            If an image has no whole file.
+            If the file of an image is missing or damaged.
         """
         records = [record for image_id in image_ids for record in read_records(self.image_path(image_id))]
         lines = "".join(f"{record.to_json()}\n" for record in records)
@@ -235,13 +239,16 @@ class RunFolder:
         return records
 
     def _remove_leftovers(self) -> None:
-        """Remove what killed processes were writing; none of this run writes before its beginning or after its end."""
+        """Remove temporary files of killed processes.
+
+        Called only while no process of the run is writing: before the first image, and after the last.
+        """
         for folder in (self.path, self.path / "images", self.path / "checkpoints"):
             for leftover in folder.glob(".*.tmp"):
                 leftover.unlink()
 
     def records(self) -> list[Record]:
-        """Read `records.jsonl` or, before it is written, the records of the images that have a whole file.
+        """Read `records.jsonl` or, while it does not exist yet, the records of all images with an intact file.
 
         Raises
         ------
@@ -255,19 +262,19 @@ class RunFolder:
         return [record for file in sorted(self.path.glob("images/*.h5")) for record in _whole_records(file)]
 
     def mark_done(self, files: Iterable[str] = ()) -> None:
-        """Record the end of this start, then write `DONE`; failed images do not stand in the way.
+        """Record the end of this start, then write `DONE`. A run with failed images is done, too.
 
-        `DONE` is JSON: ``files`` has the ``size`` in bytes of every file that it vouches for, by its name.
+        `DONE` is JSON: ``files`` maps the name of every file that it covers to its ``size`` in bytes.
 
         Parameters
         ----------
         files
-            What the run leaves beside config, provenance, records and images.
+            Files that the run leaves in addition to config, provenance, records and images.
 
         Raises
         ------
         ValueError
-            If the run was not begun.
+            If the run was never begun.
         """
         if not (starts := self.starts()):
             raise ValueError(f"run folder {self.path} cannot be done: it was never begun")
@@ -277,15 +284,15 @@ class RunFolder:
         write_atomically(self.path / DONE, json.dumps({"files": sizes}, indent=1).encode())
 
     def _own_files(self) -> list[str]:
-        """Return the files that all runs have, as far as they are there."""
+        """Return those of the files common to all runs that exist."""
         images = sorted(path.relative_to(self.path).as_posix() for path in self.path.glob("images/*.h5"))
         named = ("config.yaml", "provenance.json", "records.jsonl")
         return [name for name in named if (self.path / name).exists()] + images
 
     def vouched_files(self) -> dict[str, int]:
-        """Return the sizes in bytes of the files that `DONE` vouches for, by name.
+        """Return the sizes in bytes of the files that `DONE` covers, by name.
 
-        There are none where there is no `DONE`, and in one that is torn or from before there were sizes in it.
+        Empty if there is no `DONE`, or if it is damaged or was written without sizes.
         """
         try:
             files = json.loads((self.path / DONE).read_bytes())["files"]
@@ -294,15 +301,15 @@ class RunFolder:
             return {}
 
     def changed_files(self) -> list[str]:
-        """Return the names of the files that are missing, or have another size than `DONE` says."""
+        """Return the names of the files that are missing or differ in size from `DONE`."""
         return [name for name, size in self.vouched_files().items() if _size(self.path / name) != size]
 
     def mark_failed(self, reason: str) -> None:
-        """Write to `FAILED` why this start ended early; the next one takes it away."""
+        """Write the reason why this start ended early to `FAILED`; the next start removes it."""
         write_atomically(self.path / FAILED, f"{now()} {reason}\n".encode())
 
     def is_done(self) -> bool:
-        """Tell whether `DONE` is there, and with it what it vouches for."""
+        """Return whether `DONE` exists and all files that it covers are intact."""
         return (self.path / DONE).exists() and not self.changed_files()
 
 
@@ -311,7 +318,7 @@ def _size(path: Path) -> int | None:
 
 
 def _interpolation(node: Any) -> str | None:
-    """Return the first text in nested values that OmegaConf would take for an interpolation."""
+    """Return the first text in nested values that OmegaConf would treat as an interpolation."""
     if isinstance(node, str):
         return node if "${" in node else None
     parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()

@@ -1,4 +1,4 @@
-"""What a run found for one image: an HDF5 file, and the only thing that says that the image is finished."""
+"""The result of one image as an HDF5 file; its existence is what marks the image as finished."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _GROUPS = ("estimates", "diagnostics")
 class ImageResult:
     """The records of one image and the arrays behind them; a failed image may have no arrays.
 
-    `truth` and every estimate are ``(C, H, W)``, the `measurement` and its `adjoint` A^H y (for display) have
-    the operator's shapes, `std` is real ``(C, H, W)`` and `samples` is ``(S, C, H, W)``. The keys of
-    `estimates` are those of the records: ``sample`` (the first one), ``mmse``, ``map``, ``point``. `diagnostics` are
-    real numbers by name: what a sampler says of each chain, ``(S, ...)``, or of the image, ``()``.
+    `truth` and the estimates have shape (C, H, W); `measurement` and its `adjoint` A^H y (for display) have the
+    operator's shapes; `std` is real, (C, H, W); `samples` has shape (S, C, H, W). The keys of `estimates` are those of
+    the records: ``sample`` (the first one), ``mmse``, ``map``, ``point``. `diagnostics` holds real numbers by name, per
+    chain (S, ...) or per image ().
     """
 
     records: list[Record]
@@ -39,12 +39,12 @@ class ImageResult:
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
 
     def record(self, estimate: str) -> Record:
-        """Return the record of an estimate; of several samples the first.
+        """Return the record of an estimate, for samples the first one.
 
         Raises
         ------
         ValueError
-            If there is none.
+            If there is no such record.
         """
         for record in self.records:
             if record.estimate == estimate and not record.sample_index:
@@ -53,13 +53,13 @@ class ImageResult:
 
 
 class DamagedFile(ValueError):
-    """A file that is there but does not hold a whole result."""
+    """A file that exists but does not hold a complete result."""
 
 
 def write_result(path: Path, result: ImageResult) -> None:
-    """Write a result atomically, real arrays as float32 and complex ones as complex64.
+    """Write a result atomically, real arrays as float32 and complex arrays as complex64.
 
-    A record with a number that is not finite is written as a failed one.
+    A record with a non-finite number is written as failed.
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -76,20 +76,20 @@ def _write_array(file: h5py.File, name: str, array: np.ndarray | None) -> None:
     if array is not None:
         array = np.asarray(array)
         dtype = np.complex64 if np.iscomplexobj(array) else np.float32
-        # the checksum makes HDF5 refuse damaged data when it is read; scalars and empty arrays cannot have one
+        # With a checksum, HDF5 refuses to read damaged data. Scalars and empty arrays cannot have one.
         checksum: dict[str, Any] = {"chunks": array.shape, "fletcher32": True} if array.ndim and array.size else {}
         file.create_dataset(name, data=array, dtype=dtype, **checksum)
 
 
 def read_result(path: Path) -> ImageResult:
-    """Read a whole result.
+    """Read the result of an image.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     DamagedFile
-        If the file is truncated, fails its checksums, or is none of ours.
+        If the file is truncated, fails its checksums, or is not a result file.
     """
     with _opened(path) as file:
         arrays = {name: file[name][()] for name in _ARRAYS if name in file}

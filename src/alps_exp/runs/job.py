@@ -1,4 +1,4 @@
-"""One job of a verb: its whole config and its folder."""
+"""One job of a verb: its config and its run folder."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from alps_exp.runs.provenance import Provenance
 
 @dataclass
 class JobContext:
-    """What a verb needs of its job beside its own arguments.
+    """What a verb needs to know about its job in addition to its own arguments.
 
-    Once `begun`, the folder is this job's. Once `under_way`, a first batch was read and worked on: an error from
-    then on is none of the request. `original` is the run that it runs again, if it does.
+    `begun`: the folder belongs to this job. `under_way`: a first batch has been processed, so a later error is not a
+    fault of the request. `original`: the run that this job repeats, if any.
     """
 
     config: DictConfig
@@ -27,10 +27,10 @@ class JobContext:
     original: Original | None = None
 
     def is_done(self, provenance: Callable[[], Provenance], resume_anyway: bool, image_ids: Sequence[str] = ()) -> bool:
-        """Tell, and say, whether an earlier start did it all; raises ValueError as `RunFolder.check_resume` does.
+        """Return whether an earlier start has finished the run, and print so; raises as `RunFolder.check_resume`.
 
-        Only then is the `provenance` of this start collected, which reads data and weights. What was done once, but is
-        not there as it was left, is named, and is to be made again.
+        The `provenance` of this start is collected only if needed, since it reads data and weights. Files that were
+        finished but have changed or disappeared are listed, and the run is not done.
         """
         if not self._is_whole() or self.folder.unfinished(image_ids):
             return False
@@ -39,18 +39,18 @@ class JobContext:
         return True
 
     def _is_whole(self) -> bool:
-        """Tell whether `DONE` is there and vouches for what is there; say why it does not."""
+        """Return whether `DONE` exists and all files that it covers are intact; print why not."""
         if not (self.folder.path / DONE).exists():
             return False
         if not self.folder.vouched_files():
-            print(f"{self.folder.path}: DONE does not say what it vouches for: what is missing is made again")
+            print(f"{self.folder.path}: DONE does not list the files of the run: what is missing is made again")
             return False
         if changed := self.folder.changed_files():
-            print(f"{self.folder.path}: missing or not as it was left, and made again: {_listed(changed)}")
+            print(f"{self.folder.path}: missing or changed, and made again: {_listed(changed)}")
         return not changed
 
     def begin(self, provenance: Provenance, resume_anyway: bool) -> None:
-        """Record this start in the folder, and the config; raises ValueError as `RunFolder.begin` does."""
+        """Record this start and the config in the folder; raises ValueError as `RunFolder.begin` does."""
         if self.original is not None:
             self._compare(self.original, provenance)
         self.folder.begin(provenance, resume_anyway)
@@ -58,7 +58,7 @@ class JobContext:
         self.folder.save_config(self.config)
 
     def _compare(self, original: Original, provenance: Provenance) -> None:
-        """Say and record what differs from the run that is run again."""
+        """Print and record the differences from the original run."""
         provenance.original = str(original.folder.path.resolve())
         provenance.differences = original.differences(self.config, provenance)
         for difference in provenance.differences or ["nothing"]:

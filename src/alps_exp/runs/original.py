@@ -1,4 +1,4 @@
-"""The run that another one runs again, and what differs between them."""
+"""The original of a repeated run, and the differences between the two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alps_exp.runs.run_hash import request
 
 @dataclass
 class Original:
-    """The run that is run again: what it was asked for, and how it was last started."""
+    """The run that is repeated: its request and its last start."""
 
     verb: str
     folder: RunFolder
@@ -20,12 +20,12 @@ class Original:
     start: Provenance
 
     def check_elsewhere(self, folder: RunFolder) -> None:
-        """Raise ValueError if `folder`, that of the run to come, is the original's own."""
+        """Raise ValueError if `folder`, the folder of the repetition, is the folder of the original itself."""
         if folder.path.resolve() == self.folder.path.resolve():
-            raise ValueError(f"{self.folder.path} would be run again in itself: give another output_root")
+            raise ValueError(f"{self.folder.path} would be repeated in its own folder: give another output_root")
 
     def differences(self, config: Any, start: Provenance) -> list[str]:
-        """Say what differs in another start with the resolved `config`: request, inputs, code, packages, device."""
+        """Describe how a start with the resolved `config` differs in request, inputs, code, packages and device."""
         before, now = (_flat(request(each, self.verb)) for each in (self.config, config))
         keys = [key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key]]
         asked = [_change(key, before.get(key, "not given"), now.get(key, "not given")) for key in keys]

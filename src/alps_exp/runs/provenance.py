@@ -1,4 +1,4 @@
-"""Where a result comes from: command, code, packages, machine, seeds, and hashes of what was read."""
+"""The origin of a result: command, code, packages, machine, seeds, and hashes of the inputs."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ RENAMED = (0, 2)
 
 @dataclass
 class Provenance:
-    """One start of a run; `provenance.json` holds one per start.
+    """One start of a run; `provenance.json` has an entry per start.
 
     `code` has ``version`` and, for a checkout, ``commit``, ``diff`` (of tracked files) and ``untracked``;
-    `checkpoints` has ``path`` and ``sha256`` by role (``energy``, ``teacher``); `data` is the hash of the
-    data index; `num_images` is how many images were asked for; `changes` is what differs from the last start.
-    Where another run is run again, `original` is its folder, and `differences` are those from its last start.
+    `checkpoints` has ``path`` and ``sha256`` by role (``energy``, ``teacher``); `data` is the hash of the dataset's
+    index; `num_images` is the number of images to restore; `changes` lists the differences from the previous start. If
+    the run repeats another one, `original` is the folder of that run and `differences` lists the differences from its
+    last start.
     """
 
     command: list[str]
@@ -61,7 +62,7 @@ class Provenance:
     differences: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raise TypeError for a value of another type: files may hold anything."""
+        """Raise TypeError for a value of the wrong type, since files may hold anything."""
         for name, hint in typing.get_type_hints(Provenance).items():
             if not _is(getattr(self, name), hint):
                 raise TypeError(f"{name} is {getattr(self, name)!r}")
@@ -70,7 +71,7 @@ class Provenance:
 
 
 def _is(value: Any, hint: Any) -> bool:
-    """Tell whether a value from JSON has the type, also inside lists and dictionaries."""
+    """Return whether a value from JSON has the given type, also inside lists and dictionaries."""
     inner = typing.get_args(hint)
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_is(item, inner[0]) for item in value)
@@ -92,20 +93,20 @@ def collect_provenance(
     Parameters
     ----------
     seeds
-        Every seed of the request by its key.
+        Seeds of the request by key.
     device
-        What it runs on, for people to read.
+        Device of the run, for readers.
     checkpoints
-        The weight files that are read, by role.
+        Weight files that the run reads, by role.
     data_hash
-        Hash of the data index.
+        Hash of the dataset's index, see `index_hash`.
     num_images
-        How many images are to be restored; None where a run restores none.
+        Number of images to restore; None for runs that restore none.
 
     Raises
     ------
     FileNotFoundError
-        If a checkpoint is not there.
+        If a checkpoint does not exist.
     """
     return Provenance(
         command=list(sys.argv),
@@ -126,12 +127,12 @@ def collect_provenance(
 
 
 def now() -> str:
-    """Return the time in UTC to the second, in ISO 8601."""
+    """Return the current UTC time in ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def check_version(run: Path, start: Provenance) -> None:
-    """Check that a start of a run was made by a version whose configs and records have the names of this one.
+    """Check that the version which started a run uses the same names in configs and records as this one.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def check_version(run: Path, start: Provenance) -> None:
     version = start.code.get("version")
     if version is not None and tuple(map(int, re.findall(r"\d+", version)[:2])) < RENAMED:
         raise OtherVersion(
-            f"{run} is a run of alps_exp {version}, whose configs and records have other names than those of"
+            f"{run} is a run of alps_exp {version}, whose configs and records use other names than those of"
             f" {__version__}: remove it, or use it with that version"
         )
 
@@ -157,7 +158,7 @@ def _package_versions() -> dict[str, str]:
 
 
 def code_version(package: Path) -> dict[str, str]:
-    """Return the version of the package and, if git tracks its folder, the commit and what is not committed.
+    """Return the version of the package and, if git tracks its folder, the commit and the uncommitted changes.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ def code_version(package: Path) -> dict[str, str]:
         Folder of the package's source.
     """
     version = {"version": __version__}
-    # an installed package may lie in somebody else's checkout, which does not track it
+    # An installed package may lie inside an unrelated checkout, which does not track it.
     if _git(package, "ls-files", "--", ".") and (commit := _git(package, "rev-parse", "--verify", "HEAD")):
         version["commit"] = commit.strip()
         version["diff"] = _git(package, "diff", "HEAD", "--", ":/") or ""
@@ -174,7 +175,7 @@ def code_version(package: Path) -> dict[str, str]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git says, or None where there is no git or no repository."""
+    """Return the output of a git command; None without git or outside a repository."""
     try:
         command = ["git", "-C", str(folder), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
@@ -184,7 +185,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def changed_inputs(before: Provenance, after: Provenance) -> list[str]:
-    """Say which checkpoints and data differ between two starts of one run, one phrase each."""
+    """Describe the differences in checkpoints and data between two starts of a run, one phrase each."""
     changes = []
     for role in sorted({*before.checkpoints, *after.checkpoints}):
         old, new = (p.checkpoints.get(role, {}).get("sha256") for p in (before, after))
@@ -196,14 +197,14 @@ def changed_inputs(before: Provenance, after: Provenance) -> list[str]:
 
 
 def changed_code(before: Provenance, after: Provenance) -> list[str]:
-    """Say how the code differs between two starts of one run, in at most one phrase."""
+    """Describe the difference in code between two starts of a run, in at most one phrase."""
     if before.code == after.code:
         return []
     return [f"code {_code_name(before.code)} before, {_code_name(after.code)} now"]
 
 
 def changed_environment(before: Provenance, after: Provenance) -> list[str]:
-    """Say which packages, which Python and which device differ between two starts, one phrase each."""
+    """Describe the differences in packages, Python and device between two starts, one phrase each."""
     old, new = ({"python": p.python, **p.packages, "device": p.device} for p in (before, after))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return [f"{name} {old.get(name, 'none')} before, {new.get(name, 'none')} now" for name in names]

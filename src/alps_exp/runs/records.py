@@ -15,14 +15,13 @@ _RESULTS = ("psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_
 
 @dataclass
 class Record:
-    """One estimate of one image; the fields stand in the order in which they are written.
+    """One estimate of one image; the fields are listed in the order in which they are written.
 
-    `noise_std` is eta, or a list of those of several measurements of the image; None where it is the data's, and these
-    cannot be read.
-    `spread` and `error` are those of `alps_exp.evaluation.spread_and_error`, `nfe_forward` and `nfe_vjp` the
-    network calls per posterior sample, and `seconds` the wall time of the image with all its samples (the
-    only field that two runs of one request may differ in). A number that does not exist is None. `flags` are those of
-    `alps_exp.evaluation.estimate_flags`, whatever the estimate. `status` is ``ok``, or why there is no result.
+    `noise_std` is eta, a list for joint measurements, or None if it comes with data that could not be read. `spread`
+    and `error` are defined in `alps_exp.evaluation.spread_and_error`. `nfe_forward` and `nfe_vjp` are network calls
+    per posterior sample. `seconds` is the wall time of the image with all its samples, the only field in which two runs
+    of one request may differ. Numbers that do not exist are None. `flags` come from
+    `alps_exp.evaluation.estimate_flags`. `status` is ``ok`` or the reason why there is no result.
 
     Raises
     ------
@@ -54,7 +53,7 @@ class Record:
     status: str = "ok"
 
     def __post_init__(self) -> None:
-        """Turn numbers of NumPy and PyTorch into plain ones."""
+        """Convert NumPy and PyTorch numbers to plain ones, as JSON needs them."""
         if self.estimate not in ESTIMATES:
             raise ValueError(f"unknown estimate {self.estimate!r}, expected one of {', '.join(ESTIMATES)}")
         for name, value in vars(self).items():
@@ -62,12 +61,12 @@ class Record:
                 setattr(self, name, value.item())
 
     def failed(self, reason: str) -> Record:
-        """Return the record of the same estimate with no results and `reason` (in one line) as its status."""
+        """Return the record without results and with `reason`, in one line, as its status."""
         no_results: dict[str, Any] = dict.fromkeys(_RESULTS)
         return replace(self, **no_results, flags=[], status=one_line(reason) if reason.strip() else "unknown reason")
 
     def checked(self) -> Record:
-        """Return the record itself, or a failed one that names the result that is not finite."""
+        """Return the record itself, or a failed one that names the first non-finite result."""
         for name in _RESULTS:
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
@@ -75,7 +74,7 @@ class Record:
         return self
 
     def to_json(self) -> str:
-        """Return the record as one line of JSON, floats in their shortest exact form.
+        """Return the record as one line of JSON, with floats in their shortest exact form.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What a run was asked for: its resolved config without the machine's own keys, and the hash of that."""
+"""The request of a run (its resolved config without machine-specific keys), and the hash that names its folder."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ MACHINE_KEYS = frozenset(
         "trainer.strategy",
     }
 )
-"""Keys that change where and how fast a run goes, not what it gives."""
+"""Keys that affect where and how fast a run executes, but not its results."""
 
 MACHINE_KEYS_OF_VERB = {
     "restore": frozenset({"data.batch_size", "trainer.max_time"}),
     "calibrate": frozenset({"data.batch_size", "trainer.max_time"}),
 }
-"""Further ones for the verbs whose results they do not change; in training batch size and time do."""
+"""Further such keys per verb. In trainings, batch size and time limit do affect the result."""
 
 OPTIMIZERS = ("training.optimizer", "distillation.optimizer")
 
 
-LONGEST_NAME = 255  # bytes, of a folder on the usual file systems
+LONGEST_NAME = 255  # bytes that common file systems allow for a folder name
 
 
 def request(config: Any, verb: str = "") -> dict[str, Any]:
-    """Return the resolved config without the machine's own keys, as plain dictionaries, lists and values.
+    """Return the resolved config without machine-specific keys, as plain dictionaries, lists and values.
 
-    Keys that are left out are not resolved, so they may hold what is not known yet. The steps of a training whose
-    rate stays constant to the end are left out too: a longer one goes on from a shorter.
+    Omitted keys are not resolved, so they may refer to values that are not known yet. The number of steps is omitted
+    for a training whose learning rate stays constant to the end: a longer training continues a shorter one.
 
     Parameters
     ----------
     config
-        A `DictConfig` or a nested dictionary, with `hydra` in it or without.
+        A `DictConfig` or a nested dictionary, with or without `hydra`.
     verb
-        The verb it configures (``restore``, ...), for `MACHINE_KEYS_OF_VERB`.
+        The verb of the config (``restore``, ...), for `MACHINE_KEYS_OF_VERB`.
     """
     root = config if isinstance(config, DictConfig) else OmegaConf.create(config)
     return _resolved(root, MACHINE_KEYS | MACHINE_KEYS_OF_VERB.get(verb, frozenset()) | _without_meaning(root))
 
 
 def _without_meaning(root: DictConfig) -> set[str]:
-    """Return the keys that mean nothing beside the others: a limit of time that is none, steps at a constant rate."""
+    """Return keys that have no effect given the others: an absent time limit, and steps at a constant rate."""
     no_limit = OmegaConf.select(root, "trainer.max_time") is None
     constant = any(OmegaConf.select(root, f"{optimizer}.decay_fraction") == 0 for optimizer in OPTIMIZERS)
     return {key for key, drop in {"trainer.max_time": no_limit, "trainer.max_steps": constant}.items() if drop}
@@ -76,13 +76,13 @@ def _resolved(node: Any, left_out: Set[str], prefix: str = "") -> Any:
 
 
 def config_hash(config: Any, verb: str = "") -> str:
-    """Return 12 hexadecimal digits that are the same for the same `request`, and for no other."""
+    """Return 12 hexadecimal digits that identify a `request`."""
     text = json.dumps(request(config, verb), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def register_resolvers() -> None:
-    """Let ``hydra.run.dir`` and ``hydra.sweep.subdir`` say ``${config_hash:VERB}`` and ``${folder_name:${name}}``."""
+    """Register the resolvers ``${config_hash:VERB}`` and ``${folder_name:${name}}`` that name run folders."""
     OmegaConf.register_new_resolver("config_hash", _config_hash, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 
@@ -92,17 +92,17 @@ def _config_hash(verb: str = "", *, _root_: DictConfig) -> str:
 
 
 def folder_name(name: Any) -> str:
-    """Return the name of a run, which is that of a folder below the output root and never leads out of it.
+    """Return the name of a run if it is safe as a folder below the output root.
 
     Raises
     ------
     ValueError
-        If it is no text, or a part of it between slashes is empty, hidden (as `..` is), too long or not printable.
+        If it is not text, or a part between slashes is empty, hidden (which includes `..`), too long or not printable.
     """
     if not isinstance(name, str) or not all(map(_is_folder, name.split("/"))):
         raise ValueError(
-            f"name is {name!r}, expected text, FOLDER or FOLDER/FOLDER, of folders below the output root: none empty,"
-            f" with a dot in front, over {LONGEST_NAME} bytes, or with backslashes or control characters"
+            f"name is {name!r}, expected FOLDER or FOLDER/FOLDER below the output root: no part may be empty, start"
+            f" with a dot, exceed {LONGEST_NAME} bytes, or contain backslashes or control characters"
         )
     return name
 
