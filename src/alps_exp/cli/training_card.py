@@ -32,7 +32,7 @@ def facts_of(
     data: ImageDataModule,
     trainer: pl.Trainer,
 ) -> dict[str, str]:
-    """Return the facts known only to the start that trains. Checkpoints store them, for the start that writes the card."""
+    """Return the facts known only to the start that trains. Checkpoints store them for the card."""
     again = [FLAG, str(job.original.folder.path)] if job.original else []
     sizes = (data.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
     code = start.code

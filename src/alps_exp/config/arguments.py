@@ -1,4 +1,4 @@
-"""Every key and type of a request is checked against the signature of what it configures."""
+"""Checks every key and type of a request against the signature of its target."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], path: str = "") -> None:
-    """Check that a call `function(**arguments)` names parameters that exist, all it must, with values of their types.
+    """Check that `function(**arguments)` would be a valid call: known parameters, none missing, values of their types.
 
-    Arguments that are themselves configs of a `_target_` are checked in the same way, also of a partial one. A
-    positional-only parameter is given by the caller, never by the request.
+    Arguments that are configs with a `_target_` are checked recursively, including partial ones. Positional-only
+    parameters are supplied by the caller, never by the request.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], 
 
 
 def check_targets(value: Any, path: str) -> None:
-    """Check every config of a `_target_` in `value`; raises as `check_arguments`."""
+    """Check every config with a `_target_` in `value`; raises as `check_arguments`."""
     if isinstance(value, Mapping) and "_target_" in value:
         check_arguments(resolve_target(value["_target_"], f"{path}_target_"), value, path)
     elif isinstance(value, Mapping):
@@ -62,16 +62,16 @@ def check_targets(value: Any, path: str) -> None:
 
 
 def resolve_target(name: Any, key: str) -> Callable[..., Any]:
-    """Import what a `_target_` names; raises ValueError with its `key` if that is not there or cannot be imported."""
+    """Import a `_target_`; raises ValueError with its `key` if it does not exist or cannot be imported."""
     try:
         return pkgutil.resolve_name(name)
-    except Exception as error:  # the module of a user can raise any
+    except Exception as error:  # a user's module can raise anything on import
         reason = one_line(f"{type(error).__name__}: {error}")
         raise ValueError(f"{key} is {name!r}, expected what can be imported ({reason})") from error
 
 
 def nearest(given: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return a phrase that names the nearest known choice, or all of them where none is near."""
+    """Return a phrase with the closest known choice, or with all choices if none is close."""
     known = [name for name in known if name != "self"]
     if close := difflib.get_close_matches(given, known, n=1, cutoff=0.5):
         return f": did you mean {prefix}{close[0]}?"
@@ -81,12 +81,12 @@ def nearest(given: str, known: Iterable[str], prefix: str = "") -> str:
 def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
-    except NameError:  # annotations that exist for type checkers only
+    except NameError:  # annotations that only type checkers can resolve
         return {}
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a plain value from YAML has the type; what an object is instantiated from always has."""
+    """Return whether a value from YAML has the given type; configs of objects always pass."""
     if isinstance(value, Mapping):
         return True
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

@@ -1,4 +1,4 @@
-"""Where the configs are: beside the source in a checkout, inside the package in an installed wheel."""
+"""The folder of the configs: inside the package if installed from a wheel, at the top of a checkout otherwise."""
 
 from __future__ import annotations
 

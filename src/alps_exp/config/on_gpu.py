@@ -1,4 +1,4 @@
-"""Values of a config that are to fit the device it runs on."""
+"""The resolver ``on_gpu``: config values that depend on the device."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def register_device_resolver() -> None:
-    """Let a config say ``${on_gpu:A,B}``: A where `trainer.accelerator` means an NVIDIA or AMD GPU, else B.
+    """Register ``${on_gpu:A,B}``: A if `trainer.accelerator` selects an NVIDIA or AMD GPU, otherwise B.
 
-    The config that is resolved, hashed and kept has the value itself.
+    The resolved config, which is hashed and saved, contains the value itself.
     """
     OmegaConf.register_new_resolver("on_gpu", _on_gpu, replace=True)
 
@@ -18,7 +18,7 @@ def register_device_resolver() -> None:
 def _on_gpu(value: Any, otherwise: Any, *, _root_: DictConfig) -> Any:
     accelerator = OmegaConf.select(_root_, "trainer.accelerator")
     if accelerator == "auto":
-        import torch  # takes seconds, which --help need not wait for
+        import torch  # here, because it takes seconds, and --help does not need it
 
         return value if torch.cuda.is_available() else otherwise
     return value if accelerator in ("gpu", "cuda") else otherwise

@@ -1,4 +1,4 @@
-"""Which targets a config from a run folder may name: it is data, perhaps a stranger's, and runs nothing of theirs."""
+"""Which targets a config from a run folder may name. Such a config is untrusted data and must not run foreign code."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ROOMS = (
     "samplers",
     "training",
 )
-"""Sub-packages whose public classes may be named: to make one reads at most files, and writes and starts nothing.
+"""Rooms whose public classes may be named: creating an instance reads files at most, and writes or starts nothing.
 
-The others have functions that write files or start programs.
+The other rooms have functions that write files or start programs.
 """
 FUNCTIONS = frozenset(
     {
@@ -35,27 +35,27 @@ FUNCTIONS = frozenset(
         "alps_exp.priors.two_mode_mixture",
     }
 )
-"""Functions of theirs that may be: they make or read a prior, or look at a batch. `save_model` writes."""
+"""Functions of these rooms that may be named: they create or load a prior, or inspect a batch."""
 LIBRARY = frozenset(
     {
-        "pytorch_lightning.Trainer",  # of numbers and names; the verb itself gives its folder, logger and plugins
+        "pytorch_lightning.Trainer",  # takes numbers and names; folder, logger and plugins come from the verb
         "pytorch_lightning.callbacks.EMAWeightAveraging",  # a running mean of the weights
     }
 )
-"""What the shipped configs name of other packages, beside loggers, which a run that is run again does not take over."""
+"""Targets of the shipped configs in other packages; loggers are not needed, since a repeated run does not log."""
 
 
 def check_trust(config: Any, trusted: Sequence[str], source: str) -> None:
-    """Check every `_target_` in `config`, without an import from a package that is not trusted.
+    """Check every `_target_` in `config`, without importing from packages that are not trusted.
 
     Parameters
     ----------
     config
         Nested dictionaries and lists.
     trusted
-        Packages or modules from which any target may be that is defined in them.
+        Packages or modules whose own targets are all allowed.
     source
-        Where the config is from, for the message.
+        Origin of the config, for the message.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def check_trust(config: Any, trusted: Sequence[str], source: str) -> None:
     for key, target in _targets(config):
         if not (_is_ours(target) or target in LIBRARY or _is_trusted(target, trusted, key)):
             raise ValueError(
-                f"{source} names {key}={target}, which is neither a public class of alps_exp's nor in a package that is"
-                " trusted: if you know what it does, give --trust PACKAGE"
+                f"{source} names {key}={target}, which is neither a public class of alps_exp nor in a trusted package:"
+                " if you know what it does, give --trust PACKAGE"
             )
 
 
@@ -88,7 +88,7 @@ def _is_ours(target: str) -> bool:
 
 
 def _is_trusted(target: str, trusted: Sequence[str], key: str) -> bool:
-    """Tell whether the target is defined in a trusted package, and not only reached through it."""
+    """Return whether the target is defined in a trusted package, not merely reachable through it."""
     if not all(part.isidentifier() for part in target.split(".")) or not _is_in(target, trusted):
         return False
     return _is_in(getattr(resolve_target(target, key), "__module__", None), trusted)

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: when they are written, and that they are whole."""
+"""Checkpoints of a training: when they are written, and how they are written atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints that are there as a whole or not at all; Lightning moves them between file systems."""
+    """Checkpoint IO that writes atomically; Lightning's own can leave a truncated file behind."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write a checkpoint atomically."""
@@ -29,23 +29,23 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class Checkpointing(pl.Callback):
-    """Writes a checkpoint every few minutes, on SIGUSR1 and SIGUSR2, and where the training ends.
+    """Writes a checkpoint every few minutes, on SIGUSR1 and SIGUSR2, and at the end of the training.
 
-    All come after a step of the optimizer, and behind the other callbacks, whose state is then whole; saved any later,
-    a checkpoint would hold averaged weights as live ones. A signal is then handed on to who waited for it before: by
-    SIGUSR2, submitit puts a job that SLURM is about to end in the queue again.
+    Checkpoints are written after an optimizer step and after all other callbacks, when their state is complete. Any
+    later, the averaged weights would already be swapped in and saved as the live ones. A received signal is then passed
+    on to its previous handler: on SIGUSR2, submitit requeues a job that SLURM is about to end.
 
     Parameters
     ----------
     path
-        The checkpoint's file, of which there is one.
+        The checkpoint file; it is overwritten each time.
     minutes
         Time between checkpoints.
 
     Raises
     ------
     ValueError
-        If the time is negative, or no number.
+        If the time is negative or NaN.
     """
 
     def __init__(self, path: str | Path, minutes: float) -> None:
@@ -74,7 +74,7 @@ class Checkpointing(pl.Callback):
             self._hand_on()
 
     def _is_asked_for(self, trainer: pl.Trainer) -> bool:
-        """Tell whether time or a signal asks any rank for a checkpoint."""
+        """Return whether a checkpoint is due on any rank, by time or by signal."""
         if trainer.world_size > 1 and trainer.global_step % AGREE_EVERY:
             return False
         due = time.monotonic() - self._written >= self.seconds

@@ -1,4 +1,4 @@
-"""The Lightning data module: training order as a function of the global step, plain loaders for the rest."""
+"""The Lightning data module: the training order is a function of the global step; other data are read in order."""
 
 from __future__ import annotations
 
@@ -22,30 +22,29 @@ STAGES = {
 
 
 class StepKeyedBatchSampler(Sampler[list[tuple[int, int]]]):
-    """Yields without end the (index, key) pairs of each training step, a pure function of seed and step.
+    """Infinite batch sampler of (index, key) pairs, which are a pure function of seed and training step.
 
-    Step k shows the positions ``k * world_size * batch_size + rank * batch_size + j`` of an endless sequence
-    of epochs, each shuffled by its own permutation; the key of a position seeds all augmentation of its item.
-    A run resumed at step k therefore sees exactly what an undisturbed one sees, and ranks share out each
-    global batch.
+    Step k uses the positions ``k * world_size * batch_size + rank * batch_size + j`` of an infinite sequence of epochs,
+    each with its own permutation. The key of a position seeds all augmentation of its item. A run resumed at step k
+    therefore sees exactly what an uninterrupted run sees, and the ranks split each global batch.
 
     Parameters
     ----------
     num_images
         Length of the dataset.
     batch_size
-        Images a step and rank.
+        Images per step and rank.
     start_step
         Step of the first batch.
     seed
         Seed of order and keys.
     rank, world_size
-        Which of how many processes this one is.
+        Rank of this process, and number of processes.
 
     Raises
     ------
     ValueError
-        Where num_images or batch_size is below 1.
+        If num_images or batch_size is below 1.
     """
 
     def __init__(
@@ -88,8 +87,8 @@ class StepKeyedBatchSampler(Sampler[list[tuple[int, int]]]):
 class _TrainingLoader:
     """Starts a loader at the trainer's current step each time it is iterated.
 
-    It is not a DataLoader, because Lightning replaces the batch sampler of one under DDP; the step-keyed
-    sampler shares the batches out itself.
+    It is not a DataLoader: under DDP, Lightning would replace its batch sampler, but the step-keyed sampler already
+    splits the batches among the ranks.
     """
 
     def __init__(self, data: ImageDataModule) -> None:
@@ -112,20 +111,20 @@ class _TrainingLoader:
 class ImageDataModule(pl.LightningDataModule):
     """Training, validation and test images.
 
-    A batch is a dictionary of ``image`` (B, C, H, W), ``image_id`` (list of B strings) and whatever else the
-    dataset gives for each image. Training batches never end (stop by ``max_steps``) and are a function of
-    seed and global step (see `StepKeyedBatchSampler`); validation, test and predict show every image once, in
-    order. A training dataset takes (index, key) and draws all its randomness from the key; the others take an
-    index. Datasets read their files on first use, and only those that a stage needs are used.
+    A batch is a dictionary of ``image`` (B, C, H, W), ``image_id`` (list of B strings) and whatever else the dataset
+    provides per image. Training batches never end (stop by ``max_steps``) and are a function of seed and global step
+    (see `StepKeyedBatchSampler`); validation, test and predict show every image once, in order. A training dataset is
+    indexed by (index, key) and draws all its randomness from the key; the others are indexed by position. Datasets read
+    their files on first use, and only those that a stage needs are used.
 
     Parameters
     ----------
     train, validation, test
-        Datasets, or None; `validation` may be several by name, whose numbers are then logged by name.
+        Datasets, or None; `validation` may be a dictionary of datasets, whose metrics are then logged by name.
     batch_size
-        Images a batch, on each device.
+        Images per batch and device.
     num_workers
-        Processes that read ahead; they change no result.
+        Number of loader processes; does not change results.
     seed
         Seed of the training order and augmentation.
     root
@@ -134,7 +133,7 @@ class ImageDataModule(pl.LightningDataModule):
     Raises
     ------
     ValueError
-        In `setup`, where a stage needs a dataset that is None, or batch_size is below 1.
+        If batch_size is below 1; in `setup`, if the stage needs a dataset that is None.
     """
 
     def __init__(
@@ -159,7 +158,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.root = root
 
     def setup(self, stage: str) -> None:
-        """Look for the files that `stage` needs, so that a wrong path stops the job at its start."""
+        """Look up the files that `stage` needs, so that a wrong path stops the job at its start."""
         for name in STAGES[stage]:
             dataset = getattr(self, name)
             if dataset is None and (stage, name) != ("fit", "validation"):
@@ -169,13 +168,13 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def validation_parts(self) -> dict[str, Any]:
-        """The validation datasets by name; one alone has the empty name."""
+        """The validation datasets by name; a single one has the empty name."""
         if isinstance(self.validation, Mapping):
             return dict(self.validation)
         return {} if self.validation is None else {"": self.validation}
 
     def train_dataloader(self) -> _TrainingLoader:
-        """Return the endless training batches, from the trainer's global step on."""
+        """Return the infinite training batches, starting at the trainer's global step."""
         return _TrainingLoader(self)
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
@@ -187,12 +186,12 @@ class ImageDataModule(pl.LightningDataModule):
         return self._in_order(self.test)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Return the test images in order: this process' share, or all where there are fewer images than processes.
+        """Return the test images in order: the share of this process, or all if there are fewer images than processes.
 
-        Images that cannot be read are in the batches too, see `collate`.
+        Batches report unreadable images as well, see `collate`.
         """
         images: Any = self.test
-        everything: Sampler[Any] | None = None  # which Lightning divides
+        everything: Sampler[Any] | None = None  # None: Lightning splits the images among the processes
         if self.trainer is not None and len(images) < self.trainer.world_size:
             everything = DistributedSampler(images, num_replicas=1, rank=0, shuffle=False)
         return self.loader(WithUnreadable(images), batch_size=self.batch_size, sampler=everything)
@@ -201,12 +200,12 @@ class ImageDataModule(pl.LightningDataModule):
         return self.loader(dataset, batch_size=self.batch_size)
 
     def loader(self, dataset: Any, **arguments: Any) -> DataLoader[Any]:
-        """Return a loader of a dataset, whose workers leave signals to this process."""
+        """Return a loader of a dataset whose workers ignore the signals meant for this process."""
         workers = {"num_workers": self.num_workers, "worker_init_fn": _leave_signals_to_parent}
         return DataLoader(dataset, collate_fn=collate, **workers, **arguments)  # type: ignore[arg-type]
 
 
 def _leave_signals_to_parent(worker: int) -> None:
-    """Ignore what asks for a checkpoint, or, in a job of SLURM, for another place in the queue: it goes to all."""
+    """Ignore signals that request a checkpoint or, under SLURM, a requeue: they reach all processes of the job."""
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

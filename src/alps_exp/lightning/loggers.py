@@ -1,4 +1,4 @@
-"""Weights & Biases as a Lightning logger, online with a key and a server that answers, offline without; TensorBoard."""
+"""Loggers: Weights & Biases, which falls back to offline mode without a key or an answering server, and TensorBoard."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from alps_exp.files import write_atomically
 from alps_exp.packages import require
 
 log = logging.getLogger(__name__)
-# Seconds, in all no more than 10 where a server does not answer.
+# In seconds. If a server does not answer, a job must not lose more than about 10 of them.
 PROBE_TIMEOUT, INIT_TIMEOUT, FINISH_TIMEOUT = 3, 4, 8
-LONGEST_GROUP = 128  # characters, of the server
+LONGEST_GROUP = 128  # characters that the server accepts
 RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 class ResilientWandbLogger(WandbLogger):
-    """A logger that works offline where its server does not answer, and keeps its run's id in `id_file`."""
+    """W&B logger that falls back to offline mode if its server does not answer, and stores its run id in `id_file`."""
 
     def __init__(self, id_file: Path, **arguments: Any) -> None:
         super().__init__(**arguments, id=_saved_id(id_file))
@@ -46,7 +46,7 @@ class ResilientWandbLogger(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The run, made on first use by the first process."""
+        """The W&B run, created on first use by the first process."""
         if self._experiment is None:
             import wandb
 
@@ -61,27 +61,27 @@ class ResilientWandbLogger(WandbLogger):
 
 
 def _saved_id(path: Path) -> str | None:
-    """Return the id of the run to go on with; None if there is none, or, with a warning, if the file is damaged."""
+    """Return the id of the W&B run to continue; None if there is none or, with a warning, if the file is damaged."""
     if not path.exists():
         return None
     text = path.read_text(errors="replace")
     if RUN_ID.fullmatch(text):
         return text
-    log.warning("%s holds no id of a run of Weights & Biases: a new one is begun", path)
+    log.warning("%s holds no id of a Weights & Biases run: starting a new one", path)
     return None
 
 
 def wandb_logger(project: str, save_dir: str, name: str, group: str | None = None) -> ResilientWandbLogger:
-    """Return a logger for one run; without an API key it works offline, and `wandb sync` uploads later.
+    """Return a W&B logger for one run; without an API key it works offline, for `wandb sync` to upload later.
 
     Parameters
     ----------
     project, name
         Project and run names.
     save_dir
-        Folder of the local files and of the run's id, by which a resumed job goes on with its run.
+        Folder of the local files and of the run id, with which a resumed job continues its W&B run.
     group
-        Group name; None takes the command of the sweep, or no group outside of one.
+        Group name; None: the command line of the sweep, or no group outside a sweep.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _server() -> str:
 
 
 def _answers(url: str) -> bool:
-    """Tell whether a server says anything soon, if only that it refuses."""
+    """Return whether a server responds in time, even if only with an error status."""
     answered = threading.Event()
 
     def ask() -> None:
@@ -127,14 +127,15 @@ def _answers(url: str) -> bool:
                 pass
             answered.set()
 
-    asking = threading.Thread(target=ask, daemon=True)  # a name that is looked up in vain knows no timeout
-    asking.start()
-    asking.join(PROBE_TIMEOUT)
+    # In a thread, because the timeout of `urlopen` does not cover a name lookup that hangs.
+    probe = threading.Thread(target=ask, daemon=True)
+    probe.start()
+    probe.join(PROBE_TIMEOUT)
     return answered.is_set()
 
 
 def has_key() -> bool:
-    """Tell whether there is an API key, in the environment or in the netrc file."""
+    """Return whether there is an API key in the environment or in the netrc file."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlsplit(_server()).hostname or ""
@@ -145,7 +146,7 @@ def has_key() -> bool:
 
 
 def finish(loggers: Sequence[Logger], succeeded: bool) -> None:
-    """Save what the loggers hold, and end the run of Weights & Biases, if there is one among them."""
+    """Flush the loggers, and finish the W&B run if there is one."""
     for logger in loggers:
         logger.save()
     if any(isinstance(logger, WandbLogger) for logger in loggers):
@@ -155,7 +156,7 @@ def finish(loggers: Sequence[Logger], succeeded: bool) -> None:
 
 
 def tensorboard_logger(save_dir: str) -> TensorBoardLogger:
-    """Return a logger that writes TensorBoard's event files to `save_dir`.
+    """Return a logger that writes TensorBoard event files to `save_dir`.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def tensorboard_logger(save_dir: str) -> TensorBoardLogger:
 
 
 def log_figure(logger: Logger | None, name: str, figure: Path) -> None:
-    """Give a PNG file to a logger that takes images."""
+    """Send a PNG file to the logger if it accepts images."""
     if isinstance(logger, WandbLogger):
         logger.log_image(name, [str(figure)])
     elif isinstance(logger, TensorBoardLogger):
@@ -176,7 +177,7 @@ def log_figure(logger: Logger | None, name: str, figure: Path) -> None:
 
 
 def _sweep() -> str | None:
-    """Return a name of the sweep that is the same when it is repeated: its command, shortened by a hash if need be."""
+    """Return a reproducible name of the sweep: its command line, shortened with a hash if necessary."""
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         return None
     words = [word for word in sys.argv[1:] if word not in ("--config-name", "-m", "--multirun")]

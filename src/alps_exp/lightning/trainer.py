@@ -1,4 +1,4 @@
-"""The Lightning trainer and logger of a job, which live as long as it does."""
+"""The Lightning trainer and logger of a job."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PR_SET_PDEATHSIG = 1
 def open_trainer(
     job: JobContext, config: DictConfig, logger: DictConfig | None, callbacks: Sequence[pl.Callback] = ()
 ) -> Iterator[pl.Trainer]:
-    """Yield the trainer with its logger, which ends with the job, so that no two jobs share one.
+    """Yield the trainer with its logger, which is finished on exit, so that no two jobs share one.
 
-    The callbacks stand behind those of the request; a time limit is theirs to keep. Energies need gradients, also
-    where nothing is trained.
+    `callbacks` are appended to those of the config. The trainer has no time limit of its own, because `Budget` keeps
+    it. Inference mode is off, because energies need gradients even when nothing is trained.
 
     Raises
     ------
@@ -52,32 +52,32 @@ def open_trainer(
     trainer.callbacks.extend([*callbacks, _Progress(job)])
     try:
         yield trainer
-        succeeded = not trainer.interrupted  # as by a training that diverges
+        succeeded = not trainer.interrupted  # a training that diverges is interrupted
     finally:
         finish(trainer.loggers, succeeded)
 
 
 def _end_with_the_first_process() -> None:
-    """Let a process that Lightning started end when the one that started it is killed, and with it the run's lock."""
+    """Make a process started by Lightning die with its parent, so that it cannot outlive the lock of the run."""
     if "LOCAL_RANK" in os.environ and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _plugins() -> list[Any]:
-    """Return what Lightning is to use instead of its own; jobs that are to run again are the launcher's to requeue."""
+    """Return plugins that replace Lightning's own. Requeuing of SLURM jobs is left to the launcher."""
     in_slurm = SLURMEnvironment.detect()
     return [WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if in_slurm else [])]
 
 
 def log_config(job: JobContext, trainer: pl.Trainer) -> None:
-    """Hand the resolved config to the logger."""
+    """Send the resolved config to the logger."""
     if trainer.logger is not None:
         resolved: Any = OmegaConf.to_container(job.config, resolve=True)
         trainer.logger.log_hyperparams(resolved)
 
 
 class _Progress(pl.Callback):
-    """Tells the job when it is under way."""
+    """Notes in the job that a first batch has been processed."""
 
     def __init__(self, job: JobContext) -> None:
         self.job = job
@@ -94,6 +94,6 @@ def _refuse_nested_sweeps(trainer: pl.Trainer) -> None:
     started_here = environment is not None and not environment.creates_processes_externally
     if HydraConfig.get().mode == RunMode.MULTIRUN and trainer.world_size > 1 and started_here:
         raise ValueError(
-            f"a local sweep (-m) runs on one device, got {trainer.world_size}: each process would start a sweep"
-            " of its own; give trainer.devices=1, one job at a time, or a cluster's launcher"
+            f"a local sweep (-m) runs on one device, got {trainer.world_size}: each process would start its own sweep;"
+            " give trainer.devices=1, run one job at a time, or use a cluster launcher"
         )
