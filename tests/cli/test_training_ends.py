@@ -256,7 +256,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(teach, tmp_path, monke
         ("trainer.max_steps=0", "trainer.max_steps must be at least 1"),
         ("trainer.max_time=3min", "trainer.max_time is '3min', expected DD:HH:MM:SS"),
         ("trainer.max_time={mins:3}", "trainer.max_time is"),
-        ("trainer.max_time=00:00:00:00", "trainer.max_time must be more than nothing"),
+        ("trainer.max_time=00:00:00:00", "trainer.max_time must be positive"),
     ],
 )
 def test_numbers_that_no_training_can_have_are_refused(teach, tmp_path, argument, message):

@@ -1,4 +1,4 @@
-"""The average of a training's weights, with a memory that grows with the training."""
+"""Exponential moving average of the weights, with a memory that grows with the training."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
 RAMP = 0.05
-"""Half-life of the average at most, as a share of the steps so far (EDM's training code: 0.05)."""
+"""Maximum half-life of the average as a fraction of the steps so far (EDM's training code: 0.05)."""
 
 
 class RampedAveraging(WeightAveraging):
-    """Exponential moving average of the weights that forgets a training's beginning as fast as it gets old.
+    """Exponential moving average whose half-life is limited to a fraction of the training so far.
 
-    After n steps the weights of `RAMP` n steps ago count half as much as the last ones, until the `decay` of a step is
-    reached. With that decay from the first step on, the average of a short training is mostly what it started from.
+    After n steps the half-life is `RAMP` n steps, until `decay` per step is reached. With a constant decay from the
+    start, the average of a short training would consist mostly of the initial weights.
 
     Parameters
     ----------
     decay
-        What a step leaves of the average, from 0 to below 1.
+        Decay of the average per step, in [0, 1).
 
     References
     ----------
@@ -34,6 +34,6 @@ class RampedAveraging(WeightAveraging):
 
 
 def averaged(decay: float, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-    """Return the average of `count` weights with one more, `current`."""
+    """Return the average of `count` earlier weights, updated with the weights `current`."""
     kept = (0.5 ** (1 / (RAMP * torch.as_tensor(count, dtype=torch.float64)))).clamp(max=decay)
     return average + (1 - kept).to(average.device, average.dtype) * (current - average)

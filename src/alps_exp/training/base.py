@@ -1,4 +1,4 @@
-"""What teacher training and distillation share: the keyed step, band statistics, optimizer and validation noise."""
+"""Base class of teacher training and distillation: keyed noise, statistics by noise scale, optimizer, validation."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ from alps_exp.training.noise import LogNormalSigma, add_noise
 from alps_exp.training.optimizers import ScheduledAdam
 
 CHECK_EVERY = 50
-"""Steps between looks at whether all losses were finite, each of which waits for the device."""
+"""Steps between checks that all losses were finite; each check synchronizes with the device."""
 NEVER = torch.iinfo(torch.int64).max
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class DenoisingTraining(pl.LightningModule):
-    """Trains `network` on noisy images; subclasses say by which loss.
+    """Trains `network` on noisy images with the loss of a subclass.
 
     Parameters
     ----------
     network
-        The network that is trained; its weights are the result.
+        The network to train; its weights are the result.
     optimizer
-        Optimizer and schedule of its rate over the trainer's `Budget`.
+        Optimizer with its learning-rate schedule over the trainer's `Budget`.
     sigma
         Distribution of the noise scale.
     seed
-        Key of the noise: sigma and noise are functions of (seed, step, rank).
+        Seed of the noise: sigma and noise are functions of (seed, step, rank).
     band_interval
-        Steps between records of loss and gradient norm by noise scale: the trainer's `log_every_n_steps`, or a
-        multiple of it; 0: none.
+        Steps between logs of loss and gradient norm by noise scale: the trainer's `log_every_n_steps` or a multiple of
+        it; 0: never.
     frozen
-        Another network that the loss asks, which is not trained.
+        A second network that the loss evaluates but does not train.
 
     Attributes
     ----------
     facts : dict
-        What checkpoints are to tell of the training, by name.
+        Facts about the training that are stored in checkpoints, by name.
 
     Raises
     ------
     Diverged
-        In a training, if a loss is not finite, or a weight that is about to be saved.
+        In training, if a loss, or a weight that is about to be saved, is not finite.
     """
 
     kind: ClassVar[str]
-    """What the weights become: ``teacher`` or ``energy``."""
+    """Kind of the trained weights: ``teacher`` or ``energy``."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class DenoisingTraining(pl.LightningModule):
         self.seed, self.band_interval = seed, band_interval
         self.facts: dict[str, str] = {}
         self._first_bad = torch.tensor(NEVER)
-        # In a tuple it is no sub-module: neither averaged, saved nor counted among the parameters.
+        # In a tuple the network is not a submodule: it is neither averaged, saved nor counted as a parameter.
         self._frozen: tuple[Preconditioned, ...] = (frozen.requires_grad_(False).eval(),) if frozen else ()
 
     def on_fit_start(self) -> None:
@@ -85,11 +85,11 @@ class DenoisingTraining(pl.LightningModule):
 
     @abstractmethod
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
-        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W), with labels of augmentation or not."""
+        """Return the weighted loss (N,) for clean and noisy images (N, C, H, W), with optional augmentation labels."""
 
     @abstractmethod
     def errors(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> dict[str, Tensor]:
-        """Return what validation takes the mean square of, by name, for clean and noisy images (N, C, H, W)."""
+        """Return the error images whose mean squares are validated, by name, for clean and noisy (N, C, H, W)."""
 
     def weight(self, sigma: Tensor) -> Tensor:
         """Return EDM's weight of the squared error, (sigma^2 + sigma_data^2) / (sigma sigma_data)^2."""
@@ -97,12 +97,12 @@ class DenoisingTraining(pl.LightningModule):
         return (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Return the mean loss of a batch, whose sigma and noise are functions of (seed, step, rank)."""
+        """Return the mean loss of a batch, with sigma and noise that are functions of (seed, step, rank)."""
         x = as_channels(batch["image"])
         accumulate = self.trainer.accumulate_grad_batches
         step = self.global_step * accumulate + batch_idx % accumulate
         generator = step_generator(self.seed, step, self.global_rank, self.device)
-        torch.manual_seed(generator.initial_seed() ^ 1)  # of dropout, which takes no generator
+        torch.manual_seed(generator.initial_seed() ^ 1)  # for dropout, which does not accept a generator
         sigma = self.sigma(len(x), generator)
         losses = self.loss(x, add_noise(x, sigma, generator), sigma, self._augment_labels(batch))
         mean = losses.mean()
@@ -114,7 +114,7 @@ class DenoisingTraining(pl.LightningModule):
         return mean
 
     def _augment_labels(self, batch: dict[str, Any]) -> Tensor | None:
-        """Return the labels of a batch; zeros, which say that nothing was done, where only the network has any."""
+        """Return the augmentation labels of a batch; zeros (no augmentation) if only the network has any."""
         width, given = _label_width(self.network), batch.get("augment")
         if given is None:
             return batch["image"].real.new_zeros(len(batch["image"]), width) if width else None
@@ -131,12 +131,12 @@ class DenoisingTraining(pl.LightningModule):
             self.log(f"gradient_norm/{name}", gradient_norm(loss, self.network.parameters()))
 
     def _note(self, loss: Tensor) -> None:
-        """Note the first step whose loss is not finite, on the device, for which nobody waits."""
+        """Note the first step with a non-finite loss on the device itself, without synchronizing with it."""
         bad = self._first_bad.clamp(max=self.global_step + 1)
         self._first_bad = torch.where(loss.detach().isfinite(), self._first_bad, bad)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Raise `Diverged`, now and then, if the loss of a process was not finite."""
+        """Raise `Diverged`, every `CHECK_EVERY` steps, if a loss of any process was not finite."""
         if self.global_step % CHECK_EVERY == 0:
             self._check_losses()
 
@@ -157,7 +157,7 @@ class DenoisingTraining(pl.LightningModule):
                 self.log(name, value.square().mean(), batch_size=len(x), sync_dist=True, add_dataloader_idx=False)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean of the relative gap over log-uniform sigma, where an energy is compared with a teacher."""
+        """Log the relative gap averaged over log-uniform sigma if an energy is compared with a teacher."""
         logged = self.trainer.callback_metrics
         for prefix in self._validation_prefixes():
             scales = [f"sigma_{sigma:g}" for sigma in VALIDATION_SIGMAS]
@@ -166,19 +166,19 @@ class DenoisingTraining(pl.LightningModule):
                 self.log(f"{prefix}gap", mean_gap(gap, reference, VALIDATION_SIGMAS))
 
     def _validation_prefixes(self) -> list[str]:
-        """Return what the names of the numbers of each validation dataset begin with."""
+        """Return the prefix of the metric names of each validation dataset."""
         parts = self.trainer.datamodule.validation_parts  # type: ignore[attr-defined]
         return [f"validation/{name}/" if name else "validation/" for name in parts]
 
     def validation_noise(self, x: Tensor, sigma: float, image_ids: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return x with noise that is the same for an image at every validation on any device, and sigma for each."""
+        """Return x plus noise that is the same at every validation and on every device, and sigma per image."""
         noise = image_noise(x, *[(self.seed, image_id) for image_id in image_ids])
         return x + sigma * noise, torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note kind, architecture and facts, so that the checkpoint can be read without its run.
+        """Store kind, architecture and facts, so that the checkpoint can be read without its run.
 
-        It is dumped in all processes, and none is written by any if `Diverged` is raised.
+        Lightning calls this in all processes, so raising `Diverged` keeps all of them from writing.
         """
         self._check_losses()
         check_state(checkpoint)
@@ -186,7 +186,7 @@ class DenoisingTraining(pl.LightningModule):
         checkpoint[RECORD] = noted
 
     def configure_optimizers(self) -> Any:
-        """Return optimizer and schedule; raises ValueError if the training has no end."""
+        """Return optimizer and schedule; raises ValueError if the training has no budget."""
         return self.optimizer(self.network.parameters(), budget_of(self.trainer).progress)
 
 

@@ -1,4 +1,4 @@
-"""The budget of a training: the steps or the time that it has, and the share of them that is spent."""
+"""The budget of a training in steps or time, and how much of it is spent."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from pytorch_lightning.callbacks import Timer
 from alps_exp.errors import one_line
 
 AGREE_EVERY = 10
-"""Steps between the processes' agreements, each of which waits for the device."""
+"""Steps between agreements among the processes; each agreement synchronizes with the device."""
 
 Duration = str | timedelta | dict[str, int] | None
 
 
 class Budget(pl.Callback):
-    """Ends a training where its steps or its time are spent, whichever is first.
+    """Callback that ends a training after a number of steps or a time, whichever comes first.
 
-    The time is that of the training loop with its validations, over all starts of a run: each goes on with what was
-    spent up to the checkpoint that it starts from. Several processes go by the clock of the first.
+    Time is measured over the training loop including validation, and accumulates over all starts of a run: each start
+    continues with the time spent up to its checkpoint. With several processes, the clock of the first one counts.
 
     Parameters
     ----------
     max_steps
-        Steps of the optimizer; -1: any number.
+        Maximum number of optimizer steps; -1: no limit.
     max_time
-        As ``DD:HH:MM:SS``, or as a dictionary of `datetime.timedelta`'s arguments; None: any time.
+        Maximum time as ``DD:HH:MM:SS``, or as a dictionary of arguments of `datetime.timedelta`; None: no limit.
 
     Raises
     ------
     ValueError
-        If neither is given, or one is none.
+        If there is no limit, or a limit is not positive.
     """
 
     def __init__(self, max_steps: int, max_time: Duration = None) -> None:
@@ -44,17 +44,17 @@ class Budget(pl.Callback):
         if max_steps < 1 and (max_steps != -1 or self.max_seconds is None):
             raise ValueError(f"trainer.max_steps must be at least 1 (or -1 with a trainer.max_time), got {max_steps}")
         self.seconds = 0.0
-        """Seconds spent, as the processes agree on them."""
+        """Seconds spent, on which all processes agree."""
         self._spent_before, self._start = 0.0, 0.0
 
     def progress(self, step: int) -> float:
-        """Return the share of the budget, 0 to 1, that is spent before the step, counted from 0."""
+        """Return the fraction of the budget, 0 to 1, that is spent before a step (counted from 0)."""
         of_steps = step / self.max_steps if self.max_steps > 0 else 0.0
         of_time = self.seconds / self.max_seconds if self.max_seconds else 0.0
         return min(max(of_steps, of_time), 1.0)
 
     def is_spent_in(self, checkpoint: Path) -> bool:
-        """Tell whether a training has this checkpoint, and nothing left to do after it."""
+        """Return whether the budget was already spent when this checkpoint was written."""
         if not checkpoint.exists():
             return False
         spent = spent_in(checkpoint)
@@ -84,13 +84,13 @@ class Budget(pl.Callback):
 
 
 def budget_of(trainer: pl.Trainer) -> Budget:
-    """Return a trainer's budget, or that of its `max_steps`; raises ValueError if it has none."""
+    """Return the budget of a trainer, or one from its `max_steps`; raises ValueError if there is neither."""
     given = [callback for callback in trainer.callbacks if isinstance(callback, Budget)]  # type: ignore[attr-defined]
     return given[0] if given else Budget(trainer.max_steps)
 
 
 class Spent(NamedTuple):
-    """What a training had spent when it wrote a checkpoint."""
+    """Steps and seconds that a training had spent when it wrote a checkpoint."""
 
     steps: int
     seconds: float
@@ -107,7 +107,7 @@ def spent_in(checkpoint: Path) -> Spent:
     try:
         state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
         return Spent(state["global_step"], state["callbacks"].get(Budget.__qualname__, {}).get("seconds", 0.0))
-    except Exception as error:  # a damaged file can raise any
+    except Exception as error:  # a damaged file can raise anything
         reason = one_line(error)[:80]
         raise ValueError(f"{checkpoint} is damaged ({reason}): remove it to train from the start") from error
 
@@ -120,5 +120,5 @@ def _seconds(max_time: Duration) -> float | None:
             f"trainer.max_time is {max_time!r}, expected DD:HH:MM:SS, or a dictionary such as {{minutes:3}}"
         ) from error
     if seconds is not None and seconds <= 0:
-        raise ValueError(f"trainer.max_time must be more than nothing, got {max_time!r}")
+        raise ValueError(f"trainer.max_time must be positive, got {max_time!r}")
     return seconds

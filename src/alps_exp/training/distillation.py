@@ -17,13 +17,13 @@ from alps_exp.training.optimizers import ScheduledAdam
 
 
 class EnergyDistillation(DenoisingTraining):
-    """Regression of grad E on the frozen teacher's x - D, with E(x, t) = 1/2 ||x - psi(x, t)||^2.
+    """Lightning module that distills a teacher: regression of grad E on x - D, with E(x, t) = 1/2 ||x - psi(x, t)||^2.
 
-    The student psi (`network`) starts at the teacher's weights, or at those of an energy to go on from (`start`).
-    Where the data give labels of augmentation, both are asked with them.
-    The loss differentiates through the vector-Jacobian product in grad E. The weight is EDM's, whose small-sigma
-    limit 1 / sigma^2 makes the loss the squared relative gap. Validation logs, at fixed noise scales, the gap
-    ||(x - grad E) - D||^2, its reference ||x - D||^2 and the denoising errors of teacher and energy.
+    The student psi (`network`) starts from the teacher's weights, or from an energy whose training continues
+    (`start`). Augmentation labels in the data are given to both networks. The loss is differentiated through the
+    vector-Jacobian product in grad E. Its weight is EDM's, which for small sigma tends to 1 / sigma^2, so that the loss
+    is the squared relative gap. Validation logs, at fixed noise scales, the gap ||(x - grad E) - D||^2, its reference
+    ||x - D||^2, and the denoising errors of teacher and energy.
 
     Raises
     ------
@@ -46,13 +46,13 @@ class EnergyDistillation(DenoisingTraining):
     ) -> None:
         if not isinstance(teacher, Denoiser):
             raise ValueError(f"distillation needs a network as the teacher, got a {type(teacher).__name__}")
-        # The target is a function of the input, so nothing may be dropped out: eval mode throughout.
+        # The regression target is deterministic, so dropout must be off: eval mode throughout.
         student = copy.deepcopy((start or teacher).network).requires_grad_(True).eval()
         super().__init__(student, optimizer, sigma, seed, band_interval, frozen=teacher.network)
 
     @property
     def teacher(self) -> Preconditioned:
-        """The frozen network that is distilled."""
+        """The frozen network of the teacher."""
         return self._frozen[0]
 
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Numbers that are not finite end a training, before they stand in a checkpoint or in weights."""
+"""Detects divergence: non-finite numbers end a training before they reach a checkpoint or weights."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 
 class Diverged(ArithmeticError):
-    """A training's loss, weights or optimizer have a number that is not finite."""
+    """The loss, the weights or the optimizer state of a training contain a non-finite number."""
 
 
 def check_state(checkpoint: Mapping[str, Any]) -> None:
-    """Check weights, averaged weights and the state of the optimizer in a checkpoint.
+    """Check the weights, averaged weights and optimizer state in a checkpoint.
 
     Raises
     ------
     Diverged
-        If a number of them is not finite.
+        If one of the numbers is not finite.
     """
     adam = [own for state in checkpoint["optimizer_states"] for own in state["state"].values()]
     parts = [

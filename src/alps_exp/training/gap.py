@@ -1,4 +1,4 @@
-"""How far an energy is from its teacher, as one number."""
+"""The distance of an energy from its teacher, as one number."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def mean_gap(gap: Sequence[Tensor], reference: Sequence[Tensor], sigmas: Sequenc
     Parameters
     ----------
     gap, reference
-        Mean squares of (x - grad E) - D and of x - D over the validation images, at each of the scales.
+        Mean squares of (x - grad E) - D and of x - D over the validation images, per scale.
     sigmas
-        Increasing noise scales, between which the ratio is taken as linear in log(sigma).
+        Increasing noise scales. Between them the ratio is interpolated linearly in log(sigma).
     """
     ratio = (torch.stack([*gap]) / torch.stack([*reference])).sqrt()
     place = torch.tensor(sigmas, dtype=ratio.dtype, device=ratio.device).log()

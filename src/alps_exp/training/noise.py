@@ -1,4 +1,4 @@
-"""The noise of training as a function of the step, so that a resumed run equals an undisturbed one."""
+"""Distribution of the noise scales in training, and noisy training images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers with their rates over a training's budget: a linear warm-up, then a decay toward its end."""
+"""Adam with learning-rate schedules over the budget of a training: linear warm-up, then a decay toward the end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from alps_exp.checks import positive
 
 @dataclass(frozen=True)
 class ScheduledAdam(ABC):
-    """Adam whose rate warms up linearly over `warmup_steps`, times the `decay` of the budget's share that is spent.
+    """Adam whose learning rate warms up linearly over `warmup_steps` and is multiplied by `decay` of the spent budget.
 
     Raises
     ------
     ValueError
-        If the rate is not positive, there are fewer than 0 steps of warm-up, or beta2 is not from 0 to below 1.
+        If the rate is not positive, warmup_steps is negative, or beta2 is not in [0, 1).
     """
 
     learning_rate: float = 1e-3
@@ -41,33 +41,33 @@ class ScheduledAdam(ABC):
         Parameters
         ----------
         parameters
-            What is trained.
+            Parameters to train.
         progress
-            Gives the share of the budget, 0 to 1, that is spent before a step, counted from 0.
+            Returns the fraction of the budget, 0 to 1, that is spent before a step (counted from 0).
         """
         optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.9, self.beta2))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.factor(step, progress(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def factor(self, step: int, progress: float) -> float:
-        """Return what the rate of a step, counted from 0, is multiplied by."""
+        """Return the factor of the learning rate at a step (counted from 0)."""
         return min(1.0, (step + 1) / max(self.warmup_steps, 1)) * self.decay(progress)
 
     @abstractmethod
     def decay(self, progress: float) -> float:
-        """Return the factor of the rate when a share of the budget, 0 to 1, is spent."""
+        """Return the factor of the learning rate after a fraction of the budget, 0 to 1, is spent."""
 
     def __str__(self) -> str:
         return f"{self.learning_rate:g} after a warm-up of {self.warmup_steps} steps, {self._course()}"
 
     @abstractmethod
     def _course(self) -> str:
-        """Return what the rate does after the warm-up."""
+        """Describe the learning rate after the warm-up."""
 
 
 @dataclass(frozen=True)
 class CosineAdam(ScheduledAdam):
-    """Adam whose rate warms up linearly and falls to zero along a half cosine at the end of the budget."""
+    """Adam with linear warm-up and a half-cosine decay to zero at the end of the budget."""
 
     def decay(self, progress: float) -> float:
         return (1 + math.cos(math.pi * progress)) / 2
@@ -78,17 +78,18 @@ class CosineAdam(ScheduledAdam):
 
 @dataclass(frozen=True)
 class BudgetAdam(ScheduledAdam):
-    """Adam whose rate warms up linearly, stays, and falls to zero as 1 - sqrt over the end of the budget.
+    """Adam with linear warm-up, a constant rate, and a 1 - sqrt decay to zero at the end of the budget.
 
-    Until it falls, the rate depends on no budget: what is trained up to there is the beginning of a longer training.
+    Before the decay, the rate does not depend on the budget: the training up to there is also the beginning of a longer
+    one.
 
     Parameters
     ----------
     decay_fraction
-        Share of the budget, 0 to 1, over which the rate falls; 0: it never does.
+        Fraction of the budget, 0 to 1, over which the rate decays; 0: no decay.
 
-    Source: Hägele et al. 2024 (arXiv 2405.18392), who find 1 - sqrt over the last 20 % better than a linear fall, and
-    as good as the cosine; warm-up, stay and decay: Hu et al. 2024 (arXiv 2404.06395).
+    Source: Hägele et al. 2024 (arXiv 2405.18392), who find 1 - sqrt over the last 20 % better than a linear decay and
+    as good as the cosine; warm-up, stable and decay phases: Hu et al. 2024 (arXiv 2404.06395).
     """
 
     decay_fraction: float = 0.2

@@ -17,22 +17,22 @@ from alps_exp.training.optimizers import ScheduledAdam
 
 
 class TeacherTraining(DenoisingTraining):
-    """Denoising score matching with EDM's weight.
+    """Lightning module that trains a teacher by denoising score matching with EDM's loss weight.
 
-    The best denoiser is x minus the gradient of an energy; a network is so only roughly (its Jacobian is not
-    symmetric), and what is not a gradient no energy can follow. With an `energy`, as distilled from this teacher,
-    the loss has the term ``energy_weight * ||D - (x - grad E)||^2`` beside ``||D - x_0||^2``, which pulls the
-    denoiser toward a gradient field. Validation logs the denoising error at fixed noise scales, and with an energy the
-    gap to it and the reference of the gap, as distillation does.
+    The optimal denoiser is x minus the gradient of an energy. A network is only approximately of that form, since its
+    Jacobian is not symmetric, and an energy cannot reproduce the remainder. Given an `energy` that was distilled from
+    this teacher, the loss adds ``energy_weight * ||D - (x - grad E)||^2`` to ``||D - x_0||^2``, which pulls the
+    denoiser toward a gradient field. Validation logs the denoising error at fixed noise scales and, with an energy, the gap and
+    its reference as in distillation.
 
     Parameters
     ----------
     network
-        The network that is trained.
+        The network to train.
     start
-        A teacher to go on from, in place of `network`.
+        Teacher to continue training, instead of `network`.
     energy
-        The energy whose gradient field the denoiser is pulled to; None: none.
+        Energy toward whose gradient field the denoiser is pulled; None to disable.
     energy_weight
         Weight of that term.
     optimizer, sigma, seed, band_interval
@@ -75,7 +75,7 @@ class TeacherTraining(DenoisingTraining):
         return self.weight(sigma) * squares.mean(dim=(1, 2, 3))
 
     def errors(self, x: Tensor, noisy: Tensor, sigma: Tensor) -> dict[str, Tensor]:
-        """Return the denoising error and, with an energy, the gap to it, its reference and the energy's error."""
+        """Return the denoising error and, with an energy, the gap, its reference and the energy's denoising error."""
         d = self.network(noisy, sigma)
         errors = {"mse": d - x}
         for network in self._frozen:
