@@ -26,7 +26,7 @@ class FastMRIVolume(KSpaceVolume):
     Raises
     ------
     KSpaceError
-        Where the file is truncated, empty, or not such a one.
+        If the file is truncated, empty, or not such a one.
     """
 
     def __init__(self, path: str | Path, /) -> None:
@@ -73,7 +73,7 @@ def parse_header(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
     Raises
     ------
     ValueError
-        Where the text is no XML, declares a document type (whose entities could expand without end), or has no such
+        If the text is no XML, declares a document type (whose entities could expand without end), or has no such
         matrices.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:

@@ -13,10 +13,10 @@ IMAGE = (-2, -1)
 
 
 def crop_readout(kspace: Array, rows: int) -> Array:
-    """Return k-space (..., rows, W) of the central `rows` of the images, of the same dtype.
+    """Return the k-space (..., rows, W) of the central `rows` of the images, with the same dtype.
 
-    The rows must be fully sampled or not sampled at all: the crop happens after a Fourier transform along them. White
-    noise stays white, with its standard deviation.
+    Columns must be fully sampled or not sampled at all along the readout, because the crop happens after a Fourier
+    transform along it. White noise stays white with the same standard deviation.
     """
     stored = kspace.shape[-2]
     if rows == stored:

@@ -1,4 +1,4 @@
-"""k-space volumes: what every reader gives, and the reader of plain arrays with named axes."""
+"""k-space volumes: the interface of all readers, and the reader of plain arrays with named axes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ AXES = ("slice", "coil", "row", "column")
 
 
 class KSpaceError(ImageError):
-    """A k-space file cannot be read whole, or is not what the request takes it for."""
+    """A k-space file cannot be read completely, or is not what the request assumes."""
 
 
 class HDF5File:
-    """An HDF5 file that is opened at first use, in every process by itself, so that workers share no handle.
+    """An HDF5 file that each process opens on first use, so that workers never share a handle.
+
+    HDF5 handles do not survive a fork: the parent and its workers would read through the same file offset.
 
     Raises
     ------
     KSpaceError
-        On use, where the file cannot be opened (as a truncated or an empty one), or lacks what is asked of it.
+        On use, if the file cannot be opened (because it is truncated or empty, say) or lacks a dataset.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +73,7 @@ class HDF5File:
 class KSpaceVolume(ABC):
     """The k-space of a volume, read slice by slice.
 
-    Zero frequency is at H // 2, W // 2 and zeros in all coils stand where nothing was measured.
+    Zero frequency is at H // 2, W // 2. Samples that were not measured are zero in all coils.
 
     Attributes
     ----------
@@ -80,9 +82,9 @@ class KSpaceVolume(ABC):
     shape : tuple of int
         (slices, coils, rows, columns) as stored.
     image_shape : tuple of int
-        (H, W) of the images: rows without readout oversampling, and the columns as stored.
+        (H, W) of the images: rows without readout oversampling, columns as stored.
     recon_shape : tuple of int
-        (H, W) of the center of the images in which reconstructions are compared.
+        (H, W) of the central region of the images in which reconstructions are compared.
     """
 
     path: Path
@@ -95,12 +97,12 @@ class KSpaceVolume(ABC):
         """Return the k-space of a slice as stored, (coils, rows, columns) complex64."""
 
     def noise_scan(self, name: str) -> Array:
-        """Return a noise scan that lies beside the k-space, (coils, samples) complex.
+        """Return a noise scan stored with the k-space, (coils, samples) complex.
 
         Raises
         ------
         KSpaceError
-            Where there is none of that name.
+            If there is no noise scan of that name.
         """
         raise KSpaceError(f"{self.path} has no noise scan {name!r}")
 
@@ -109,12 +111,13 @@ class KSpaceVolume(ABC):
         return self.crop(self.read(index))
 
     def crop(self, stored: Array) -> Array:
-        """Return the k-space (coils, H, W) without readout oversampling of a slice as stored.
+        """Remove the readout oversampling from the stored k-space of a slice; returns (coils, H, W).
 
         Raises
         ------
         KSpaceError
-            Where there is oversampling, and columns are measured in part: the crop would smear these over all rows.
+            If there is oversampling and a column is only partly measured: the crop, a convolution along the readout,
+            would smear its samples over all rows.
         """
         measured, rows = (stored != 0).any(0), stored.shape[-2]
         if rows != self.image_shape[0] and (measured.any(0) & ~measured.all(0)).any():
@@ -137,17 +140,16 @@ class ArrayVolume(KSpaceVolume):
     path
         The file.
     axes
-        What the axes of the array are, in their order: ``coil``, ``row``, ``column``, and ``slice`` where there are
-        several.
+        Names of the axes in the order of the array: ``coil``, ``row``, ``column`` and, for several slices, ``slice``.
     dataset
         Name of the dataset in an HDF5 file.
 
     Raises
     ------
     ValueError
-        Where `axes` are not these.
+        If `axes` are not these names.
     KSpaceError
-        Where the file cannot be read, or holds no complex array with as many axes.
+        If the file cannot be read, or does not hold a complex array with that number of axes.
     """
 
     def __init__(self, path: str | Path, /, axes: Sequence[str] = AXES, dataset: str = "kspace") -> None:
@@ -185,7 +187,7 @@ class ArrayVolume(KSpaceVolume):
 
 
 def check_complex(path: Path, stored: Any, num_axes: int) -> None:
-    """Raise KSpaceError where an array is not complex with `num_axes` axes, none of them empty."""
+    """Raise KSpaceError unless an array is complex with `num_axes` non-empty axes."""
     if stored.dtype.kind != "c" or stored.ndim != num_axes or 0 in stored.shape:
         raise KSpaceError(
             f"k-space in {path} must be complex with {num_axes} axes, got {stored.dtype} with shape {stored.shape}"
@@ -193,12 +195,12 @@ def check_complex(path: Path, stored: Any, num_axes: int) -> None:
 
 
 def unreadable(path: Path, error: Exception) -> KSpaceError:
-    """Return the error that names a file which cannot be read."""
+    """Return the error for a file that cannot be read."""
     return KSpaceError(f"unreadable k-space file {path}: {one_line(error)}")
 
 
 def _rows_found(measured: Array) -> str:
-    """Say how the columns of k-space (rows, columns) bool are measured in part."""
+    """Describe how the columns of k-space (rows, columns) bool are partly measured."""
     found = np.flatnonzero(measured.any(1))
     before, after = found[0], len(measured) - 1 - found[-1]
     if (measured == np.outer(measured.any(1), measured.any(0))).all() and before + len(found) + after == len(measured):

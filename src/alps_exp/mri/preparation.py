@@ -1,4 +1,4 @@
-"""From raw k-space to prepared volumes: noise, sensitivity maps, coil-combined images; in parallel and resumable."""
+"""Preparation of raw k-space: noise, sensitivity maps and coil-combined images, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from alps_exp.mri.whitening import edge_samples, noise_covariance, whitening_mat
 SUFFIXES = (".h5", ".hdf5", ".npy")
 INDEX = "index.jsonl"
 VOLUMES = "volumes"
-PLAIN_ERRORS = (OSError, ValueError)  # whose text says it all
+PLAIN_ERRORS = (OSError, ValueError)  # their messages are written for users
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -46,12 +46,13 @@ class PreparationSettings:
     maps : MapEstimator
         Estimates the sensitivity maps of a slice.
     noise : str
-        ``edge``, or the name of a noise scan (coils, samples) in every file, recorded with the k-space's bandwidth.
+        ``edge``, or the name of a noise scan (coils, samples) in every file, acquired with the bandwidth of the
+        k-space.
     whiten : bool
-        Make the noise of the coils uncorrelated and equal; otherwise the coils stay as they are, and `noise_std` is
-        the root mean square over them.
+        Whether to make the noise of the coils uncorrelated with equal variance. Otherwise the coils are kept, and
+        `noise_std` is the root mean square over them.
     config : dict
-        The same in plain values, written into every prepared file.
+        These settings as plain values, which are written to every prepared file.
     """
 
     reader: Callable[[Path], KSpaceVolume]
@@ -63,7 +64,7 @@ class PreparationSettings:
 
 @dataclass
 class Report:
-    """What became of the volumes: how many slices and bytes were prepared, what was there before, what failed."""
+    """Outcome of a preparation: slices and bytes prepared, volumes that were done before, and failures."""
 
     slices: int = 0
     volumes: int = 0
@@ -82,16 +83,17 @@ class Report:
 
 
 def find_volumes(source: Path) -> dict[str, Path]:
-    """Return the k-space files of a folder (searched recursively, links too), or one file, by name in order of names.
+    """Return the k-space files of a folder, or a single file, by name and sorted.
 
-    A name is the path within the folder without its suffix, folders joined by ``-``.
+    Folders are searched recursively, and links are followed. A name is the path within the folder without its suffix,
+    with folders joined by ``-``.
 
     Raises
     ------
     FileNotFoundError
-        Where `source` does not exist.
+        If `source` does not exist.
     ValueError
-        Where it holds no such file, or two have one name.
+        If it contains no k-space file, or two files have the same name.
     """
     if not source.exists():
         raise FileNotFoundError(f"no such folder or file of k-space: {source}")
@@ -108,7 +110,7 @@ def find_volumes(source: Path) -> dict[str, Path]:
 
 
 def open_volumes(files: dict[str, Path], reader: Callable[[Path], KSpaceVolume]) -> tuple[list[str], dict[str, str]]:
-    """Open every file once; return the names of those that can be read, and why the others cannot, by name."""
+    """Open every file once; return the names of readable files, and the reasons for the others by name."""
     refused = {}
     for name, path in files.items():
         try:
@@ -143,7 +145,7 @@ def prepare_volumes(
     Raises
     ------
     ValueError
-        Where prepared files of other settings are in the way, or num_workers is below 1.
+        If prepared files of other settings are in the way, or num_workers is below 1.
     """
     if num_workers < 1:
         raise ValueError(f"num_workers must be at least 1, got {num_workers}")
@@ -179,7 +181,7 @@ def prepare_volumes(
 
 
 def _try_file(source: Path, volume_file: Path, settings: PreparationSettings) -> tuple[int, int] | str:
-    """Do `prepare_file`, and return why where it fails: not every error finds its way between processes."""
+    """Call `prepare_file`, and return the reason if it fails: not every exception can be pickled between processes."""
     try:
         return prepare_file(source, volume_file, settings)
     except Exception as error:  # whatever a damaged file raises costs that file alone
@@ -196,15 +198,15 @@ def prepare_file(source: Path, volume_file: Path, settings: PreparationSettings)
 def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolume:
     """Return the prepared volume.
 
-    The scale is the largest magnitude of the coil-combined images where reconstructions are compared. Of undersampled
-    k-space it is that of the calibration region's images, the same at every acceleration; these are blurred, on a brain
-    with 24 x 24 samples to 0.69 of the true scale.
+    The scale is the largest magnitude of the coil-combined images in the central region where reconstructions are
+    compared. For undersampled k-space, the images of the calibration region are used, so that the scale does not depend
+    on the acceleration. They are blurred: on a brain with 24 x 24 samples, this scale was 0.69 of the true one.
 
     Raises
     ------
     KSpaceError
-        Where k-space is not finite, a slice is empty, slices differ in where they are measured, the readout cannot be
-        cropped, or noise and maps cannot be estimated.
+        If k-space is not finite, a slice is empty, slices have different sampling masks, the readout cannot be cropped,
+        or noise or maps cannot be estimated.
     """
     kspace, measured, hashes = _read(volume)
     noise = edge_samples(kspace, measured) if settings.noise == "edge" else volume.noise_scan(settings.noise)
@@ -235,21 +237,21 @@ def combine(coil_images: Array, maps: Array) -> Array:
 
 
 def is_fully_sampled(measured: Array) -> bool:
-    """Tell whether the measured samples (H, W) fill a rectangle: zeros around it only pad k-space."""
+    """Return whether the measured samples (H, W) fill a rectangle; zeros around it are only padding."""
     rows, columns = (np.flatnonzero(measured.any(axis)) for axis in (1, 0))
     return bool(measured[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
 
 
 def reason(error: BaseException) -> str:
-    """Return an error in one line, with its type where its text was not written for people."""
+    """Return an error in one line, with its type unless its message is written for users."""
     text, name = one_line(error), type(error).__name__
     return text if isinstance(error, PLAIN_ERRORS) or text == name else f"{name}: {text}"
 
 
 def _read(volume: KSpaceVolume) -> tuple[Array, Array, list[str]]:
-    """Return the k-space of all slices without readout oversampling, where it is measured, and the hashes as stored.
+    """Return the k-space of all slices without readout oversampling, the sampling mask, and the hashes as stored.
 
-    What is measured is read off the stored samples, of which the crop leaves no zero.
+    The mask is taken from the stored samples, because no zeros remain after the crop.
     """
     slices, measured, hashes = [], [], []
     for index in range(volume.shape[0]):
@@ -270,7 +272,7 @@ def _read(volume: KSpaceVolume) -> tuple[Array, Array, list[str]]:
 
 
 def _whitening(covariance: Array, whiten: bool) -> Array:
-    """Return the matrix (coils, coils) after which the noise of a real or imaginary part has standard deviation 1."""
+    """Return the matrix (coils, coils) that scales the noise of real and imaginary parts to standard deviation 1."""
     if whiten:
         return whitening_matrix(covariance)
     return np.eye(len(covariance)) / np.sqrt(np.diag(covariance).real.mean())
@@ -298,7 +300,7 @@ def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
 
 
 def _write_index(output: Path, files: dict[str, Path], prepared_files: dict[str, Path]) -> None:
-    """Write a line for every prepared slice: volume, file, slice, shape (coils, H, W) and hash of its k-space."""
+    """Write one line per prepared slice: volume, file, slice, shape (coils, H, W) and hash of its k-space."""
     lines = []
     for name, path in prepared_files.items():
         volume_file = PreparedVolumeFile(path)
@@ -310,7 +312,10 @@ def _write_index(output: Path, files: dict[str, Path], prepared_files: dict[str,
 
 @contextmanager
 def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Give processes of one thread each, so that sums come in one order; they end when this process is killed."""
+    """Yield a pool of single-threaded processes, which die with this process.
+
+    One thread each keeps the order of floating-point sums, and so the results, independent of the number of processes.
+    """
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:

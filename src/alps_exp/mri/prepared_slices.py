@@ -22,23 +22,23 @@ class PreparedSlices(Dataset[dict[str, Any]]):
 
     An item is ``image_id``, ``crop`` (2,) int64, the center in which reconstructions are compared, ``image`` (1, H, W)
     complex64 where k-space is fully sampled and, of measured data, ``measurement`` and ``sensitivity_maps`` (coils, H,
-    W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``. Volumes differ in size and noise: a batch must not mix
-    such.
+    W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``. Volumes can differ in size and noise level; a batch must
+    not mix them.
 
     Parameters
     ----------
     path
         The prepared folder.
     measured
-        Whether items hold the measurement and what belongs to it; otherwise the image alone, to simulate from.
+        Whether items hold the measurement with maps, mask and noise level; otherwise only the image, for simulation.
 
     Raises
     ------
     FileNotFoundError
-        On first use, where nothing is prepared.
+        On first use, if nothing is prepared.
     KSpaceError
-        Where the volume of an item is damaged or not what the index says, or has no image to simulate from; on first
-        use, where none has one.
+        If the volume of an item is damaged, does not match the index, or has no image to simulate from; on first use,
+        if no volume has one.
     """
 
     channels = 2
@@ -49,7 +49,7 @@ class PreparedSlices(Dataset[dict[str, Any]]):
 
     @cached_property
     def index(self) -> list[str]:
-        """A line for each slice, which changes with its k-space, and one with how they were prepared."""
+        """One line per slice, which changes with its k-space, and one with the preparation settings."""
         digests = [digest for hashes in self._hashes.values() for digest in hashes.values()]
         lines = [f"{image_id} {digest}" for image_id, digest in zip(self.image_ids, digests, strict=True)]
         return [*lines, *sorted({repr(volume_file.settings) for volume_file in self._readable()})]
@@ -63,7 +63,7 @@ class PreparedSlices(Dataset[dict[str, Any]]):
 
     @property
     def has_truth(self) -> bool:
-        """Whether every item that can be read has an image."""
+        """Whether every readable item has an image."""
         return all(volume_file.has_image for volume_file in self._readable())
 
     @property
@@ -109,7 +109,7 @@ class PreparedSlices(Dataset[dict[str, Any]]):
         return self._files[name]
 
     def _readable(self) -> list[PreparedVolumeFile]:
-        """Return the volumes without those that cannot be read, whose slices will tell."""
+        """Return the readable volumes; the slices of the others will raise when they are read."""
         readable = []
         for name in self._hashes:
             with suppress(KSpaceError):

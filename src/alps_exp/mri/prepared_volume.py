@@ -1,4 +1,4 @@
-"""A prepared volume on disk: one HDF5 file with all that restoration needs, a pure function of its source."""
+"""A prepared volume on disk: one HDF5 file with everything that restoration needs, a pure function of its source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARRAYS = ("kspace", "sensitivity_maps", "image")
 
 @dataclass
 class PreparedVolume:
-    """k-space without readout oversampling, whitened and scaled, with what was computed from it.
+    """k-space without readout oversampling, whitened and scaled, with the maps and images computed from it.
 
     Attributes
     ----------
@@ -32,11 +32,11 @@ class PreparedVolume:
         Coil-combined images (slices, 1, H, W) complex64 of the fully sampled k-space, the largest magnitude of the
         volume in their center 1; None of undersampled k-space.
     mask : Array
-        Where k-space is measured, (H, W) bool.
+        If k-space is measured, (H, W) bool.
     scale : float
-        What the whitened k-space was divided by.
+        Factor by which the whitened k-space was divided.
     noise_std : float
-        Standard deviation of the noise of each real and each imaginary part of `kspace`.
+        Standard deviation of the noise in the real and in the imaginary part of `kspace` each.
     recon_shape : tuple of int
         (H, W) of the center of the images in which reconstructions are compared.
     hashes : list of str
@@ -54,7 +54,7 @@ class PreparedVolume:
 
 
 def write_prepared_volume(path: Path, volume: PreparedVolume, settings: dict[str, Any], source_size: int) -> None:
-    """Write a volume atomically, its slices in chunks with checksums; the same volume gives the same bytes."""
+    """Write a volume atomically, one chunk with a checksum per slice; the same volume gives the same bytes."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
@@ -71,12 +71,12 @@ def write_prepared_volume(path: Path, volume: PreparedVolume, settings: dict[str
 
 
 class PreparedVolumeFile:
-    """A prepared file, read by slice; every process opens it by itself.
+    """A prepared file, read slice by slice; every process opens it on its own.
 
     Raises
     ------
     KSpaceError
-        Where the file is damaged, or none of ours.
+        If the file is damaged or is not a prepared file.
     """
 
     def __init__(self, path: Path) -> None:

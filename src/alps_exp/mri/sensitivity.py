@@ -1,4 +1,4 @@
-"""Coil sensitivity maps and an image scale from the fully sampled center of k-space."""
+"""Coil sensitivity maps from the calibration region, the fully sampled center of k-space."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from alps_exp.packages import require
 
 
 class MapEstimator(ABC):
-    """Estimates the sensitivity maps of a slice from the calibration region, the center of its k-space.
+    """Base class of estimators of the coil sensitivity maps of a slice.
 
-    Called with k-space (coils, H, W) and where it is measured, (H, W) bool, it returns maps (coils, H, W) complex64 of
-    the same coils; sum over coils of abs(S)^2 is 1, or 0 where an estimator sees no object.
+    Called with k-space (coils, H, W) and its sampling mask (H, W) bool, an estimator returns maps (coils, H, W)
+    complex64 with sum over coils of abs(S)^2 equal to 1, or to 0 where the estimator sees no object.
 
     Parameters
     ----------
     calibration_width
-        Side of the calibration region at most; a smaller one is taken where no larger is fully sampled.
+        Maximum side of the calibration region; the largest fully sampled region up to this size is used.
     smallest_width
-        Side that the estimator needs.
+        Minimum side that the estimator needs.
 
     Raises
     ------
     ValueError
-        Where `calibration_width` is below `smallest_width`.
+        If `calibration_width` is below `smallest_width`.
     KSpaceError
-        When called, where no region of that size is fully sampled.
+        When called, if no region of the minimum size is fully sampled.
     """
 
     def __init__(self, calibration_width: int, smallest_width: int) -> None:
@@ -53,7 +53,7 @@ class MapEstimator(ABC):
 
     @abstractmethod
     def estimate(self, kspace: Array, width: int) -> Array:
-        """Return the maps of k-space whose central `width` x `width` samples are measured."""
+        """Return the maps, given that the central `width` x `width` samples are fully measured."""
 
 
 class EspiritMaps(MapEstimator):
@@ -62,14 +62,14 @@ class EspiritMaps(MapEstimator):
     Parameters
     ----------
     calibration_width
-        Side of the calibration region at most.
+        Maximum side of the calibration region.
     kernel_width
-        Side of the k-space kernels; the region must be twice as wide.
+        Side of the k-space kernels; the calibration region must be at least twice as wide.
     threshold
-        Singular values of the calibration matrix below this share of the largest count as noise.
+        Singular values of the calibration matrix below this fraction of the largest are treated as noise.
     crop
-        Maps are 0 where their eigenvalue is below this: outside the object, where a sampler is then free to invent one.
-        At 0 the data say what is there.
+        Maps are set to 0 where their eigenvalue is below this value, that is, outside the object. There the data no
+        longer constrain the image, and a sampler is free to invent content; with 0 they always do.
     max_iterations
         Iterations of the power method.
     """
@@ -102,12 +102,12 @@ class EspiritMaps(MapEstimator):
 
 
 class LowResolutionMaps(MapEstimator):
-    """Coil images of the windowed calibration region over their root sum of squares: cheap, and never 0.
+    """Low-resolution coil images divided by their root sum of squares: cheap, and nonzero everywhere.
 
     Parameters
     ----------
     calibration_width
-        Side of the calibration region at most; at least 4 samples are needed.
+        Maximum side of the calibration region; at least 4 samples are needed.
     """
 
     def __init__(self, calibration_width: int = 24) -> None:

@@ -1,6 +1,7 @@
-"""The noise of receive coils: its covariance, measured or read off the edge of k-space, and its whitening.
+"""Noise of the receive coils: its covariance from a noise scan or the edge of k-space, and prewhitening.
 
-Complex noise n of a coil has covariance ``E[n n^H] = 2 C``: C is that of the real and of the imaginary part.
+Complex noise n of the coils has covariance ``E[n n^H] = 2 C``, with C the covariance of its real and of its imaginary
+part.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ EDGE = 0.05
 
 
 def edge_samples(kspace: Array, measured: Array) -> Array:
-    """Return the samples (coils, n) of the outermost twentieth of the measured k-space.
+    """Return the samples (coils, n) of the outermost 5 % of the measured k-space, which are mostly noise.
 
-    There is little signal there, mostly noise: on a fully sampled brain at 1 mm the standard deviation was 2 % above
-    that of the noise.
+    On a fully sampled brain at 1 mm, their standard deviation was 2 % above the noise level. The rest is signal.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def noise_covariance(samples: Array) -> Array:
     Raises
     ------
     KSpaceError
-        Where there are too few samples for it, or a coil has no noise.
+        If there are too few samples, or a coil has no noise.
     """
     coils, count = samples.shape
     if count < 4 * coils:
@@ -51,12 +51,12 @@ def noise_covariance(samples: Array) -> Array:
 
 
 def whitening_matrix(covariance: Array) -> Array:
-    """Return W (coils, coils) complex128 with ``W C W^H = I``, by Cholesky's factor of C.
+    """Return W (coils, coils) complex128 with ``W C W^H = I``, the inverse Cholesky factor of C.
 
     Raises
     ------
     KSpaceError
-        Where the noise of the coils is linearly dependent.
+        If the noise of the coils is linearly dependent.
     """
     try:
         return np.linalg.inv(np.linalg.cholesky(covariance))

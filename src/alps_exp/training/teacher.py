@@ -22,8 +22,8 @@ class TeacherTraining(DenoisingTraining):
     The optimal denoiser is x minus the gradient of an energy. A network is only approximately of that form, since its
     Jacobian is not symmetric, and an energy cannot reproduce the remainder. Given an `energy` that was distilled from
     this teacher, the loss adds ``energy_weight * ||D - (x - grad E)||^2`` to ``||D - x_0||^2``, which pulls the
-    denoiser toward a gradient field. Validation logs the denoising error at fixed noise scales and, with an energy, the gap and
-    its reference as in distillation.
+    denoiser toward a gradient field. Validation logs the denoising error at fixed noise scales and, with an energy,
+    the gap and its reference as in distillation.
 
     Parameters
     ----------
