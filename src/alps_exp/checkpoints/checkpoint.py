@@ -1,4 +1,4 @@
-"""A network as it is read from a file, and how it was trained."""
+"""A network read from a file, and the history of its training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alps_exp.networks.preconditioning import Preconditioned
 
 @dataclass(frozen=True)
 class Origin:
-    """Weights that a training went on from: their file's hash, and the steps of their own training, if known."""
+    """Weights from which a training continued: hash of their file and, if known, the steps of their own training."""
 
     sha256: str
     steps: int | None
@@ -21,7 +21,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class History:
-    """How weights were trained: the steps, and from which weights on, those that these went on from behind them."""
+    """How weights were trained: the number of steps, and the chain of weights they continued from, latest first."""
 
     steps: int
     origins: list[Origin]
@@ -29,7 +29,7 @@ class History:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network from a file, its kind (`teacher`, `energy`; None if the file does not say), and further facts."""
+    """A network from a file with its kind (`teacher`, `energy`, or None if the file does not say) and further facts."""
 
     network: Preconditioned
     kind: str | None
@@ -40,7 +40,7 @@ class Checkpoint:
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Turn what weights and architecture raise that do not fit each other into one ValueError."""
+    """Turn the errors raised by a mismatch of weights and architecture into one ValueError."""
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -10,7 +10,7 @@ from alps_exp.networks.preconditioning import Preconditioned, architecture_of
 
 
 def describe(network: Preconditioned) -> dict[str, str]:
-    """Return what a model card says of a network."""
+    """Return the entries of a model card that describe a network."""
     architecture = architecture_of(network)
     model = architecture.pop("model")
     preconditioning, kind = architecture.pop("preconditioning"), architecture.pop("network")
@@ -27,6 +27,6 @@ def _listed(name: str, arguments: Mapping[str, object]) -> str:
 
 
 def write_card(path: Path, title: str, entries: Mapping[str, str]) -> None:
-    """Write a model card atomically: a title, then a table of entries."""
+    """Write a model card atomically: a title and a table of entries."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in entries.items())
     write_atomically(path, f"# {title}\n\n| | |\n|---|---|\n{rows}\n".encode())

@@ -13,26 +13,26 @@ from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import PRECONDITIONINGS, Preconditioned, build
 
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
-"""Names of the first arguments that all preconditionings take, in their order."""
+"""Names of the leading positional arguments of all preconditionings."""
 OWN = {
     "EDMPrecond": ("sigma_data",),
     "VEPrecond": (),
     "VPPrecond": ("beta_d", "beta_min", "M"),
     "iDDPMPrecond": ("C_1", "C_2", "M"),
 }
-"""Further arguments of the preconditionings that change what they compute."""
+"""Further arguments of the preconditionings that affect the result."""
 IDLE = ("use_fp16", "sigma_min", "sigma_max", "epsilon_t", "label_dropout")
-"""Arguments that change training, the range that samplers keep to, or the precision on a GPU alone."""
+"""Arguments without effect here: they concern training, the range of samplers, or precision on a GPU."""
 DEFAULT_NETWORK = {"VPPrecond": "SongUNet", "VEPrecond": "SongUNet"}
 
 
 def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
-    """Return the network `ema` of a pickle, with its weights, and what else the file says, by name.
+    """Return the network `ema` of a pickle with its weights, and further facts from the file by name.
 
     Raises
     ------
     ValueError
-        If the file is unsafe, damaged, or holds anything but a network of NVlabs' EDM code.
+        If the file is unsafe, damaged, or does not contain a network of NVlabs' EDM code.
     """
     content = read_pickle(path)
     ema = content.get("ema") if isinstance(content, dict) else None
@@ -44,14 +44,14 @@ def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
         network = build(_architecture(ema))
         network.load_state_dict({name: value.float() for name, value in _tensors(ema, set())})
         notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
-    except Exception as error:  # a forged file can raise any
+    except Exception as error:  # a forged file can raise anything
         reason = one_line(error)
         raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
     return network, notes | {"beside the network": ", ".join(str(name) for name in content if name != "ema")}
 
 
 def _architecture(ema: StoredObject) -> dict[str, Any]:
-    """Translate the constructor arguments that the file holds."""
+    """Return the architecture from the constructor arguments in the file."""
     kind, state = ema.class_name, ema.state
     arguments = dict(zip(POSITIONAL, state["_init_args"], strict=False)) | dict(state["_init_kwargs"])
     if len(state["_init_args"]) > len(POSITIONAL):
@@ -66,7 +66,7 @@ def _architecture(ema: StoredObject) -> dict[str, Any]:
 
 
 def _tensors(module: StoredObject, seen: set[int], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield parameters and buffers by their full names; a module that is there twice could be so without end."""
+    """Yield parameters and buffers by full name. Refuses repeated modules: a forged file could be cyclic."""
     if id(module) in seen:
         raise ValueError(f"the module {prefix.rstrip('.')} is there twice")
     seen.add(id(module))

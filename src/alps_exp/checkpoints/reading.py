@@ -1,4 +1,4 @@
-"""Networks from files of any known format."""
+"""Reads networks from files of any supported format."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from alps_exp.checkpoints.state_dicts import Weights, load_into, read_weights
 from alps_exp.networks.preconditioning import build
 
 ZIP, LEGACY_TORCH, PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", b"\x80"
-"""First bytes of torch's files, of those before torch 1.6, and of pickles."""
+"""First bytes of torch files, of torch files before version 1.6, and of pickles."""
 
 
 class NoArchitecture(ValueError):
-    """Raised for a file of `weights` that does not say what network they are of."""
+    """Raised for a file that contains `weights` but no architecture."""
 
     def __init__(self, path: Path, weights: Weights) -> None:
         super().__init__(f"{path} holds weights alone: name a teacher of their architecture with architecture=PATH")
@@ -24,20 +24,20 @@ class NoArchitecture(ValueError):
 
 
 def read_checkpoint(path: Path, architecture: str | Path | None = None) -> Checkpoint:
-    """Read a network from a file of any format; which one is told by the first bytes.
+    """Read a network from a file; the format is recognized by the first bytes.
 
     Parameters
     ----------
     path
         The file.
     architecture
-        A teacher, by name or path, whose architecture weights have that come without one.
+        Name or path of a teacher with the architecture of the weights, for files that contain only weights.
 
     Raises
     ------
     ValueError
-        If the file is damaged, unsafe, of no known format, or does not fit its architecture; `NoArchitecture` if it
-        has none.
+        If the file is damaged, unsafe, of unknown format, or does not fit its architecture; `NoArchitecture` if it has
+        none.
     """
     with open(path, "rb") as file:
         start = file.read(16)

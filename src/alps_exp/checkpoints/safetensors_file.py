@@ -47,7 +47,7 @@ def _history(header: Mapping[str, str]) -> History | None:
 
 
 def lineage(path: Path) -> list[Origin]:
-    """Return the weights in a file as an origin, and behind them those that they went on from."""
+    """Return the chain of origins of the weights in a file, starting with the file itself."""
     history = None
     with suppress(SafetensorError), safe_open(path, framework="pt") as file:
         history = _history(file.metadata() or {})
@@ -61,21 +61,21 @@ def save_model(
     dtype: torch.dtype = torch.float32,
     history: History | None = None,
 ) -> None:
-    """Write a teacher's or an energy's network atomically to a safetensors file, as `model_bytes` gives it."""
+    """Write the network of a teacher or an energy atomically to a safetensors file, see `model_bytes`."""
     write_atomically(path, model_bytes(network, kind, dtype, history))
 
 
 def model_bytes(
     network: Preconditioned, kind: str, dtype: torch.dtype = torch.float32, history: History | None = None
 ) -> bytes:
-    """Return the content of a safetensors file of a network, its weights as `dtype`, its buffers as they are.
+    """Return the content of a safetensors file of a network, with weights as `dtype` and buffers unchanged.
 
-    Equal weights with an equal history make equal files.
+    Equal weights with equal history give identical bytes.
 
     Raises
     ------
     ValueError
-        If a weight is not finite as `dtype`.
+        If a weight is not finite in `dtype`.
     """
     weights = dict(network.named_parameters())
     state = {
@@ -91,8 +91,8 @@ def model_bytes(
 
 
 def _with_sorted_header(content: bytes) -> bytes:
-    """Return the bytes of a safetensors file with the keys of its header in order; the library's vary."""
+    """Sort the keys in the header of a safetensors file; the library writes them in varying order."""
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # tensors start at a multiple of eight bytes
+    header += b" " * (-len(header) % 8)  # the format aligns tensors to eight bytes
     return len(header).to_bytes(8, "little") + header + content[end:]

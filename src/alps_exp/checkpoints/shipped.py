@@ -8,18 +8,18 @@ SHIPPED = Path(__file__).parent / "models"
 
 
 def shipped_models(kind: str) -> list[str]:
-    """Return the names of the models of a kind (`teacher` or `energy`) that come with the package."""
+    """Return the names of the shipped models of a kind (`teacher` or `energy`)."""
     suffix = f"-{kind}.safetensors"
     return sorted(path.name.removesuffix(suffix) for path in SHIPPED.glob(f"*{suffix}"))
 
 
 def model_path(name: str | Path, kind: str) -> Path:
-    """Return the file of a shipped model's name or of a path.
+    """Return the file of a model given by the name of a shipped model or by a path.
 
     Raises
     ------
     ValueError
-        If it is neither.
+        If there is no such model.
     """
     for path in (SHIPPED / f"{name}-{kind}.safetensors", Path(name)):
         if path.is_file():

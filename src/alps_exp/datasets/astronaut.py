@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from alps_exp.datasets.image_folder import to_tensor
 from alps_exp.packages import require
 
-# In pixels (x, y) of the photograph: pupils and corners of the mouth, marked by hand.
+# Pupils and corners of the mouth in pixels (x, y) of the photograph, marked by hand.
 EYES = np.array([[203.0, 101.0], [246.75, 103.0]])
 MOUTH = np.array([[205.0, 141.25], [243.25, 141.75]])
 SUPERSAMPLING = 8
@@ -46,7 +46,7 @@ def ffhq_quad(eyes: np.ndarray, mouth: np.ndarray) -> np.ndarray:
 
 
 class Astronaut(Dataset[dict[str, Any]]):
-    """One test face that comes with a package, cropped and rotated as FFHQ's faces are.
+    """One test face from scikit-image, cropped and rotated like the faces of FFHQ.
 
     Its item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``.
 
@@ -58,9 +58,9 @@ class Astronaut(Dataset[dict[str, Any]]):
     Raises
     ------
     ValueError
-        Where scikit-image is missing.
+        If scikit-image is missing.
     IndexError
-        Where the index is not 0.
+        If the index is not 0.
     """
 
     channels = 3

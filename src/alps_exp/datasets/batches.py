@@ -1,4 +1,4 @@
-"""Batches of images, those of them that cannot be read included."""
+"""Batches of images, including images that cannot be read."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def image_shape(batch: dict[str, Any], /) -> tuple[int, ...]:
 
 
 class WithUnreadable(Dataset[dict[str, Any]]):
-    """A dataset in which an image that cannot be read is an item as well: its ``image_id``, and ``unreadable``, why.
+    """Wraps a dataset so that an unreadable image becomes an item with ``image_id`` and ``unreadable``, the reason.
 
-    A dataset raises `ImageError`, or `OSError`, for such an image.
+    Without it, one bad file would end the whole prediction. Datasets raise `ImageError` or `OSError` for such an image.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -40,12 +40,12 @@ class WithUnreadable(Dataset[dict[str, Any]]):
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the batch of the items that could be read; where some could not, `unreadable` has the reason by image id.
+    """Return the batch of the readable items; if some are not, `unreadable` maps their image ids to the reasons.
 
     Raises
     ------
     ImageError
-        Where the items do not have the same shapes.
+        If the items have different shapes.
     """
     readable = [item for item in items if UNREADABLE not in item]
     if len({_kind(item) for item in readable}) > 1:
@@ -62,12 +62,12 @@ def _kind(item: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def one_by_one(batch: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a batch for each image of a batch."""
+    """Split a batch into batches of one image."""
     return [select(batch, [i]) for i in range(len(batch["image_id"]))]
 
 
 def select(batch: dict[str, Any], indices: Sequence[int]) -> dict[str, Any]:
-    """Return the batch of some images of a batch."""
+    """Return the batch of the images at some indices."""
     return {
         name: value[list(indices)] if isinstance(value, Tensor) else [value[i] for i in indices]
         for name, value in batch.items()

@@ -56,9 +56,9 @@ def head_volume(path: str, size: int) -> Array:
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        If there is no such file.
     ValueError
-        Where nibabel is missing, or the file is no such volume.
+        If nibabel is missing, or the file is no such volume.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such volume: {path}")
@@ -116,7 +116,7 @@ class BrainSlices(Dataset[dict[str, Any]]):
     Raises
     ------
     ValueError
-        Where part is none of the three, nilearn is missing, or a training item comes without a key.
+        If part is none of the three, nilearn is missing, or a training item comes without a key.
     """
 
     channels = 2
@@ -244,9 +244,9 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
     Raises
     ------
     FileNotFoundError
-        On first use, where the path does not exist.
+        On first use, if the path does not exist.
     ValueError
-        On first use, where the archive does not hold these arrays, or for an item without a key.
+        On first use, if the archive does not hold these arrays, or for an item without a key.
     """
 
     channels = 2

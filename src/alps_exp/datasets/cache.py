@@ -10,19 +10,19 @@ import torch
 
 
 class SharedCache:
-    """Keeps the decoded first images of a dataset, as many as fit in a number of bytes, each from its first use on.
+    """Caches decoded images of a dataset in shared memory, as many of the first ones as fit.
 
-    It lies in shared memory, once for all the worker processes that are started after it. Nothing is ever evicted:
-    since an epoch shows every image once, in random order, no choice of what to keep is better.
+    All worker processes started after its creation share it. Nothing is ever evicted: an epoch shows every image once
+    in random order, so no other choice of images would do better.
 
     Parameters
     ----------
     num_bytes
-        Limit of its size; it takes all of it at once where the dataset is as large.
+        Maximum size; allocated at once if the dataset is that large.
     count
-        Number of images of the dataset.
+        Number of images in the dataset.
     shape
-        Shape of an image, uint8.
+        Shape of a uint8 image.
     """
 
     def __init__(self, num_bytes: int, count: int, shape: Sequence[int]) -> None:
@@ -31,11 +31,11 @@ class SharedCache:
         self.there = torch.zeros(kept, dtype=torch.bool).share_memory_()
 
     def get(self, index: int, decode: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the image of an index, which `decode` makes where it is not there."""
+        """Return the image at an index; `decode` is called if it is not cached."""
         if index >= len(self.there):
             return decode()
         if not self.there[index]:
-            # Two workers may do this at once: they write the same.
-            self.pixels[index].numpy()[:] = decode()  # which may be read-only, as of a picture
+            # Two workers may write the same image at once, which is harmless: they write the same bytes.
+            self.pixels[index].numpy()[:] = decode()  # NumPy copy: the decoded array may be read-only
             self.there[index] = True
         return self.pixels[index].numpy()

@@ -1,4 +1,4 @@
-"""EDM's augmentation of photographs, with the labels that keep it out of what the network generates."""
+"""EDM's augmentation of photographs, with labels that keep augmented images out of what the network generates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from alps_exp.randomness import item_generator
 Array = np.ndarray
 
 NUM_LABELS = 9
-DOUBLING = 0.2  # of log2 of a magnification, a standard deviation
-SHIFT = 0.125  # of the image's side, a standard deviation
-STREAM = 1  # of the item's key; the dataset that is augmented draws from the key itself
+DOUBLING = 0.2  # standard deviation of log2 of the magnification
+SHIFT = 0.125  # standard deviation of the displacement, as a fraction of the image's side
+STREAM = 1  # separates these draws from those of the augmented dataset, which uses the key itself
 
 
 @dataclass(frozen=True)
 class Transformation:
-    """A transformation of the plane about the middle of the image; the default is none at all.
+    """A transformation of the plane about the center of the image; the default is the identity.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Transformation:
     rotation
         Angle in radians, counterclockwise on the screen.
     stretch, direction
-        Log2 over 0.2 of the magnification along a direction, which the one across it undoes; radians as of `rotation`.
+        Log2 over 0.2 of the magnification along a direction, with its inverse across it; direction in radians.
     right, down
         Displacement in eighths of the side.
     """
@@ -50,7 +50,7 @@ class Transformation:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, probability: float) -> Transformation:
-        """Mirror half of the images, and apply each of the other five kinds with the given probability."""
+        """Draw a transformation: mirrored in half of the cases, each of the other five kinds with `probability`."""
         mirror, flip = rng.integers(2, size=2).astype(bool)
         flipped, scaled, rotated, stretched, moved = rng.random(5) < probability
         scale, stretch, right, down = rng.standard_normal(4)
@@ -68,7 +68,7 @@ class Transformation:
 
     @property
     def labels(self) -> Array:
-        """The transformation as (9,) float32; all zero where there is none."""
+        """The transformation as labels (9,) float32; zero for the identity."""
         turned = [np.cos(self.rotation) - 1, np.sin(self.rotation)]
         stretched = [self.stretch * np.cos(self.direction), self.stretch * np.sin(self.direction)]
         return np.array(
@@ -76,10 +76,9 @@ class Transformation:
         )
 
     def __call__(self, image: Array) -> Array:
-        """Return a (C, n, n) image in [-1, 1], mirrored and flipped, then scaled, turned, stretched and moved.
+        """Return a (C, n, n) image in [-1, 1], mirrored and flipped, then scaled, rotated, stretched and shifted.
 
-        Cubic splines interpolate, and the image goes on beyond its borders by reflection. Where no interpolation is
-        needed, pixels keep their values.
+        Interpolation is by cubic splines, with reflection at the borders. If none is needed, pixels keep their values.
         """
         image = image[:, :: -1 if self.flip else 1, :: -1 if self.mirror else 1]
         if not any((self.scale, self.rotation, self.stretch, self.right, self.down)):
@@ -91,7 +90,7 @@ class Transformation:
         return np.stack(moved).clip(-1, 1)
 
     def _matrix(self) -> Array:
-        """Return how content moves, in (row, column)."""
+        """Return the matrix that maps the content, in (row, column)."""
         turn, axis = _rotation(self.rotation), _rotation(self.direction)
         along, across = 2 ** (DOUBLING * self.stretch), 2 ** (-DOUBLING * self.stretch)
         stretch = axis @ np.diag([across, along]) @ axis.T
@@ -99,31 +98,31 @@ class Transformation:
 
 
 def _rotation(angle: float) -> Array:
-    """Return the matrix that turns (row, column), rows downwards, counterclockwise."""
+    """Return the counterclockwise rotation matrix for (row, column), with rows pointing down."""
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 class Augmented(Dataset[dict[str, Any]]):
-    """Training photographs under random transformations, each with its labels for the network.
+    """Training photographs under random transformations, with their augmentation labels for the network.
 
-    An item has ``augment`` (9,) float32 beside what the dataset gives. A network that takes the labels (`augment_dim`
-    9) learns the images of every label; asked without, it is one of images as they are. The transformation is a
-    function of the item's key; an item without a key is left alone.
+    An item has ``augment`` (9,) float32 in addition to what the dataset provides. A network conditioned on the labels
+    (`augment_dim` 9) learns the distribution for every label; with zero labels it models unaugmented images. The
+    transformation is a function of the item's key; an item without a key is not transformed.
 
-    The published pipeline resamples at twice the resolution with wavelet filters, this one with cubic splines at the
-    image's own.
+    Deviation from the published pipeline: that resamples at twice the resolution with wavelet filters, this one with
+    cubic splines at the original resolution.
 
     Parameters
     ----------
     dataset
-        Photographs (C, n, n) float32 in [-1, 1]; without mirroring of its own.
+        Photographs (C, n, n) float32 in [-1, 1] that the dataset itself does not mirror.
     probability
-        Of each kind of transformation but mirroring, which half of the images have.
+        Probability of each kind of transformation except mirroring, which has probability 1/2.
 
     Raises
     ------
     ValueError
-        Where probability is not in [0, 1], or an image is complex.
+        If probability is not in [0, 1], or an image is complex.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), appendix F.2 and Table 6; 15 % for FFHQ, 12 % for CIFAR-10.
     """

@@ -8,12 +8,12 @@ from torch.utils.data import Subset
 
 
 class FirstImages(Subset[dict[str, Any]]):
-    """The first `count` images of a dataset, and what its index says of all of them.
+    """The first `count` images of a dataset, with the lines of its index that concern all images.
 
     Raises
     ------
     ValueError
-        If the dataset has fewer, or count is below 1.
+        If the dataset has fewer images, or count is below 1.
     """
 
     def __init__(self, dataset: Any, count: int) -> None:

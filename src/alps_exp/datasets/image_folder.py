@@ -43,15 +43,16 @@ class CropError(ImageError):
 
 
 class ImageFolder(Dataset[dict[str, Any]]):
-    """The PNG, JPEG and WebP images of a folder (searched recursively, links too) or a zip, in order of their names.
+    """The PNG, JPEG and WebP images of a folder or a zip archive, sorted by name.
 
-    So it reads FFHQ as it is published (thumbnails in sub-folders 00000, 01000, ...), the zips of NVlabs' EDM (with a
-    ``dataset.json``, whose order this is too; unlabeled), CelebA's aligned images, and any other folder.
+    Folders are searched recursively, and links are followed. This covers FFHQ as published (thumbnails in sub-folders
+    00000, 01000, ...), the zips of NVlabs' EDM (in the order of their ``dataset.json``, without labels), CelebA's
+    aligned images, and any other folder.
 
-    An item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``, the file's name without suffix
-    (with its folders in front where names repeat). Images are turned upright as their EXIF orientation says; gray
-    ones get three equal channels; transparency is dropped. Nothing is read before the first use, so that a data
-    module may name files that its job never needs.
+    An item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``, the file name without suffix (prefixed by
+    its folders if names repeat). Images are rotated according to their EXIF orientation, gray images get three equal
+    channels, and transparency is dropped. Nothing is read before the first use, so a config may name files that its job
+    never needs.
 
     Parameters
     ----------
@@ -60,26 +61,25 @@ class ImageFolder(Dataset[dict[str, Any]]):
     size
         Side of the square result, in pixels.
     crop
-        Box (left, upper, right, lower) in pixels of the upright image, fractions allowed; None takes the center
-        square.
+        Box (left, upper, right, lower) in pixels of the upright image, possibly fractional; None: the central square.
     indices
-        (start, stop) picks a half-open range of the sorted names; None takes all.
+        (start, stop), a half-open range of the sorted names; None: all.
     flip
-        Mirror half of the images left to right, decided by the key of the item; without a key none.
+        Whether to mirror half of the images left to right, as decided by the key of the item (never without a key).
     filter
-        ``lanczos`` or ``box``, both anti-aliased.
+        ``lanczos`` or ``box``, both with anti-aliasing.
     cache_bytes
-        Memory that may hold decoded images, in each process that trains; its workers share it (see `SharedCache`).
-        It pays where the files are larger than `size`.
+        Memory for decoded images per training process, shared by its workers (see `SharedCache`). Worthwhile if the
+        files are larger than `size`.
 
     Raises
     ------
     FileNotFoundError
-        On first use, where the path does not exist.
+        On first use, if the path does not exist.
     ValueError
-        Where there is no image, or crop, size, indices or filter do not fit.
+        If there is no image, or crop, size, indices or filter are invalid.
     ImageError
-        Where an image cannot be read, or the crop does not fit it; on first use, where it fits none of them.
+        If an image cannot be read or the crop does not fit it; on first use, if the crop fits none of the images.
     """
 
     channels = 3
@@ -170,7 +170,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
         return names
 
     def _open_archive(self) -> zipfile.ZipFile:
-        # One handle a process: forked workers that shared one would move each other's file position.
+        # One handle per process: forked workers that shared a handle would move each other's file position.
         if self._archive is None or self._archive[0] != os.getpid():
             try:
                 self._archive = (os.getpid(), zipfile.ZipFile(self.path))
@@ -193,8 +193,8 @@ class ImageFolder(Dataset[dict[str, Any]]):
                 yield image
         except ImageError:
             raise
-        except Exception as error:  # a damaged file makes decoders raise whatever their code meets first
-            # the text of the one names an address in memory, which no two runs share
+        except Exception as error:  # decoders raise all kinds of exceptions for damaged files
+            # The message of UnidentifiedImageError contains a memory address, which would differ between runs.
             why = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
             raise ImageError(f"unreadable image {name} in {self.path}: {why}") from error
 
@@ -251,7 +251,9 @@ def _is_hidden(name: str) -> bool:
 
 
 def _image_ids(names: list[str]) -> list[str]:
-    names = [os.fsencode(name).decode(errors="backslashreplace") for name in names]  # ids are text, names any bytes
+    names = [
+        os.fsencode(name).decode(errors="backslashreplace") for name in names
+    ]  # file names may be arbitrary bytes, ids are text
     without_suffix = [str(PurePosixPath(name).with_suffix("")) for name in names]
     short = [PurePosixPath(name).name for name in without_suffix]
     for candidate in (

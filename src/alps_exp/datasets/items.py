@@ -6,7 +6,7 @@ Item = int | tuple[int, int]
 
 
 def split_item(item: Item) -> tuple[int, int | None]:
-    """Split what a sampler asks for into index and augmentation key (None where it gave a plain index)."""
+    """Split the argument of ``__getitem__`` into index and augmentation key (None for a plain index)."""
     if isinstance(item, tuple):
         return item
     return item, None

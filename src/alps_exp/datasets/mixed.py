@@ -1,4 +1,4 @@
-"""Several datasets as one."""
+"""Several datasets combined into one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from alps_exp.datasets.items import Item, split_item
 
 
 class MixedDataset(Dataset[dict[str, Any]]):
-    """Datasets one after the other, or mixed by given shares.
+    """Datasets concatenated, or mixed in given proportions.
 
     Parameters
     ----------
     datasets
-        Datasets of the same kind of image; keys are handed on to them.
+        Datasets of the same kind of image; keys are passed on to them.
     shares
-        Share of each dataset in an epoch, in proportion to their sum. An epoch is as long as it takes to show
-        every image of every dataset at least once; the others repeat (with other keys). None shows each image
-        once.
+        Relative share of each dataset in an epoch. An epoch is long enough to show every image of every dataset at
+        least once; smaller datasets repeat with other keys. None: every image once.
 
     Raises
     ------
     ValueError
-        Where the numbers of channels differ, or shares are not one positive number a dataset.
+        If the numbers of channels differ, or shares are not one positive number per dataset.
     """
 
     def __init__(self, datasets: Sequence[Any], shares: Sequence[float] | None = None) -> None:
@@ -42,12 +41,12 @@ class MixedDataset(Dataset[dict[str, Any]]):
 
     @property
     def index(self) -> list[str]:
-        """The lines of the datasets' indices, one dataset after the other."""
+        """The lines of the datasets' indices, concatenated."""
         return [line for dataset in self.datasets for line in dataset.index]
 
     @cached_property
     def ends(self) -> list[int]:
-        """Position after the last one of each dataset."""
+        """End position (exclusive) of each dataset."""
         lengths = [len(dataset) for dataset in self.datasets]
         if self.shares is not None:
             total = max(length / share for length, share in zip(lengths, self.shares, strict=True))

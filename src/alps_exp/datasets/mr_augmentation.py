@@ -1,4 +1,4 @@
-"""Random deformation, contrast and phase that turn magnitude slices into varied complex MR images."""
+"""Random deformation, contrast and phase, which turn magnitude slices into varied complex MR images."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _spline_matrix(size: int, knots: int) -> Array:
 def smooth_field(rng: np.random.Generator, size: int, knots: int) -> Array:
     """Draw a smooth random field (size, size): cubic B-splines with standard normal control points.
 
-    Its standard deviation is about 0.5, since neighboring control points average out; `knots` (at least 4)
-    control points a side set its smoothness.
+    `knots` control points per side (at least 4) determine its smoothness. Its standard deviation is about 0.5, because
+    neighboring control points average out.
     """
     matrix = _spline_matrix(size, knots)
     return matrix @ rng.standard_normal((knots, knots), dtype=np.float32) @ matrix.T
@@ -60,9 +60,9 @@ class Warp:
     knots: int = 9
 
     def sample(self, rng: np.random.Generator, size: int) -> tuple[Array, Array]:
-        """Draw where each pixel reads: rows and columns (size, size), -0.5 to 0.5 over the field of view.
+        """Draw source coordinates per pixel: rows and columns (size, size), -0.5 to 0.5 over the field of view.
 
-        Half of the draws are mirrored left to right.
+        Half of the deformations are mirrored left to right.
         """
         matrix = self._linear(rng).astype(np.float32)
         shift = rng.uniform(-self.shift, self.shift, 2).astype(np.float32)
@@ -85,11 +85,11 @@ class Warp:
 
 
 def random_contrast(rng: np.random.Generator, magnitude: Array, bend: tuple[float, float]) -> Array:
-    """Map intensities in [0, 1] by a random monotone curve and shade them smoothly; background stays 0.
+    """Map intensities in [0, 1] by a random monotone curve, then apply smooth shading; background stays 0.
 
-    The curve is (1 - exp(-g m)) / (1 - exp(-g)) with g uniform in `bend` (positive lifts dark tissue), times
-    a piecewise-linear one that changes local contrasts by up to a factor of about two; the shading is a
-    coil's sensitivity of some +- 10 %. The result is scaled to a maximum drawn from [0.75, 1].
+    The curve is (1 - exp(-g m)) / (1 - exp(-g)) with g uniform in `bend` (positive values brighten dark tissue),
+    followed by a piecewise linear one that changes local contrast by a factor of up to about two. The shading imitates
+    a coil sensitivity of about +- 10 %. The maximum of the result is drawn from [0.75, 1].
     """
     gain = rng.uniform(*bend)
     if abs(gain) > 1e-3:
@@ -102,7 +102,7 @@ def random_contrast(rng: np.random.Generator, magnitude: Array, bend: tuple[floa
 
 
 def random_phase(rng: np.random.Generator, size: int) -> Array:
-    """Draw a smooth phase factor (size, size) complex64: any offset, a ramp, and slow variation."""
+    """Draw a smooth phase factor (size, size) complex64: a random offset, a linear ramp, and a slow variation."""
     centers = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     offset, down, right = rng.uniform(-np.pi, np.pi, 3) * np.array([1, 0.5, 0.5])
     phase = offset + down * centers[:, None] + right * centers[None, :] + smooth_field(rng, size, 5)

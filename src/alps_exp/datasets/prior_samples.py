@@ -12,7 +12,7 @@ from alps_exp.randomness import numpy_generator
 
 
 class Samplable(Protocol):
-    """A prior that can draw images."""
+    """A prior from which images can be drawn."""
 
     @property
     def channels(self) -> int:
@@ -30,7 +30,7 @@ class PriorSamples(Dataset[dict[str, Any]]):
     Parameters
     ----------
     prior
-        What images are drawn from; on the CPU.
+        Prior from which the images are drawn, on the CPU.
     count
         Number of images.
     seed
@@ -53,7 +53,7 @@ class PriorSamples(Dataset[dict[str, Any]]):
 
     @property
     def index(self) -> list[str]:
-        """A line for each item that changes with it: id and seed."""
+        """One line per item, which changes with it: id and seed."""
         return [f"{image_id} {self.seed}" for image_id in self.image_ids]
 
     def __len__(self) -> int:

@@ -42,9 +42,9 @@ class SubjectSlices(Dataset[dict[str, Any]]):
     Raises
     ------
     FileNotFoundError
-        On first use, where there is no such file.
+        On first use, if there is no such file.
     ValueError
-        On first use, where pynrrd is missing, the file is no such volume, or planes do not fit it.
+        On first use, if pynrrd is missing, the file is no such volume, or planes do not fit it.
     """
 
     channels = 2

@@ -49,7 +49,7 @@ class TissueSlices(BrainSlices):
     Raises
     ------
     ValueError
-        Where heads is not in [0, 1], nilearn is missing, or an item comes without a key.
+        If heads is not in [0, 1], nilearn is missing, or an item comes without a key.
     """
 
     name = "tissues"

@@ -1,4 +1,4 @@
-"""Images of zeros that say how large those are that are yet to be drawn."""
+"""Images of zeros as placeholders, with the size of images that will be drawn later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alps_exp.errors import ImageError
 
 
 class ZeroImages(Dataset[dict[str, Any]]):
-    """`count` images of zeros that have the size, dtype and channels of a dataset's first image that can be read.
+    """`count` images of zeros with the size, dtype and channels of the first readable image of a dataset.
 
     Raises
     ------
