@@ -41,7 +41,7 @@ def calibrate(
     resume_anyway: bool,
     output_root: str,
 ) -> int:
-    """Restore images with several samples each, report how honest these are, and return the exit status."""
+    """Restore images with several samples each, report their calibration, and return the exit status."""
     if num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
     chosen_sampler = instantiate(sampler)

@@ -1,4 +1,4 @@
-"""How close an estimate is to the truth, how honest its uncertainty is, and exact posteriors to compare with."""
+"""Metrics, calibration of uncertainty, flags of implausible estimates, and exact posteriors for comparison."""
 
 from alps_exp.evaluation.calibration import credible_interval, kernel_stein_discrepancy, sliced_wasserstein
 from alps_exp.evaluation.exact import ExactPosterior, compare_with_exact, exact_posterior

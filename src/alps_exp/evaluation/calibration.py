@@ -1,7 +1,7 @@
-"""Whether samples have the spread they claim: ranks, coverage, Stein discrepancies, and intervals over images.
+"""Calibration of posterior samples: ranks, coverage, Stein discrepancies, and bootstrap intervals over images.
 
-Samples are (S, B, C, H, W) and a truth is (B, C, H, W); the real and the imaginary part of a complex pixel count as
-two numbers. Pixels of one image are not independent, images are: what is uncertain is bootstrapped over images.
+Samples have shape (S, B, C, H, W), the truth (B, C, H, W); real and imaginary part of a complex pixel count as two
+numbers. Images are independent, but the pixels of an image are not, so the bootstrap resamples images.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ LEVELS = tuple(i / 20 for i in range(2, 20))
 def ranks(samples: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
     """Return how many of the S samples lie below the truth, for each of its P real numbers, (B, P).
 
-    Where samples and truth come from one distribution all ranks 0 ... S are equally likely: simulation-based
-    calibration (Talts et al., arXiv 1804.06788). A tie is broken at random by `generator`, which is on the samples'
-    device.
+    If samples and truth have the same distribution, all ranks 0 ... S are equally likely (simulation-based calibration,
+    Talts et al., arXiv 1804.06788). Ties are broken at random by `generator`, which must be on the samples' device.
 
     Raises
     ------
@@ -39,17 +38,17 @@ def ranks(samples: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def rank_histogram(ranks: Tensor, num_samples: int) -> Tensor:
-    """Return the share of each rank 0 ... S in the ranks (B, P) of every image, (B, S + 1) in float64."""
+    """Return the relative frequency of each rank 0 ... S among the ranks (B, P) per image, (B, S + 1) in float64."""
     counts = torch.zeros(len(ranks), num_samples + 1, dtype=torch.float64, device=ranks.device)
     return counts.scatter_add_(1, ranks, torch.ones_like(ranks, dtype=torch.float64)) / ranks.shape[1]
 
 
 def coverage(histogram: Tensor, levels: Sequence[float] = LEVELS) -> Tensor:
-    """Return the share of true values inside the central intervals of each level, (B, L), from a rank histogram.
+    """Return the coverage of central intervals at each level, (B, L), from a rank histogram.
 
-    Rank r stands for the part [r, r + 1] / (S + 1) of the unit interval, and counts with the share of it that lies in
-    [1/2 - level/2, 1/2 + level/2]. So exchangeable samples have the expected coverage `level` exactly, whatever S is:
-    19 samples cover 90 % with the ranks 1 ... 18 of 0 ... 19.
+    Rank r represents the part [r, r + 1] / (S + 1) of the unit interval, and is weighted with the fraction of it that
+    lies in [1/2 - level/2, 1/2 + level/2]. The expected coverage of exchangeable samples is then exactly `level` for
+    every S: with 19 samples, the ranks 1 ... 18 of 0 ... 19 make up 90 %.
 
     Raises
     ------
@@ -65,13 +64,13 @@ def coverage(histogram: Tensor, levels: Sequence[float] = LEVELS) -> Tensor:
 
 
 def rank_bias(histogram: Tensor) -> Tensor:
-    """Return the mean of (rank + 1/2) / (S + 1) less 1/2, (B,): 0 if uniform, above where the truth is above."""
+    """Return the mean of (rank + 1/2) / (S + 1) minus 1/2, (B,): 0 if uniform, positive if the samples are too low."""
     count = histogram.shape[1]
     return histogram @ _offsets(histogram) / count
 
 
 def rank_dispersion(histogram: Tensor) -> Tensor:
-    """Return the mean square of rank - S/2 over that of uniform ranks, (B,): 1 if uniform, above for narrow samples."""
+    """Return the mean of (rank - S/2)^2 relative to uniform ranks, (B,): 1 if uniform, above 1 for narrow samples."""
     count = histogram.shape[1]
     return histogram @ _offsets(histogram).square() * 12 / (count**2 - 1)
 
@@ -82,19 +81,19 @@ def _offsets(histogram: Tensor) -> Tensor:
 
 
 def credible_interval(samples: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """Return the ends of the pixelwise central interval of a level, each (B, C, H, W), from S samples (S, B, C, H, W).
+    """Return the ends of the pixelwise central interval at a level, each (B, C, H, W), from samples (S, B, C, H, W).
 
-    The quantile p lies at position (S + 1) p among the sorted samples. So exchangeable samples have the coverage
-    `level` exactly where (S + 1) (1 - level) / 2 is whole, and nearly in between. Real and imaginary parts have
-    intervals of their own.
+    The quantile p is taken at position (S + 1) p among the sorted samples. Exchangeable samples then have coverage
+    `level`, exactly if (S + 1) (1 - level) / 2 is an integer and approximately otherwise. Real and imaginary parts have
+    separate intervals.
 
     Raises
     ------
     ValueError
-        If S samples do not reach so far: the level must lie between 0 and (S - 1) / (S + 1).
+        If the level is not between 0 and (S - 1) / (S + 1), the largest that S samples allow.
     """
     count = len(samples)
-    position = round((count + 1) * (1 - level) / 2 - 1, 9)  # 0.9 is not a binary fraction
+    position = round((count + 1) * (1 - level) / 2 - 1, 9)  # rounded, because 0.9 is not a binary fraction
     if not (0 < level < 1 and position >= 0):
         raise ValueError(f"{count} samples give intervals of up to {(count - 1) / (count + 1):.4g}, got {level}")
     if samples.is_complex():
@@ -107,9 +106,9 @@ def credible_interval(samples: Tensor, level: float) -> tuple[Tensor, Tensor]:
 
 
 def spread_error_ratio(spread: Tensor, error: Tensor) -> Tensor:
-    """Return root mean square spread over root mean square error along the first axis, the images.
+    """Return the spread-skill ratio: RMS spread over RMS error along the first axis, the images.
 
-    Both are those of `spread_and_error`; honest samples tend to 1.
+    Spread and error are defined in `spread_and_error`. The ratio tends to 1 for calibrated samples.
     """
     return (spread.square().mean(0) / error.square().mean(0)).sqrt()
 
@@ -146,18 +145,18 @@ def kernel_stein_discrepancy(samples: Tensor, scores: Tensor, length: float | No
     i, j = torch.triu_indices(count, count, offset=1, device=x.device)
     distances, slopes = _pair_products(x, x)[:, i, j], _pair_products(x, s)[:, i, j]
     square = distances.median(1, keepdim=True).values if length is None else length**2
-    square = torch.as_tensor(square).clamp(min=torch.finfo(x.dtype).tiny)  # chains without noise are all the same
+    square = torch.as_tensor(square).clamp(min=torch.finfo(x.dtype).tiny)  # chains without noise coincide
     q = 1 + distances / square
     stein = square * (s @ s.mT)[:, i, j] * q**-0.5 + (slopes + size) * q**-1.5 - 3 * (q - 1) * q**-2.5
     return stein.mean(1) / size
 
 
 def stein_variance_ratio(samples: Tensor, scores: Tensor) -> Tensor:
-    """Return minus the covariance of samples and scores, averaged over the numbers of an image, (B,): 1 if honest.
+    """Return minus the covariance of samples and scores, averaged over the numbers of an image, (B,): 1 if calibrated.
 
-    By Stein's identity E[(x - E x) s(x)^T] = -I for samples of the density. For a Gaussian one it is the ratio of the
-    samples' variance to the true one, averaged over its axes. Unbiased whatever S is, and far less noisy than the
-    kernel discrepancy where the spread is wrong, but blind to other errors. Arguments and errors as in
+    By Stein's identity, E[(x - E x) s(x)^T] = -I for samples of the density. For a Gaussian density this is the ratio
+    of the samples' variance to the true variance, averaged over the principal axes. It is unbiased for every S and far
+    less noisy than the kernel discrepancy if the spread is wrong, but blind to other errors. Arguments and errors as in
     `kernel_stein_discrepancy`.
     """
     x, s = _centered(samples, scores)
@@ -165,7 +164,7 @@ def stein_variance_ratio(samples: Tensor, scores: Tensor) -> Tensor:
 
 
 def _centered(samples: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return samples less their mean, and scores, each (B, S, P) in float64."""
+    """Return samples minus their mean, and scores, each (B, S, P) in float64."""
     if samples.shape != scores.shape or len(samples) < 2:
         shapes = f"{tuple(samples.shape)} and {tuple(scores.shape)}"
         raise ValueError(f"expected at least 2 samples and scores of their shape, got {shapes}")
@@ -236,7 +235,7 @@ def bootstrap_interval(
 
 
 def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """Return the numbers of each image that `summarize` takes: ``histogram`` (B, S + 1), ``spread`` and ``error`` (B,).
+    """Return the statistics per image for `summarize`: ``histogram`` (B, S + 1), ``spread`` and ``error`` (B,).
 
     Raises ValueError as `ranks`.
     """
@@ -281,5 +280,5 @@ def _with_interval(values: Tensor, statistic: Callable[[Tensor], Tensor], seed: 
 
 
 def _real_numbers(x: Tensor) -> Tensor:
-    """Return the real numbers of images (..., C, H, W) in one row, (..., P)."""
+    """Flatten images (..., C, H, W) to their real numbers, (..., P)."""
     return torch.view_as_real(x).flatten(-4) if x.is_complex() else x.flatten(-3)

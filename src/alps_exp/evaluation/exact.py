@@ -1,4 +1,4 @@
-"""Exact posteriors and evidences of closed-form priors under linear operators: what samplers are judged by."""
+"""Exact posteriors and evidences of closed-form priors under linear operators, as ground truth for samplers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alps_exp.priors import GaussianMixturePrior
 
 
 class ExactPosterior(GaussianMixturePrior):
-    """The posterior of one image: a Gaussian mixture, with the logarithm of its evidence p(y), a scalar."""
+    """The posterior of one image: a Gaussian mixture with its log evidence log p(y), a scalar."""
 
     log_evidence: Tensor
 
@@ -39,11 +39,11 @@ def exact_posterior(
     prior
         A Gaussian or Gaussian-mixture prior.
     operator
-        Any linear operator, of a batch of one image; its dense normal matrix is built.
+        Any linear operator for a batch of one image; its dense normal matrix is built.
     y
         Measurement of one image, (1, ...).
     sigma
-        Noise scale that stays in the prior: a sampler that ends at sigma targets this posterior.
+        Noise scale that remains in the prior: a sampler that ends at sigma targets this posterior.
 
     Raises
     ------
@@ -73,16 +73,16 @@ def exact_posterior(
 def compare_with_exact(
     samples: Tensor, posterior: ExactPosterior, generator: torch.Generator, num_projections: int = 100
 ) -> dict[str, Tensor]:
-    """Return how samples (S, C, H, W) of one image differ from its exact posterior, each a scalar in float64.
+    """Compare samples (S, C, H, W) of one image with its exact posterior; each result is a scalar in float64.
 
-    Pixels are in units of their exact standard deviation; real and imaginary parts are numbers of their own.
+    Pixels are in units of their exact standard deviation; real and imaginary parts count as separate numbers.
 
     Returns
     -------
-    ``squared_bias``: mean over the numbers of the squared error of the samples' mean, less what S honest samples have,
-    so 0 on average for these; ``std_ratio``: root of the mean of the samples' variances; ``wasserstein_excess``:
-    squared sliced Wasserstein distance to S draws of the posterior, less that of two such sets, over the mean exact
-    variance; 0 on average for honest samples.
+    ``squared_bias``: mean squared error of the sample mean, minus its expectation for S exact samples, so 0 on average
+    for these; ``std_ratio``: root of the mean variance of the samples; ``wasserstein_excess``: squared sliced
+    Wasserstein distance to S exact draws, minus the distance between two sets of S exact draws, over the mean exact
+    variance, so 0 on average for exact samples.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Signs that an estimate is not what it is called; no ground truth is needed."""
+"""Flags of implausible estimates, computed without ground truth."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ def estimate_flags(
     size: int,
     converged: bool = True,
 ) -> list[str]:
-    """Return those of ``misfit``, ``energy`` and ``convergence`` that tell against an estimate.
+    """Return which of the flags ``misfit``, ``energy`` and ``convergence`` apply to an estimate.
 
-    ``misfit``. Of the truth, 2 * misfit is a chi-square of as many degrees of freedom as real numbers are `measured`:
-    of mean m and standard deviation sqrt(2 m). Off is what is off by more than 5 of them, and by more than 10 %
-    (residuals 5 % off, as well as eta is known in practice).
+    ``misfit``. For the ground truth, twice the misfit is chi-square distributed with m degrees of freedom, the number
+    of real numbers `measured`: mean m, standard deviation sqrt(2 m). A misfit is out of range if it is off by more
+    than 5 standard deviations and by more than 10 % (residuals off by 5 %, about as well as eta is known in practice).
 
-    - sample: it and the truth are exchangeable given y, so the law is its own. Flagged on either side.
-    - mmse: the misfit is convex, so that of a mean is at most the mean of the samples' (Jensen): flagged above. It
-      is below that mean by exactly the samples' variance in the data, 1/S sum_s ||A (x_s - mean)||^2 / (2 eta^2), so
-      its lower side says nothing that the samples' own misfits do not: between 0 and m all is right.
-    - map: U = E / t^2 + misfit is least there, so its misfit exceeds that of the truth by no more than the truth's
-      E / t^2 exceeds its own; under a Gaussian prior MAP is the posterior mean, and does not on average. Flagged above,
-      where the descent has failed or the prior overrules the data; below, it fits noise too, as it may.
-    - point: made without this law, but not above it if it is to be the truth up to the noise (Morozov's discrepancy
-      principle). Flagged above: A^H y of undersampled coils or of a blur is; that of a mask of pixels misfits nothing.
+    - sample: exchangeable with the truth given y, so it follows the same distribution. Flagged on both sides.
+    - mmse: the misfit is convex, so by Jensen's inequality the misfit of the mean is at most the mean misfit of the
+      samples. Flagged above only. It is lower by exactly the variance of the samples in measurement space, 1/S sum_s
+      ||A (x_s - mean)||^2 / (2 eta^2); any value between 0 and m is legitimate.
+    - map: minimizes U = E / t^2 + misfit, so its misfit exceeds that of the truth by at most the difference of their E
+      / t^2. Under a Gaussian prior MAP is the posterior mean, and does not exceed it on average. Flagged above, where
+      the minimization failed or the prior overrules the data. Below, it also fits noise, which is legitimate.
+    - point: follows no such distribution, but must not exceed it if it is to equal the truth up to the noise
+      (Morozov's discrepancy principle). Flagged above, as happens for A^H y of undersampled coils or of a blur, but
+      never for A^H y of a pixel mask.
 
-    ``energy``. E / t^2 of a sample at scale t is half a chi-square of the image's `size` in real numbers for a Gaussian
-    prior. Trained energies have no such law: of true images with noise t, at t from 0.03 to 0.3, the shipped ones have
-    0.95 to 2.5 times size / 2. So a sample is flagged below 1/4 of it or above 4 times it: where the noise that is
-    left in it is off by about a factor of 2. MAP has no such noise, and its energy may be as low as it likes: flagged
-    above. A mean over several modes may lie where E is of any size, and point estimates are not of this prior: neither
-    is flagged.
+    ``energy``. For a Gaussian prior, E / t^2 of a sample at scale t is half a chi-square variable with `size` degrees
+    of freedom. Trained energies follow no such law: for true images with noise t between 0.03 and 0.3, the shipped
+    energies have 0.95 to 2.5 times size / 2. A sample is therefore flagged below 1/4 or above 4 times this value, that
+    is, if its residual noise is off by about a factor of 2. A MAP estimate contains no noise, so its energy may be
+    arbitrarily low; it is flagged above only. The mean over several modes may have any energy, and point estimates do
+    not come from this prior: neither is flagged.
 
-    ``convergence``. The sampler itself says that it stopped before its tolerance was met: a diagnostic ``converged`` is
-    0 of this sample, or of any that the estimate is made of. A sampler of a fixed number of steps says nothing.
+    ``convergence``. The sampler reports that it stopped before reaching its tolerance: its diagnostic ``converged`` is
+    0 for this sample, or for any sample that enters the estimate. Samplers with a fixed number of steps report
+    nothing.
 
     Parameters
     ----------
@@ -50,13 +52,13 @@ def estimate_flags(
     data_misfit
         ||A x - y||^2 / (2 eta^2).
     measured
-        Real numbers in y, see `LinearOperator.measured_count`.
+        Number of measured real numbers in y, see `LinearOperator.measured_count`.
     energy
         E / t^2 at the last scale of the sampler, or None.
     size
-        Real numbers in x.
+        Number of real numbers in x.
     converged
-        What the sampler says.
+        Whether the sampler reports convergence.
 
     References
     ----------

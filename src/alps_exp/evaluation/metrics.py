@@ -1,9 +1,8 @@
-"""Metrics of one image at a time; shapes are ``(..., C, H, W)`` and nothing is averaged over images.
+"""Metrics of single images of shape (..., C, H, W); nothing is averaged over images.
 
-Real images (faces) have range [-1, 1]: estimates are clipped to it, and the peak-to-peak value is 2.
-Complex images (MRI) are compared as fastMRI does (Zbontar et al., arXiv 1811.08839), slice by slice: by magnitude,
-without clipping, against the volume's reference maximum, inside the reconstruction crop.
-Everything is computed in float64.
+Real images (faces) have the range [-1, 1]; estimates are clipped to it, and the peak-to-peak value is 2. Complex images
+(MRI) are compared as in fastMRI (Zbontar et al., arXiv 1811.08839), slice by slice: magnitudes without clipping,
+relative to the maximum of the reference volume, inside the reconstruction crop. All computations are in float64.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ def image_metrics(
     estimate
         One image ``(C, H, W)``, or any number of them ``(..., C, H, W)``; real in [-1, 1], or complex.
     truth
-        What the estimate should be; broadcasts against `estimate`.
+        Ground truth; broadcasts against `estimate`.
     maximum
-        Reference magnitude maximum of the volume that a complex image belongs to; real images ignore it.
+        Maximum magnitude of the reference volume of a complex image; ignored for real images.
     crop
-        Rows and columns around the center that count; None: all.
+        Rows and columns of the central region to evaluate; None: the whole image.
 
     Returns
     -------
@@ -112,23 +111,23 @@ def complex_nmse(estimate: Tensor, truth: Tensor) -> Tensor:
 
 
 def spread_and_error(mean: Tensor, std: Tensor | None, num_samples: int, truth: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute how far the samples say the mean may be off, and how far it is off.
+    """Compute the spread of the samples and the error of their mean.
 
-    Spread is ``sqrt((1 + 1/S) * mean over pixels of the unbiased variance of S samples)``, error is the RMSE
-    of their mean: for honest samples sqrt(sum spread^2) / sqrt(sum error^2) over many images tends to 1
-    whatever S is. Both count one real degree of freedom: a complex pixel has two.
+    The spread is ``sqrt((1 + 1/S) * mean over pixels of the unbiased variance of S samples)``, the error is the RMSE of
+    their mean. For calibrated samples, sqrt(sum spread^2) / sqrt(sum error^2) over many images (the spread-skill ratio)
+    tends to 1 for every S. Both are per real degree of freedom: a complex pixel has two.
 
     Parameters
     ----------
     mean
         Mean of the samples, ``(..., C, H, W)``, not clipped.
     std
-        Their standard deviation, real and of the same shape, the root of the unbiased variance (divisor
-        S - 1); for complex images that of ``|x - mean|^2``, as `torch.std` has it.
+        Their standard deviation, real and of the same shape: the root of the unbiased variance (divisor S - 1); for
+        complex images that of ``|x - mean|``, as computed by `torch.std`.
     num_samples
         S, the number of samples.
     truth
-        What the mean should be; broadcasts against `mean`.
+        Ground truth; broadcasts against `mean`.
 
     Returns
     -------
@@ -174,7 +173,7 @@ def _uniform_ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
 
 
 def _matched(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both in double precision and in the shape of the estimate."""
+    """Return both images in double precision and with the shape of the estimate."""
     if estimate.is_complex() != truth.is_complex():
         kinds = f"{estimate.dtype} and {truth.dtype}"
         raise ValueError(f"expected estimate and truth both real or both complex, got {kinds}")
@@ -185,7 +184,7 @@ def _matched(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _comparable(image: Tensor) -> Tensor:
-    """Return what PSNR and SSIM compare, as one batch ``(N, C, H, W)``."""
+    """Return the images that PSNR and SSIM compare, magnitudes or clipped, as one batch (N, C, H, W)."""
     image = image.abs() if image.is_complex() else image.clamp(-1, 1)
     return image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
 

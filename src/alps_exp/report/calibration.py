@@ -3,7 +3,7 @@
 Images that are drawn from the prior are those of the sampler's own: the status of a report over other images than the
 rest of its task says so (`alps_exp.report.comparison`).
 
-A number stands with its 95 % bootstrap interval over images. Of an honest sampler the coverage is the level, the ratios
+A number stands with its 95 % bootstrap interval over images. For a calibrated sampler the coverage is the level, the ratios
 and the rank dispersion are 1, the rank bias, the squared bias, the Wasserstein excess and the kernel
 Stein discrepancy are 0.
 """
@@ -62,8 +62,8 @@ def _one_run(report: Report) -> str:
     lines = [[f"Coverage of {100 * level:.0f} %", ".3f", level, *ends] for level, *ends in covered]
     lines += [[*_NUMBERS[name], *(report[name][end] for end in _ENDS)] for name in _NUMBERS if name in report]
     texts = [
-        [title, format(value, form), f"{low:{form}} to {high:{form}}", format(honest, "g")]
-        for title, form, honest, value, low, high in lines
+        [title, format(value, form), f"{low:{form}} to {high:{form}}", format(ideal, "g")]
+        for title, form, ideal, value, low, high in lines
     ]
     head = (
         f"{report['sampler']} on {report['task']}, noise {noise_text(report['noise_std'])}: {report['images']} images"
@@ -162,7 +162,7 @@ def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:
 
 
 def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
-    """Draw coverage against level (honest: the diagonal) and the rank histograms, one row for each task and noise."""
+    """Draw coverage against level (ideal: the diagonal) and rank histograms, one row per task and noise level."""
     tasks = list(dict.fromkeys((report["task"], noise_text(report["noise_std"])) for report in reports))
     figure = Figure(figsize=(8.4, 3.0 * len(tasks)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)

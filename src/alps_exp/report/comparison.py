@@ -1,8 +1,8 @@
-"""Which rows of a table are over the same images, measured alike: only those compare.
+"""Decides which rows of a table are comparable: those over the same images with the same measurements.
 
-Rows that restored the same image ids do, if the configs of their runs make the same images and measurements of them
-(`data.test`, `operator`; where `alps calibrate` drew the images, also the prior and how they were drawn), and if the
-data did not change in between (the hash of the index of the images that were asked for, in `provenance.json`).
+Rows with the same image ids are comparable if the configs of their runs produce the same images and measurements
+(`data.test`, `operator`; if `alps calibrate` drew the images, also the prior and the drawing), and if the data did not
+change in between (the hash of the dataset's index in `provenance.json`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 from alps_exp.runs import RunFolder, request
 
 _PLACE = "data.test.path"
-# Which images are taken, how they are cached and how exactly is solved makes no other image of an id.
+# Selection, caching and solver accuracy do not change the image or measurement that belongs to an id.
 _NEUTRAL = {_PLACE, "data.test.indices", "data.test.count", "data.test.cache_bytes"}
 _NEUTRAL |= {"operator.tolerance", "operator.max_iterations"}
 
 
 @dataclass(frozen=True)
 class Images:
-    """What the means of a row are over.
+    """The images behind the means of a row.
 
-    `ids` are the images, `judged` those of them that have a truth, `settings` what the config says of them and of their
-    measurement. Of each run, `hashes` has the hash of its data, `asked` how many images it was asked for; `place` is
-    where the data lie.
+    `ids`: the images; `judged`: those with a ground truth; `settings`: the part of the config that defines images and
+    measurements; `hashes`: the data hash of each run; `asked`: the number of images that each run was to restore;
+    `place`: path of the data.
     """
 
     settings: frozenset[tuple[str, str]]
@@ -40,7 +40,7 @@ class Images:
 
 
 def images_of(runs: Sequence[RunFolder]) -> Images:
-    """Return what is known, without the `ids`, of the images of runs whose configs differ in the seed alone."""
+    """Return the images, without their `ids`, of runs whose configs differ only in the seed."""
     config = settings_of(runs[0])
     settings = {key: value for key, value in config.items() if key.startswith(("data.test.", "operator."))}
     if draws_images(config):
@@ -60,7 +60,7 @@ def settings_of(run: RunFolder) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Return the JSON text of a setting with whole numbers as integers, since 2.0 asks for the same as 2."""
+    """Return the JSON text of a setting with integral numbers as integers, since 2.0 means the same as 2."""
 
     def number(digits: str) -> float:
         value = float(digits)
@@ -70,7 +70,7 @@ def _plain(text: str) -> str:
 
 
 def draws_images(config: Mapping[str, str]) -> bool:
-    """Tell whether a run drew its images itself, by its seed, as `alps calibrate` does by default."""
+    """Return whether a run drew its images itself from its seed, as `alps calibrate` does by default."""
     return config.get("images") == '"prior"'
 
 
@@ -81,7 +81,7 @@ def _flat(node: Any, prefix: str = "") -> dict[str, str]:
 
 
 def _drawn(config: Mapping[str, str]) -> dict[str, str]:
-    """Return what images that `alps calibrate` drew depend on: the prior that the sampler asks, and the drawing."""
+    """Return the settings on which images drawn by `alps calibrate` depend: the prior and the drawing."""
     kind = config.get("sampler.prior_kind", '"energy"').strip('"')
     prior = {f"prior{key.removeprefix(kind)}": value for key, value in config.items() if key.startswith(f"{kind}.")}
     return prior | {key: value for key, value in config.items() if key.startswith("generator.") or key == "seed"}
@@ -127,7 +127,7 @@ def _difference(mine: Images, theirs: Images, name: str) -> str:
 
 
 def unlike(mine: Images, theirs: Images) -> str:
-    """Name what makes other images of the ids that both have; empty if nothing is known to."""
+    """Return the difference that makes the common ids of two rows different images; empty if none is known."""
     if keys := sorted({key for key, _ in mine.settings ^ theirs.settings}):
         return ", ".join([*islice(keys, 2), *(["..."] if len(keys) > 2 else [])])
     same_asked = mine.ids == theirs.ids and mine.asked == theirs.asked

@@ -48,7 +48,7 @@ Side: TypeAlias = Literal["right", "bottom"]
 
 @dataclass
 class _Column:
-    """An estimate with what is shown below it."""
+    """An estimate and the maps shown below it."""
 
     title: str
     image: np.ndarray
@@ -180,7 +180,7 @@ def _columns(results: Sequence[ImageResult]) -> list[_Column]:
 
 
 def _full_name(record: Record) -> str:
-    """Return the sampler's name with that of its estimate, where that says more."""
+    """Return the name of the sampler, with the kind of estimate if that adds information."""
     sampler, estimate = record.sampler.upper().replace("_", " "), record.estimate
     if estimate in ("point", record.sampler):
         return sampler
@@ -192,7 +192,7 @@ def _decibels(record: Record) -> str:
 
 
 def _given(results: Sequence[ImageResult]) -> int:
-    """Return how many panels stand before the estimates: the measurement's, and the truth's where there is one."""
+    """Return the number of panels before the estimates: the measurement and, if known, the ground truth."""
     return 1 + any(result.truth is not None for result in results)
 
 
@@ -211,7 +211,7 @@ def _rms(image: np.ndarray) -> np.ndarray:
 
 
 def _scales(maps: Sequence[Maps]) -> Scales:
-    """Return one color scale for each kind of map, from 0 to nearly the largest value."""
+    """Return a color scale per kind of map, from 0 to nearly the largest value."""
     scales = {}
     for kind in _COLORS:
         if shown := [each[kind].ravel() for each in maps if kind in each]:

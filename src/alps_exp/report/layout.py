@@ -14,19 +14,19 @@ _LATEX = str.maketrans(
 
 
 def noise_text(noise_std: Any) -> str:
-    """Return the noise as people read it: a number, or those of several measurements; - where it is not known."""
+    """Return the displayed noise level: a number, several numbers for joint measurements, or - if unknown."""
     if noise_std is None:
         return "-"
     return ", ".join(f"{eta:g}" for eta in noise_std) if isinstance(noise_std, list | tuple) else f"{noise_std:g}"
 
 
 def bold(text: str) -> str:
-    """Return a text that both layouts set in bold."""
+    """Mark a text as bold for both layouts."""
     return f"**{text}**"
 
 
 def formatted(column: pd.Series, form: str) -> pd.Series:
-    """Return the numbers of a column as texts, ``-`` for those that are not there."""
+    """Format the numbers of a column, with ``-`` for missing ones."""
     return column.map(lambda value: "-" if pd.isna(value) else format(value, form)).astype(str)
 
 

@@ -1,4 +1,4 @@
-"""Published numbers, to stand beside ours."""
+"""Published numbers, for comparison with ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What quality costs: PSNR against forward-equivalents and against seconds."""
+"""Quality against cost: PSNR over forward-equivalents and over seconds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_costs(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def front(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """Return the rows that no other one of at most their cost surpasses in PSNR, by rising cost."""
+    """Return the Pareto-optimal rows (no cheaper or equally expensive row has a higher PSNR), sorted by cost."""
     ordered = rows.sort_values([cost, "psnr"], ascending=[True, False])
     return ordered[ordered["psnr"] > ordered["psnr"].cummax().shift(fill_value=float("-inf"))]
 
@@ -57,7 +57,7 @@ def pareto_figure(table: pd.DataFrame, path: Path) -> Path | None:
 
 
 def stands(rows: pd.DataFrame) -> pd.Series:
-    """Tell which rows compare with the others of their task and have no flag."""
+    """Return which rows are comparable with the others of their task and have no flag."""
     return rows["compared"].astype(bool) & (rows["flagged"] == 0)
 
 

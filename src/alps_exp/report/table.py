@@ -88,7 +88,7 @@ def _restores_images(run: RunFolder) -> bool:
 
 
 def _labels(run: RunFolder) -> dict[str, Any]:
-    """Return the labels in the config of a run; empty where its `config.yaml` is something else, as of W&B's files."""
+    """Return the labels in the config of a run; empty if `config.yaml` is not a config of ours, such as a W&B file."""
     try:
         labels = run.load_config().get("labels")
     except ValueError:
@@ -97,7 +97,7 @@ def _labels(run: RunFolder) -> dict[str, Any]:
 
 
 def _operator(run: RunFolder) -> dict[str, Any]:
-    """Return the operator in the config of a run; empty where there is none."""
+    """Return the operator in the config of a run; empty if there is none."""
     operator = run.load_config().get("operator")
     return operator if isinstance(operator, dict) else {}
 
@@ -164,7 +164,7 @@ def build_table(
 
 
 def _row_without_records(run: RunFolder) -> dict[str, Any]:
-    """Return what is known of a run before its first image."""
+    """Return the row of a run without records."""
     labels, noise_std = _labels(run), _operator(run).get("noise_std")
     return {
         "task": labels.get("task", str(run.path)),
@@ -175,7 +175,7 @@ def _row_without_records(run: RunFolder) -> dict[str, Any]:
 
 
 def _plain_noise(noise_std: Any) -> Any:
-    """Return the noise of one measurement as a number, that of several, or of none, as a text: it groups by value."""
+    """Return the noise level as a number, or as text for several measurements or none, so that it can be grouped by."""
     return noise_std if isinstance(noise_std, int | float) else noise_text(noise_std)
 
 
@@ -204,7 +204,7 @@ def _rows(
 
 
 def _compared(rows: Sequence[dict[str, Any]], images: Sequence[Images]) -> list[dict[str, Any]]:
-    """Return the rows with ``compared``, and a remark in their status where their images are others."""
+    """Add ``compared`` to the rows, and a remark to the status of rows over other images."""
     marked = []
     for row, (same, remark) in zip(rows, compared(rows, images), strict=True):
         status = "; ".join(filter(None, [row["status"] if row["status"] != "ok" else "", remark])) or "ok"
@@ -228,7 +228,7 @@ def _split(group: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str) -> It
 def _subtract(
     rows: Sequence[dict[str, Any]], psnr: Sequence[pd.Series], images: Sequence[Images], reference: str
 ) -> None:
-    """Add to the rows their differences from the reference's row of the same task, noise and kind of estimate."""
+    """Add to the rows their paired difference from the reference with the same task, noise and kind of estimate."""
     of_rows = list(zip(rows, psnr, images, strict=False))  # rows without records stand last
     theirs = {_kind(row): (found, of_row) for row, found, of_row in of_rows if row["sampler"] == reference}
     if not theirs:
@@ -266,7 +266,7 @@ def _label(config: Mapping[str, str], keys: Sequence[str]) -> str:
 
 
 def _unfinished(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> str:
-    """Say how many images are there of those asked for, where a run of the group has not ended."""
+    """Describe how many of the requested images exist if a run of the group has not finished."""
     mine = [runs[path] for path in group["run"].unique()]
     if all(run.is_done() for run in mine):
         return ""
@@ -287,8 +287,8 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[dict[str,
     for name in _METRICS:
         row |= {name: images[name].mean(), f"{name}_std": images[name].std()}
     row |= good.groupby(_IMAGE)[["nfe_forward", "nfe_vjp", "seconds"]].first().mean().to_dict()
-    honest = good[["spread", "error"]].dropna().pow(2).sum(min_count=1)
-    row["spread_error"] = (honest["spread"] / honest["error"]) ** 0.5
+    squares = good[["spread", "error"]].dropna().pow(2).sum(min_count=1)
+    row["spread_error"] = (squares["spread"] / squares["error"]) ** 0.5
     row["flagged"] = int((good["flags"].map(len) > 0).sum())
     of_seeds = good.groupby("image_id")["seed"].nunique()
     remarks = [
@@ -317,7 +317,7 @@ def _failed(group: pd.DataFrame, failed: int, asked: int) -> str:
 
 
 def _texts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as people read it, with the mean, and the deviation where there are several images."""
+    """Return the table as displayed: means, with standard deviations if there are several images."""
     several = table["seeds"].gt(1).any()
     texts = {
         "Task": table["task"],
@@ -339,7 +339,7 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_shown(table: pd.DataFrame, name: str) -> bool:
-    """Tell whether a metric has a column: LPIPS where it was measured."""
+    """Return whether a metric has a column: LPIPS only if it was computed."""
     return name != "lpips" or table[name].notna().any()
 
 
@@ -363,7 +363,7 @@ def _difference_text(table: pd.DataFrame) -> pd.Series:
 
 
 def _best_in_bold(table: pd.DataFrame, name: str) -> pd.Series:
-    """Return the texts of a metric, the best of each comparison in bold (see the head of this file)."""
+    """Return the formatted values of a metric, with the best of each comparison in bold (see the module docstring)."""
     texts = _mean_and_deviation(table, name)
     competing = table[table[name].notna() & table["compared"].fillna(False).astype(bool)]
     kinds = [competing["task"], competing["noise_std"].map(str), competing["estimate"] == "sample"]
