@@ -111,7 +111,7 @@ def test_an_image_that_fails_is_named_and_the_rest_reported(alps, tmp_path):
     assert not list(tmp_path.rglob("calibration.json"))
 
 
-def test_narrow_samples_are_told_from_honest_ones_in_one_table(alps, tmp_path):
+def test_narrow_samples_are_told_from_calibrated_ones_in_one_table(alps, tmp_path):
     sweep = ["sampler.noise=calibrated,independent", "sampler.annealing=static", "sampler.schedule.sigma_min=0.01"]
     several = ["count=24", "num_samples=9", "sampler.schedule.steps=60", f"output_root={tmp_path}"]
     assert alps("calibrate", "-m", *GAUSSIAN, *sweep, *several)[0] == 0

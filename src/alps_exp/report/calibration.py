@@ -1,11 +1,11 @@
 """Calibration reports of runs to tables, and to figures of coverage and ranks.
 
-Images that are drawn from the prior are those of the sampler's own: the status of a report over other images than the
-rest of its task says so (`alps_exp.report.comparison`).
+Images drawn from the prior depend on the prior that the sampler uses. If a report is over other images than the rest of
+its task, its status says so (`alps_exp.report.comparison`).
 
-A number stands with its 95 % bootstrap interval over images. For a calibrated sampler the coverage is the level, the ratios
-and the rank dispersion are 1, the rank bias, the squared bias, the Wasserstein excess and the kernel
-Stein discrepancy are 0.
+Numbers come with their 95 % bootstrap interval over images. For a calibrated sampler, the coverage equals the level; the
+ratios and the rank dispersion are 1; the rank bias, the squared bias, the Wasserstein excess and the kernel Stein
+discrepancy are 0.
 """
 
 from __future__ import annotations
