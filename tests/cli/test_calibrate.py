@@ -1,4 +1,4 @@
-"""`alps calibrate`: what a run leaves, which images it restores, and that it tells honest from narrow samples."""
+"""`alps calibrate`: what a run leaves, which images it restores, and that it tells calibrated from narrow samples."""
 
 import json
 
@@ -120,11 +120,11 @@ def test_narrow_samples_are_told_from_calibrated_ones_in_one_table(alps, tmp_pat
     written = {path.name for path in (tmp_path / "table").iterdir()}
     assert {"calibration.md", "calibration.csv", "calibration.tex", "calibration.png", "table.md"} <= written
     table = pd.read_csv(tmp_path / "table" / "calibration.csv").set_index("sampler")
-    honest, narrow = table.loc["alps (noise=calibrated)"], table.loc["alps (noise=independent)"]
-    assert honest.coverage_90 == pytest.approx(0.9, abs=0.03)
+    calibrated, narrow = table.loc["alps (noise=calibrated)"], table.loc["alps (noise=independent)"]
+    assert calibrated.coverage_90 == pytest.approx(0.9, abs=0.03)
     assert narrow.coverage_90_high < 0.87
-    assert honest.spread_error == pytest.approx(1, abs=0.1) and narrow.spread_error < 0.85
-    assert honest.stein_variance_ratio == pytest.approx(1, abs=0.1) and narrow.stein_variance_ratio < 0.7
+    assert calibrated.spread_error == pytest.approx(1, abs=0.1) and narrow.spread_error < 0.85
+    assert calibrated.stein_variance_ratio == pytest.approx(1, abs=0.1) and narrow.stein_variance_ratio < 0.7
     assert "0 %" in (tmp_path / "table" / "calibration.md").read_text()
 
 

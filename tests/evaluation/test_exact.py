@@ -137,12 +137,12 @@ def test_samples_are_compared_in_units_of_the_exact_posterior(complex_valued):
     operator = Inpainting((torch.arange(16) % 2).reshape(1, 1, 4, 4), ETA)
     posterior = exact_posterior(prior, operator, operator.forward(torch.ones(1, 1, 4, 4, dtype=dtype)))
     generator = torch.Generator().manual_seed(0)
-    honest = posterior.sample(4000, generator)
-    narrow = posterior.mean + 0.7 * (honest - posterior.mean)
+    exact = posterior.sample(4000, generator)
+    narrow = posterior.mean + 0.7 * (exact - posterior.mean)
     std = posterior.covariance.diagonal().real.sqrt().reshape(1, 4, 4)
-    shifted = honest + 0.5 * std * (1 + 1j if complex_valued else 1)
+    shifted = exact + 0.5 * std * (1 + 1j if complex_valued else 1)
 
-    numbers = compare_with_exact(honest, posterior, generator)
+    numbers = compare_with_exact(exact, posterior, generator)
     assert numbers["std_ratio"] == pytest.approx(1, abs=0.01)
     assert numbers["squared_bias"] == pytest.approx(0, abs=2e-4)
     assert numbers["wasserstein_excess"] == pytest.approx(0, abs=0.01)
@@ -153,4 +153,4 @@ def test_samples_are_compared_in_units_of_the_exact_posterior(complex_valued):
     numbers = compare_with_exact(shifted, posterior, generator)
     assert numbers["squared_bias"] == pytest.approx(0.25, abs=0.02)
     with pytest.raises(ValueError, match="at least 2 samples, got 1"):
-        compare_with_exact(honest[:1], posterior, generator)
+        compare_with_exact(exact[:1], posterior, generator)

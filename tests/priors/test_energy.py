@@ -118,7 +118,7 @@ def test_calls_are_counted_in_images(network):
 
 
 @pytest.mark.parametrize("kind", [Denoiser, Energy])
-def test_pull_back_is_the_transposed_jacobian(network, kind, images):
+def test_vjp_is_the_transposed_jacobian(network, kind, images):
     prior = kind(network(2 if images.is_complex() else 1)).double()
     torch.manual_seed(4)
     v, direction = torch.randn_like(images), torch.randn_like(images)

@@ -171,7 +171,7 @@ def test_pigdm_as_published_follows_the_noise_of_the_data():
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_diffpir_with_fresh_noise_is_noised_annealing(name):
+def test_diffpir_with_fresh_noise_is_diffused_annealing(name):
     prior, operator, y = problem(name)
     scales = GeometricSchedule(5.0, 0.01, 20)
     alps = ALPS(scales, "independent", "diffused", final_noise=False)

@@ -1,4 +1,4 @@
-"""What all samplers promise: keyed noise, results that do not depend on the batch, honest counts."""
+"""What all samplers promise: keyed noise, results that do not depend on the batch, exact counts."""
 
 from abc import ABCMeta
 
@@ -30,7 +30,7 @@ from alps_exp.samplers import (
 SHORT = GeometricSchedule(3.0, 0.05, 6)
 SAMPLERS = {
     "alps static": (ALPS(SHORT, annealing="static"), 6, 6),
-    "alps noised": (ALPS(SHORT, annealing="diffused"), 6, 6),
+    "alps diffused": (ALPS(SHORT, annealing="diffused"), 6, 6),
     "alps teacher": (ALPS(SHORT, prior_kind="teacher"), 6, 0),
     "alps paper": (ALPS(KarrasSchedule(10.0, 0.1, 3, 5.0, inner_steps=2), "reference", "static"), 6, 6),
     "map": (MAP(SHORT, max_iterations=2), None, None),

@@ -1,10 +1,10 @@
 """Calibration reports of runs to tables, and to figures of coverage and ranks.
 
-Images drawn from the prior depend on the prior that the sampler uses. If a report is over other images than the rest of
-its task, its status says so (`alps_exp.report.comparison`).
+Images drawn from the prior depend on the prior that the sampler uses. If a report is over other images than the rest
+of its task, its status says so (`alps_exp.report.comparison`).
 
-Numbers come with their 95 % bootstrap interval over images. For a calibrated sampler, the coverage equals the level; the
-ratios and the rank dispersion are 1; the rank bias, the squared bias, the Wasserstein excess and the kernel Stein
+Numbers come with their 95 % bootstrap interval over images. For a calibrated sampler, the coverage equals the level;
+the ratios and the rank dispersion are 1; the rank bias, the squared bias, the Wasserstein excess and the kernel Stein
 discrepancy are 0.
 """
 

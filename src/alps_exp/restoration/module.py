@@ -187,8 +187,8 @@ class Restoration(pl.LightningModule):
         if "measurement" in batch:
             if (batch["noise_std"] != operator.noise_std).any():
                 raise ValueError(
-                    "these data bring their own measurement, with their own noise: take operator=measured or "
-                    "measured_4x, or data.test.measured=false to simulate another"
+                    "these data bring their own measurement with its own noise level: choose operator=measured or "
+                    "retrospective_4x, or simulate another measurement with data.test.measured=false"
                 )
             return operator.restrict(batch["measurement"])
         truth = batch["image"]
