@@ -27,17 +27,18 @@ def file_name(name: str, suffix: str) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that readers, at any moment and after any crash, find it old or new, never torn.
+    """Write a file so that readers always find the old or the new content, even after a crash or a power failure.
 
-    Its folder is made if it is not there.
+    Missing parent folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, because a rename is atomic only within a file system. The process id keeps writers apart.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # without it, the renamed file can be empty after a power failure
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -45,7 +46,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make a rename in the folder outlive a power failure."""
+    """Make a rename in the folder durable: the entry of a file is stored in its folder, not in the file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

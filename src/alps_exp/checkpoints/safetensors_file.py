@@ -31,7 +31,7 @@ def read_safetensors(path: Path) -> Checkpoint:
             state = {name: file.get_tensor(name).float() for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file ({error})") from error
-    if "kind" not in header:
+    if "kind" not in header:  # safetensors of other projects
         raise ValueError(f"{path} holds the weights of this kind: model of unknown kind; expected: teacher or energy")
     with fitting(path):
         network = build(json.loads(header["architecture"]))

@@ -90,6 +90,7 @@ def predict(
     if job.is_done(provenance, resume_anyway, test.image_ids):
         return 0
     with open_trainer(job, trainer_config, logger) as trainer:
+        # Only the first process locks and records; the others write the images that Lightning gives them.
         if not trainer.is_global_zero:
             trainer.predict(module, images, return_predictions=False)
             return 0

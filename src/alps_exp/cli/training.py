@@ -87,6 +87,8 @@ def run_training(
                     return 1
                 origins = lineage(checkpoints["start"]) if "start" in checkpoints else []
                 spent = spent_in(fit.checkpoint)
+                # Weights before card before DONE: a kill in between leaves a run that is not done, and whose next start
+                # repeats these steps from the last checkpoint without training.
                 save_model(path, module.network, module.kind, getattr(torch, weights), History(spent.steps, origins))
                 write_training_card(path, job, module, data, spent, origins, validation, license)
                 print(f"validation: {in_words(validation) or 'no images'}")

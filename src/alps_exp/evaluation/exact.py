@@ -56,6 +56,7 @@ def exact_posterior(
     y, means = y.to(torch.promote_types(y.dtype, torch.float64)), prior.means.to(double)[:, None]
     roots = prior.axes.to(double) * (prior.variances.double() + sigma**2).sqrt()[:, None]
     normal = _normal_matrix(operator, means[0]) / operator.noise_std**2
+    # With C = R R^H the matrix to invert is I + R^H N R, which stays well-conditioned for singular C and large N.
     factors = torch.linalg.cholesky(torch.eye(len(normal), device=y.device) + roots.mH @ normal @ roots)
     halves = torch.linalg.solve_triangular(factors, roots.mH, upper=False)
     pulls = operator.adjoint(y - operator.forward(means)).flatten(1)[..., None] / operator.noise_std**2

@@ -91,6 +91,7 @@ def ssim(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
         return_full_image=True,
     )[1]
     inside = slice(_HALF_WINDOW, -_HALF_WINDOW)
+    # torchmetrics pads by reflection; windows that reach beyond the image are left out.
     return similarity[..., inside, inside].mean(_PIXELS).reshape(estimate.shape[:-3])
 
 
@@ -164,7 +165,7 @@ def _uniform_ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
         return avg_pool2d(image, _FASTMRI_WINDOW, stride=1)
 
     def covariance(x: Tensor, y: Tensor) -> Tensor:
-        return (mean(x * y) - mean(x) * mean(y)) * count / (count - 1)
+        return (mean(x * y) - mean(x) * mean(y)) * count / (count - 1)  # fastMRI uses the sample covariance
 
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
     luminance = (2 * mean(a) * mean(b) + c1) / (mean(a).square() + mean(b).square() + c1)

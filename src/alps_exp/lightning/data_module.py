@@ -100,7 +100,7 @@ class _TrainingLoader:
         sampler = StepKeyedBatchSampler(
             len(data.train),
             data.batch_size,
-            start_step=trainer.global_step * trainer.accumulate_grad_batches,
+            start_step=trainer.global_step * trainer.accumulate_grad_batches,  # global_step counts optimizer steps
             seed=data.seed,
             rank=trainer.global_rank,
             world_size=trainer.world_size,

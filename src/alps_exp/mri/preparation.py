@@ -211,6 +211,7 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
     kspace, measured, hashes = _read(volume)
     noise = edge_samples(kspace, measured) if settings.noise == "edge" else volume.noise_scan(settings.noise)
     whitening = _whitening(noise_covariance(noise), settings.whiten)
+    # Maps are estimated after whitening: they must belong to the same (virtual) coils as the k-space.
     kspace = np.einsum("ij,sjhw->sihw", whitening.astype(np.complex64), kspace)
     maps = np.stack([settings.maps(one, measured) for one in kspace])
     fully_sampled = is_fully_sampled(measured)

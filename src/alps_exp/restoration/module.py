@@ -103,6 +103,7 @@ class Restoration(pl.LightningModule):
         """
         batch, unreadable = self._split_off_unreadable(batch)
         if self.shares_samples:
+            # One process decides: another could find an image finished that the first is just writing.
             unfinished = self.trainer.strategy.broadcast(self.folder.unfinished(batch["image_id"]))
             self._restore_and_write(batch, unfinished, write=self.global_rank == 0)
         elif self.mine is not None:
@@ -167,7 +168,7 @@ class Restoration(pl.LightningModule):
         except KeyError as error:
             raise ValueError(f"the data have no {error}, which the operator needs") from error
         y = self._measure(batch, operator)
-        start = _clock(y)
+        start = _clock(y)  # the measurement is simulated, so it is not part of the time
         try:
             draw = partial(self.sampler, self.prior, operator, y, seed=self.seed, image_ids=ids)
             estimates = draw_shared(draw, self.num_samples, y.device) if self.shares_samples else draw(self.num_samples)

@@ -167,6 +167,7 @@ class RunFolder:
         provenance.changes = self.check_resume(provenance, resume_anyway)
         for change in provenance.changes:
             log.warning("%s is resumed with a difference: %s", self.path, change)
+        # Before DONE goes: only DONE tells which images were changed, and a kill in between must not lose that.
         for name in self.changed_files():
             if name.startswith("images/"):
                 (self.path / "images" / Path(name).name).unlink(missing_ok=True)
@@ -280,6 +281,7 @@ class RunFolder:
             raise ValueError(f"run folder {self.path} cannot be done: it was never begun")
         starts[-1].end = now()
         self._write_starts(starts)
+        # DONE comes last, so that its existence implies everything else.
         sizes = {name: {"size": (self.path / name).stat().st_size} for name in [*self._own_files(), *files]}
         write_atomically(self.path / DONE, json.dumps({"files": sizes}, indent=1).encode())
 

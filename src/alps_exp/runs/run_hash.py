@@ -77,6 +77,7 @@ def _resolved(node: Any, left_out: Set[str], prefix: str = "") -> Any:
 
 def config_hash(config: Any, verb: str = "") -> str:
     """Return 12 hexadecimal digits that identify a `request`."""
+    # Sorted, so that the order in which Hydra composes a config does not matter.
     text = json.dumps(request(config, verb), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -80,7 +80,7 @@ class DenoisingTraining(pl.LightningModule):
     def on_fit_start(self) -> None:
         self._first_bad = self._first_bad.to(self.device)
         parameter = next(self.network.parameters())
-        for network in self._frozen:
+        for network in self._frozen:  # which Lightning does not move, since they are not submodules
             network.to(parameter.device, parameter.dtype)
 
     @abstractmethod

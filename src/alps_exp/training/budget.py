@@ -70,6 +70,7 @@ class Budget(pl.Callback):
         self._spent_before, self._start = self.seconds, time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        # Each process has its own clock; if they disagreed on the last step, the others would wait for it forever.
         if trainer.world_size == 1 or trainer.global_step % AGREE_EVERY == 0:
             self.seconds = trainer.strategy.broadcast(self._spent_before + time.monotonic() - self._start)
         batch_idx = arguments[-1]

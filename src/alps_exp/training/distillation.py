@@ -56,7 +56,7 @@ class EnergyDistillation(DenoisingTraining):
         return self._frozen[0]
 
     def loss(self, x: Tensor, noisy: Tensor, sigma: Tensor, augment: Tensor | None = None) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad():  # the teacher's x - D, which equals grad E for a perfect student
             target = noisy - self.teacher(noisy, sigma, augment_labels=augment)
         student = partial(self.network, augment_labels=augment)
         _, gradient = energy_and_gradient(student, noisy, sigma, create_graph=True)
