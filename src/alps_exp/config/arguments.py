@@ -73,7 +73,7 @@ def resolve_target(name: Any, key: str) -> Callable[..., Any]:
 def nearest(given: str, known: Iterable[str], prefix: str = "") -> str:
     """Return a phrase with the closest known choice, or with all choices if none is close."""
     known = [name for name in known if name != "self"]
-    if close := difflib.get_close_matches(given, known, n=1, cutoff=0.5):
+    if close := difflib.get_close_matches(given, known, n=1, cutoff=0.6):
         return f": did you mean {prefix}{close[0]}?"
     return f": expected one of {', '.join(prefix + name for name in sorted(known))}"
 
