@@ -95,4 +95,4 @@ def test_a_published_teacher_that_is_not_there_is_told_where_to_get(alps, monkey
     place = tmp_path / "models" / "edm-ffhq-64x64-uncond-ve.pkl"
     request = ["sampler=dps", "teacher=edm_ffhq64_ve", "logger=none", f"output_root={tmp_path}"]
     status, _, err = alps("restore", *request)
-    assert status == 2 and f"alps: no file {place}: fetch https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/" in err
+    assert status == 2 and f"alps: no file {place}: download https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/" in err

@@ -286,7 +286,7 @@ def test_undersampled_as_it_came(prepared, tmp_path):
     ("arguments", "message"),
     [
         (["calibrate", "operator=measured", "images=data", "count=1"], "without the truth"),
-        (["restore", "operator=mri_4x"], "these data have no 'image', which the operator takes from them"),
+        (["restore", "operator=mri_4x"], "the data have no 'image', which the operator needs"),
         (["restore", "operator=measured", "data.test.measured=false"], "there is no image to simulate from"),
     ],
 )
