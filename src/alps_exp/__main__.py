@@ -1,4 +1,4 @@
-"""The command `alps`, also as `python -m alps_exp`: it says in one line what is wrong with a package that it needs."""
+"""The command `alps`, also `python -m alps_exp`. Reports a broken dependency in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def main() -> None:
     """Run the command line, once its packages can be imported."""
     try:
         from alps_exp.cli.main import main as run
-    except Exception as error:  # a package that does not fit the others can raise any
+    except Exception as error:  # incompatible packages can raise anything on import
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise
         print(f"alps: {import_fault(error)}", file=sys.stderr)

@@ -1,16 +1,16 @@
-"""Errors that both those who raise them and the command line know, which must tell of them without other packages."""
+"""Errors that the command line reports. This module imports nothing, so they can be reported without any package."""
 
 from __future__ import annotations
 
 
 class OtherVersion(ValueError):
-    """A run folder was made by a version of this package whose configs and records have other names."""
+    """A run folder was made by a version of this package that uses other names in configs and records."""
 
 
 class ImageError(ValueError):
-    """An image of the request cannot be read, or is not what the request takes it for."""
+    """An image of the request cannot be read, or is not of the kind that the request assumes."""
 
 
 def one_line(error: BaseException | str) -> str:
-    """Return what an error says in one line; its type where it says nothing."""
+    """Return the message of an error on one line, or its type if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Files: written as a whole or not at all, named, hashed, listed, and opened without locks."""
+"""File helpers: atomic writes, safe file names, hashes, recursive listing, and HDF5 without locks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MAX_BYTES = 240  # of the 255 that file systems allow a name; `write_atomically`
 
 
 def file_name(name: str, suffix: str) -> str:
-    """Return the name of the file of something that people named, which file systems hold whatever the name is.
+    """Return a valid and unique file name for a name chosen by a user.
 
-    ASCII characters that mean something in paths or shells are percent-encoded, others stay; a name that is too long
-    is cut and ends in its hash. Different names give different files.
+    ASCII characters with a meaning in paths or shells are percent-encoded; a name that is too long is cut and gets a
+    hash at its end. Different names give different file names.
     """
     safe = "".join(c if ord(c) > 127 and c.isprintable() else quote(c, safe=" ") for c in name)
     if len(os.fsencode(safe + suffix)) > MAX_BYTES:
@@ -72,10 +72,10 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return the files of a folder and of all below it, links to folders followed.
+    """Return the files of a folder and its sub-folders, following links to folders.
 
-    Each folder is listed once, however many links lead to it, by its own name rather than by a link's; so a link to a
-    folder that it lies in is none to follow.
+    Each folder is listed once, no matter how many links lead to it, and under its own name if it is also reached
+    without a link. Cyclic links therefore end.
     """
     found: list[Path] = []
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Packages that only some requests need: they are imported on first use, and the other requests do without them."""
+"""Optional packages, which are imported on first use."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 
 def require(module: str, purpose: str, install: str) -> Any:
-    """Return a module of a package that may be missing.
+    """Import a module of an optional package.
 
     Parameters
     ----------
     module
         Its full name.
     purpose
-        What needs it, for the message.
+        What needs the package, for the error message.
     install
-        What pip is to install.
+        Argument of `pip install` in the error message.
 
     Raises
     ------
@@ -26,6 +26,6 @@ def require(module: str, purpose: str, install: str) -> Any:
     """
     package = module.partition(".")[0]
     spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:  # a folder of that name, as Weights & Biases leaves one, is no package
+    if spec is None or spec.origin is None:  # W&B leaves a folder `wandb`, which looks like a namespace package
         raise ValueError(f"{purpose} needs the package {package}: pip install {install}")
     return importlib.import_module(module)
