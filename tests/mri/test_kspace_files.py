@@ -177,6 +177,17 @@ def test_undersampled_k_space_has_no_image_and_the_scale_of_its_calibration_regi
         assert images[:, :, 3:22].max() == pytest.approx(1, rel=1e-5)
 
 
+def test_a_file_that_an_older_version_prepared_is_refused_with_the_cure(tmp_path, kspace):
+    ready = prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
+    write_prepared_volume(tmp_path / "old.h5", ready, {}, 1)
+    with h5py.File(tmp_path / "old.h5", "a") as file:
+        file.attrs["reconstruction"] = file.attrs.pop("recon_shape")
+    with pytest.raises(
+        KSpaceError, match=r"old\.h5 was not prepared by this version .*recon_shape.*: prepare it again"
+    ):
+        PreparedVolumeFile(tmp_path / "old.h5")
+
+
 def test_a_prepared_file_is_a_function_of_its_volume_and_reads_back(tmp_path, kspace):
     ready = prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
     for name in ("one.h5", "two.h5"):

@@ -90,7 +90,8 @@ class PreparedVolumeFile:
             self.recon_shape = tuple(map(int, attributes["recon_shape"]))
             self.hashes = list(map(str, attributes["hashes"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise KSpaceError(f"{path} is no prepared volume: {type(error).__name__}: {error}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise KSpaceError(f"{path} was not prepared by this version ({reason}): prepare it again") from error
         self.has_image = "image" in self._file
         self.shape: tuple[int, ...] = self._file["kspace"].shape
         self.mask: Array = self._file.read("mask")
