@@ -128,3 +128,14 @@ def test_the_rules_find_a_wrong_import(tmp_path, monkeypatch, file, line, wrong)
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(line)
     assert bool(wrong_arrows(tmp_path / file)) is wrong
+
+
+def test_nothing_takes_more_than_six_arguments_by_position():
+    """Networks excepted, whose arguments are the published ones."""
+    long = []
+    for path in (path for path in FILES if room_of(path) != "networks"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                names = [a.arg for a in node.args.posonlyargs + node.args.args if a.arg not in ("self", "cls")]
+                long += [f"{path.relative_to(SOURCE)}:{node.name}"] if len(names) > 6 else []
+    assert long == []

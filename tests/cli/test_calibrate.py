@@ -131,7 +131,9 @@ def test_narrow_samples_are_told_from_calibrated_ones_in_one_table(alps, tmp_pat
 def calibration(prior, operator, tmp_path, generator=None):
     sampler = ALPS(GeometricSchedule(steps=3))
     labels = Labels("task", "operator", "sampler")
-    return Calibration(prior, lambda: operator, sampler, RunFolder(tmp_path), labels, 2, 0, generator)
+    return Calibration(
+        prior, lambda: operator, sampler, RunFolder(tmp_path), labels=labels, num_samples=2, seed=0, generator=generator
+    )
 
 
 @pytest.mark.parametrize("complex_valued", [False, True])

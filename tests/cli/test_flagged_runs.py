@@ -85,7 +85,16 @@ def test_a_mean_has_not_converged_if_one_of_its_samples_has_not(tmp_path):
     operator = partial(Inpainting, mask=torch.ones(1, 1, 16, 16), noise_std=1e3)
     labels = Labels("task", "inpainting", "halting")
     sampler = Halting(lambda: [1.0], "energy", None)
-    module = Restoration(smooth_gaussian(), operator, sampler, RunFolder(tmp_path), labels, 3, 0, save_samples=False)
+    module = Restoration(
+        smooth_gaussian(),
+        operator,
+        sampler,
+        RunFolder(tmp_path),
+        labels=labels,
+        num_samples=3,
+        seed=0,
+        save_samples=False,
+    )
     results = module.restore({"image": torch.randn(2, 1, 16, 16), "image_id": ["a", "b"]})
     stopped = [["convergence" in record.flags for record in result.records] for result in results]
     assert stopped == [[True, False, True, False], [False] * 4]

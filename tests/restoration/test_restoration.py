@@ -25,7 +25,9 @@ class Fourier(LinearOperator):
 def restore(sampler, operator, images):
     prior = GaussianPrior(torch.zeros(1, SIDE, SIDE), 0.25 * torch.eye(SIDE**2))
     labels = Labels("task", "operator", "sampler")
-    module = Restoration(prior, lambda: operator, sampler, None, labels, 2, 0, save_samples=False)
+    module = Restoration(
+        prior, lambda: operator, sampler, None, labels=labels, num_samples=2, seed=0, save_samples=False
+    )
     return module.restore({"image": images, "image_id": [str(i) for i in range(len(images))]})
 
 

@@ -1,6 +1,7 @@
 """Baselines on Gaussians and mixtures: what is exact is exact, what is biased is biased by the number stated."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -84,7 +85,7 @@ def test_moment_matching_moves_to_the_mean_given_both_the_noisy_image_and_the_da
     t, x = 0.4, prior.mean[None, None] + torch.randn(3, 1, 1, SIDE, SIDE, dtype=prior.mean.dtype)
     d, vjp = prior.denoise_with_vjp(x, t)
     operator.tolerance = 1e-9  # of the preconditioner, where conjugate gradients apply it
-    moved = correction(operator, y, t, 2 * PIXELS, preconditioned, d, vjp)
+    moved = correction(operator, y, t, d, vjp, iterations=2 * PIXELS, preconditioned=preconditioned)
     shrinkage = prior.values * t**2 / (prior.values + t**2)
     for chain in range(3):
         given_x = GaussianPrior(d[chain, 0], prior.vectors * shrinkage @ prior.vectors.mH)
@@ -103,7 +104,9 @@ def test_more_iterations_than_measured_numbers_change_nothing(name, precondition
     x = torch.randn(50, 1, 1, SIDE, SIDE, dtype=dtype, generator=torch.Generator().manual_seed(0))
     d, vjp = prior.denoise_with_vjp(x, 0.8)
     y = operator.forward(torch.ones(1, 1, SIDE, SIDE, dtype=dtype))
-    once, often = (correction(operator, y, 0.8, count, preconditioned, d, vjp) for count in (1, 5))
+    once, often = (
+        correction(operator, y, 0.8, d, vjp, iterations=count, preconditioned=preconditioned) for count in (1, 5)
+    )
     assert once.abs().amax() > 0.1
     torch.testing.assert_close(often, once, rtol=1e-5, atol=1e-5)
 
@@ -112,7 +115,7 @@ def test_the_preconditioner_keeps_its_accuracy_in_float32():
     mask, eta, t = (torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float(), 1e-3, 2.5
     d, y = torch.randn(1, 1, 1, 8, 8), torch.randn(1, 1, 8, 8) * mask
     operator = Inpainting(mask, eta)
-    moved = correction(operator, y, t, 1, True, d, lambda v: v)
+    moved = correction(operator, y, t, d, lambda v: v, iterations=1, preconditioned=True)
     expected = operator.posterior_mean(d, y, t)
     assert ((d + moved - expected).abs().max() / eta) < 1e-2
 
@@ -135,12 +138,12 @@ def test_one_iteration_of_mmps_misses_directions_that_differ_in_variance():
 def test_moment_matching_keeps_what_it_has_where_the_jacobian_is_no_covariance(preconditioned):
     prior, operator, y = problem("inpainting")
     d = prior.mean[None, None].clone()
-    settings = (0.5, 3, preconditioned)
-    assert not correction(operator, y, *settings, d, lambda v: -v).any()
-    assert not correction(operator, operator.forward(d), *settings, d, lambda v: v).any()
+    solve = partial(correction, iterations=3, preconditioned=preconditioned)
+    assert not solve(operator, y, 0.5, d, lambda v: -v).any()
+    assert not solve(operator, operator.forward(d), 0.5, d, lambda v: v).any()
     both, images = torch.cat([d, d], 1), torch.tensor([1.0, -1.0])[:, None, None, None]
-    moved = correction(operator, y, *settings, both, lambda v: images * v)
-    assert torch.equal(moved[:, :1], correction(operator, y, *settings, d, lambda v: v))
+    moved = solve(operator, y, 0.5, both, lambda v: images * v)
+    assert torch.equal(moved[:, :1], solve(operator, y, 0.5, d, lambda v: v))
     assert not moved[:, 1].any()
 
 

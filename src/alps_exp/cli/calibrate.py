@@ -64,12 +64,13 @@ def calibrate(
         instantiate(operator),
         chosen_sampler,
         job.folder,
-        instantiate(labels),
-        num_samples,
-        seed,
-        instantiate(generator) if to_draw else None,
+        labels=instantiate(labels),
+        num_samples=num_samples,
+        seed=seed,
+        generator=instantiate(generator) if to_draw else None,
     )
-    return predict(job, module, source, prior, trainer, logger, resume_anyway, partial(_report, job.folder, seed))
+    report = partial(_report, job.folder, seed)
+    return predict(job, module, source, prior, trainer, logger, resume_anyway=resume_anyway, report=report)
 
 
 def _report(folder: RunFolder, seed: int, records: list[Record], trainer: pl.Trainer) -> list[Path]:

@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.cli.inference import weight_files
-from alps_exp.cli.training import run_training
+from alps_exp.cli.training import TrainingOptions, run_training
 from alps_exp.runs.job import JobContext
 
 
@@ -31,7 +31,7 @@ def distill(
     resume_anyway: bool,
     output_root: str,
 ) -> int:
-    """Distil an energy and return the exit status."""
+    """Distill an energy and return the exit status."""
     module = instantiate(distillation)
     checkpoints = weight_files("teacher", teacher) | weight_files("start", distillation.start)
     return run_training(
@@ -40,11 +40,7 @@ def distill(
         instantiate(data),
         trainer,
         logger,
-        weights,
-        license,
-        resume_anyway,
-        ema_decay,
-        checkpoint_minutes,
-        module.teacher if compile else None,
-        checkpoints,
+        TrainingOptions(weights, license, ema_decay, checkpoint_minutes, resume_anyway),
+        compiled=module.teacher if compile else None,
+        checkpoints=checkpoints,
     )

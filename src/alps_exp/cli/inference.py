@@ -68,6 +68,7 @@ def predict(
     prior: ChosenPrior,
     trainer_config: DictConfig,
     logger: DictConfig | None,
+    *,
     resume_anyway: bool,
     report: Callable[[list[Record], pl.Trainer], list[Path]],
 ) -> int:

@@ -52,13 +52,14 @@ def restore(
         instantiate(operator),
         chosen_sampler,
         job.folder,
-        instantiate(labels),
-        num_samples,
-        seed,
-        save == "samples",
-        load_lpips(lpips),
+        labels=instantiate(labels),
+        num_samples=num_samples,
+        seed=seed,
+        save_samples=save == "samples",
+        lpips=load_lpips(lpips),
     )
-    return predict(job, module, images, prior, trainer, logger, resume_anyway, partial(_report, job.folder))
+    report = partial(_report, job.folder)
+    return predict(job, module, images, prior, trainer, logger, resume_anyway=resume_anyway, report=report)
 
 
 def _report(folder: RunFolder, records: list[Record], trainer: pl.Trainer) -> list[Path]:

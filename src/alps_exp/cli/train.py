@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.cli.inference import weight_files
-from alps_exp.cli.training import run_training
+from alps_exp.cli.training import TrainingOptions, run_training
 from alps_exp.runs.job import JobContext
 
 
@@ -40,11 +40,7 @@ def train(
         instantiate(data),
         trainer,
         logger,
-        weights,
-        license,
-        resume_anyway,
-        ema_decay,
-        checkpoint_minutes,
-        module.network if compile else None,
-        weight_files("start", training.start) | weight_files("energy", training.energy),
+        TrainingOptions(weights, license, ema_decay, checkpoint_minutes, resume_anyway),
+        compiled=module.network if compile else None,
+        checkpoints=weight_files("start", training.start) | weight_files("energy", training.energy),
     )

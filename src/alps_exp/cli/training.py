@@ -6,7 +6,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -32,17 +32,25 @@ from alps_exp.training.divergence import check_state
 LAST = Path("checkpoints") / "last.ckpt"
 
 
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Keys that the training verbs share: the form of the weights, their license, averaging, checkpoints, resuming."""
+
+    weights: Literal["float32", "float16"]
+    license: str
+    ema_decay: float
+    checkpoint_minutes: float
+    resume_anyway: bool
+
+
 def run_training(
     job: JobContext,
     module: DenoisingTraining,
     data: ImageDataModule,
     trainer_config: DictConfig,
     logger: DictConfig | None,
-    weights: str,
-    license: str,
-    resume_anyway: bool,
-    ema_decay: float,
-    checkpoint_minutes: float,
+    options: TrainingOptions,
+    *,
     compiled: nn.Module | None,
     checkpoints: dict[str, Path],
 ) -> int:
@@ -52,8 +60,8 @@ def run_training(
     ones), never from memory, so they are the same no matter where the training was killed. The network `compiled` is
     compiled in place, which keeps the names of its weights.
     """
-    if not 0 <= ema_decay < 1:
-        raise ValueError(f"ema_decay must be at least 0 and below 1, got {ema_decay}")
+    if not 0 <= options.ema_decay < 1:
+        raise ValueError(f"ema_decay must be at least 0 and below 1, got {options.ema_decay}")
     folder, path = job.folder, job.folder.path / f"{module.kind}.safetensors"
     fit = Fit(module, data, _budget(trainer_config), folder.path / LAST)
     data.setup("fit")
@@ -69,17 +77,17 @@ def run_training(
         )
 
     extended = fit.goes_on_after(folder)
-    if not extended and job.is_done(provenance, resume_anyway):
+    if not extended and job.is_done(provenance, options.resume_anyway):
         return 0
     whole = not extended and _is_whole(folder, path)  # must be read now: `begin` removes DONE
     with open_trainer(
-        job, trainer_config, logger, [fit.budget, Checkpointing(fit.checkpoint, checkpoint_minutes)]
+        job, trainer_config, logger, [fit.budget, Checkpointing(fit.checkpoint, options.checkpoint_minutes)]
     ) as trainer:
         if not trainer.is_global_zero:
             return 0 if whole else int(fit.run(trainer) is None)
         with folder.lock():
             start = provenance(str(trainer.strategy.root_device))
-            job.begin(start, resume_anyway)
+            job.begin(start, options.resume_anyway)
             log_config(job, trainer)
             if not whole:
                 module.facts = facts_of(job, start, module, fit.budget, data, trainer)
@@ -89,8 +97,12 @@ def run_training(
                 spent = spent_in(fit.checkpoint)
                 # Weights before card before DONE: a kill in between leaves a run that is not done, and whose next start
                 # repeats these steps from the last checkpoint without training.
-                save_model(path, module.network, module.kind, getattr(torch, weights), History(spent.steps, origins))
-                write_training_card(path, job, module, data, spent, origins, validation, license)
+                save_model(
+                    path, module.network, module.kind, getattr(torch, options.weights), History(spent.steps, origins)
+                )
+                write_training_card(
+                    path, job, module, data, spent, origins, validation=validation, license=options.license
+                )
                 print(f"validation: {in_words(validation) or 'no images'}")
             folder.mark_done([path.name, path.with_suffix(".md").name])
     print(path)

@@ -55,6 +55,7 @@ def write_training_card(
     data: ImageDataModule,
     spent: Spent,
     origins: Sequence[Origin],
+    *,
     validation: Mapping[str, float],
     license: str,
 ) -> None:

@@ -92,6 +92,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
         indices: Sequence[int] | None = None,
         flip: bool = False,
         filter: str = "lanczos",
+        *,
         cache_bytes: int = 0,
     ) -> None:
         if filter not in FILTERS:

@@ -144,6 +144,7 @@ class ImageDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
+        *,
         root: str | None = None,
     ) -> None:
         super().__init__()

@@ -68,6 +68,7 @@ def two_mode_mixture(
     weight: float = 0.3,
     height: float = 0.5,
     width: float = 2.0,
+    *,
     length: float = 2.0,
     std: float = 0.2,
     floor: float = 0.05,

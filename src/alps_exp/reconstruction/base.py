@@ -33,6 +33,7 @@ class Reconstruction(ShowsItsArguments, ABC):
         num_samples: int = 1,
         seed: int = 0,
         image_ids: Sequence[str] | None = None,
+        *,
         first_sample: int = 0,
     ) -> Estimates:
         """Return the reconstruction of every image of the measurement `y` (B, ...), repeated `num_samples` times.

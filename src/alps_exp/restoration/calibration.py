@@ -52,12 +52,15 @@ class Calibration(Restoration):
         operator: Callable[..., LinearOperator],
         sampler: Sampler,
         folder: RunFolder,
+        *,
         labels: Labels,
         num_samples: int,
         seed: int,
         generator: Sampler | None = None,
     ) -> None:
-        super().__init__(prior, operator, sampler, folder, labels, num_samples, seed, save_samples=True)
+        super().__init__(
+            prior, operator, sampler, folder, labels=labels, num_samples=num_samples, seed=seed, save_samples=True
+        )
         self.generator = generator
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:

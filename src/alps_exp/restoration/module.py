@@ -73,6 +73,7 @@ class Restoration(pl.LightningModule):
         operator: Callable[..., LinearOperator],
         sampler: Sampler | Reconstruction,
         folder: RunFolder,
+        *,
         labels: Labels,
         num_samples: int,
         seed: int,

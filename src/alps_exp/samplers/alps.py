@@ -79,6 +79,7 @@ class ALPS(Sampler):
         annealing: Annealing = "diffused",
         final_noise: bool = True,
         moment_matching: int = 0,
+        *,
         prior_kind: PriorKind = "energy",
         micro_batch: int | None = None,
     ) -> None:

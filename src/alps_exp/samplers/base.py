@@ -65,6 +65,7 @@ class Sampler(ShowsItsArguments, ABC):
         num_samples: int = 1,
         seed: int = 0,
         image_ids: Sequence[str] | None = None,
+        *,
         first_sample: int = 0,
     ) -> Estimates:
         """Sample `num_samples` chains for every image of the measurement `y` (B, ...).

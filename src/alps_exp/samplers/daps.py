@@ -61,6 +61,7 @@ class DAPS(Sampler):
         langevin_steps: int = 100,
         step_size: float = 1e-4,
         likelihood_std: float | None = 0.01,
+        *,
         prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:

@@ -84,6 +84,7 @@ class MAP(Sampler):
         tolerance: float = 1e-2,
         max_iterations: int = 20,
         memory: int = 20,
+        *,
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, "energy", micro_batch)

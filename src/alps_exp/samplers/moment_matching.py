@@ -20,6 +20,7 @@ def matched_mean(
     x: Tensor,
     t: float,
     iterations: int,
+    *,
     preconditioned: bool = False,
 ) -> Tensor:
     """Return the mean of x_0 given x_t = x and y for x_0 | x_t ~ N(D, t^2 J), with J the Jacobian of D(x_t, t).
@@ -54,7 +55,9 @@ def matched_mean(
     Rozet, Andry, Lanusse, Louppe, "Learning diffusion priors from observations by expectation maximization", NeurIPS
     2024 (arXiv 2405.13712).
     """
-    d, update = prior.denoise_with_vjp(x, t, partial(correction, operator, y, t, iterations, preconditioned))
+    d, update = prior.denoise_with_vjp(
+        x, t, partial(correction, operator, y, t, iterations=iterations, preconditioned=preconditioned)
+    )
     return d + update
 
 
@@ -62,10 +65,11 @@ def correction(
     operator: LinearOperator,
     y: Tensor,
     t: float,
-    iterations: int,
-    preconditioned: bool,
     d: Tensor,
     vjp: VJP,
+    *,
+    iterations: int,
+    preconditioned: bool,
 ) -> Tensor:
     """Return t^2 J^T A^H v after `iterations` steps from v = 0: the update that `matched_mean` adds to d = D(x, t)."""
     update = torch.zeros_like(d)

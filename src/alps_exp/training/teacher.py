@@ -56,6 +56,7 @@ class TeacherTraining(DenoisingTraining):
         sigma: LogNormalSigma,
         seed: int = 0,
         band_interval: int = 50,
+        *,
         start: Denoiser | None = None,
         energy: Energy | None = None,
         energy_weight: float = 1.0,
