@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,15 @@ def mutated(mutant: Mutant) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
+@contextmanager
+def copied() -> Iterator[Path]:
+    """Yield a copy of the tree."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", "pack", "out"))
+        yield tree
+
+
 def survives(tree: Path, tests: list[str], seconds: float) -> str | None:
     """Run tests on a tree; return how the mutant died, or None if it lives."""
     environment = os.environ | {"PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
@@ -120,13 +130,15 @@ def main() -> None:
         mutant for room in arguments.rooms for path in sorted((package / room).glob("*.py")) for mutant in sites(path)
     ]
     chosen = random.Random(arguments.seed).sample(found, arguments.count)
+    for room in arguments.rooms:
+        with copied() as tree:
+            if survives(tree, TESTS[room], arguments.seconds):
+                sys.exit(f"the tests of {room} fail on the tree as it is: every mutant would count as killed")
     survivors = []
     print(f"{len(found)} sites, seed {arguments.seed}")
     for number, mutant in enumerate(chosen, 1):
         relative = mutant.path.relative_to(ROOT)
-        with tempfile.TemporaryDirectory() as folder:
-            tree = Path(folder) / "tree"
-            shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", "pack", "out"))
+        with copied() as tree:
             (tree / relative).write_text(mutated(mutant))
             fate = survives(tree, TESTS[mutant.path.parent.name], arguments.seconds)
             if fate is None and arguments.all_tests:
