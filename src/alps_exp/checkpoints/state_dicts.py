@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from alps_exp.errors import one_line
 
 RECORD = "alps_exp"
-"""Key under which our trainings note kind and architecture in Lightning's checkpoints."""
+"""Key under which our trainings store kind and architecture in Lightning checkpoints."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by name, what our training noted of them (`kind`, `architecture`), and further facts by name."""
+    """Tensors by name, the record of our own trainings (`kind`, `architecture`), and further facts by name."""
 
     format: str
     tensors: dict[str, Tensor]
@@ -28,16 +28,16 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Read the state dict of a torch file or a Lightning checkpoint; of the latter, averaged weights where it has them.
+    """Read the state dict of a torch file or of a Lightning checkpoint (with the averaged weights, if it has any).
 
     Raises
     ------
     ValueError
-        If the file is truncated or damaged, names anything but tensors and plain values, or holds no state dict.
+        If the file is truncated or damaged, contains anything but tensors and plain values, or has no state dict.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or forged file can raise any
+    except Exception as error:  # a damaged or forged file can raise anything
         raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {_reason(error)}") from error
     lightning = isinstance(content, dict) and "state_dict" in content
     tensors = content["state_dict"] if lightning else content
@@ -51,12 +51,12 @@ def read_weights(path: Path) -> Weights:
 
 
 def load_into(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load the tensors whose names are the network's behind a common prefix (`net.`, `module.net.`, `network.`).
+    """Load the tensors whose names are those of the network after a common prefix (`net.`, `module.net.`, `network.`).
 
     Raises
     ------
     ValueError
-        If no prefix, or more than one, gives all names, there are more names behind it, or a shape differs.
+        If there is no such prefix or more than one, there are other names with the prefix, or a shape differs.
     """
     names = list(network.state_dict())
     prefixes = [key.removesuffix(names[0]) for key in tensors if key.endswith(names[0])]

@@ -1,4 +1,4 @@
-"""Reading of other people's pickles as data: tensors, arrays, names and constructor arguments, and no code."""
+"""Reads pickles from other projects as data: tensors, arrays, class names and constructor arguments, but no code."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from torch import Tensor
 from alps_exp.errors import one_line
 
 NUMBERS = ("b1", "i4", "i8", "f4", "f8")
-"""Numbers of numpy that occur in the pickles read here."""
+"""NumPy number types that occur in such pickles."""
 PLAIN_OPCODES = (
     "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT"
     " SHORT_BINBYTES BINBYTES BINBYTES8 SHORT_BINUNICODE BINUNICODE BINUNICODE8 EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 TUPLE"
     " EMPTY_LIST APPEND APPENDS EMPTY_DICT EMPTY_SET BINGET LONG_BINGET BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL"
 ).split()
-"""What Python's own reader may do: it makes numbers, texts, tuples, lists, empty containers, and looks up names."""
+"""Instructions left to Python's own unpickler: they create plain values and empty containers, and look up names."""
 
 
 class StoredObject:
-    """An object of the file: the name of its class, the arguments of its constructor and its state, as they stand."""
+    """An object in the file: class name, constructor arguments and state, exactly as stored."""
 
     __slots__ = ("arguments", "class_name", "state")
 
@@ -37,20 +37,20 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class KnownName:
-    """What a name in the file stands for: nothing that a file could call or change, and how to read what it makes."""
+    """A global name in the file. It cannot be called or changed by the file; `read` interprets what it would create."""
 
     name: str
     read: Callable[..., Any]
 
 
 class DataUnpickler(pickle._Unpickler):
-    """Rebuilds numbers, texts, containers and tensors; what would be an instance of a class becomes a `StoredObject`.
+    """Rebuilds numbers, text, containers and tensors; instances of classes become a `StoredObject`.
 
-    The names in a file are looked up in a table and nowhere else: nothing is imported, and the source text that
-    NVlabs' pickles carry is dropped. Of the instructions that a pickle can hold, those that call, make objects, set
-    their state or fill containers are replaced by ones that do so to a `KnownName`, a `StoredObject`, a plain
-    dictionary or set, and to nothing else; the keys of these are texts or whole numbers. Any other is refused. Python's
-    own reader in C could not be told so: its BUILD sets attributes on whatever the file puts before it.
+    Names are looked up only in a table: nothing is imported, and the source code contained in NVlabs' pickles is
+    dropped. Instructions that call, create objects, set their state or fill containers are replaced by versions that
+    act only on a `KnownName`, a `StoredObject`, or a plain dictionary or set with text or integer keys. All other
+    instructions are refused. Python's C unpickler cannot be restricted in this way: its BUILD sets attributes of
+    any object that the file puts on the stack.
     """
 
     stack: list[Any]
@@ -63,14 +63,14 @@ class DataUnpickler(pickle._Unpickler):
         return KnownName(full_name, KNOWN[full_name])
 
     def _make(self) -> None:
-        """Do what REDUCE and NEWOBJ ask for: call the name below the arguments."""
+        """REDUCE and NEWOBJ: call the name below the arguments on the stack."""
         arguments, known = self.stack.pop(), self.stack.pop()
         if not isinstance(known, KnownName) or not isinstance(arguments, tuple):
-            raise pickle.UnpicklingError("it calls what is no name")
+            raise pickle.UnpicklingError("it calls something that is not a name")
         self.stack.append(known.read(*arguments))
 
     def _set_state(self) -> None:
-        """Do what BUILD asks for."""
+        """BUILD: set the state of an object."""
         state, stored = self.stack.pop(), self.stack[-1]
         if not isinstance(stored, StoredObject):
             raise pickle.UnpicklingError(f"it sets the state of a {type(stored).__name__}")
@@ -114,7 +114,7 @@ def _persistent(description: dict[str, Any]) -> StoredObject:
 
 
 def _storage(content: bytes) -> Tensor:
-    """Return the flat tensor of a storage, which is a torch file of its own inside the pickle."""
+    """Return the flat tensor of a storage, which is a nested torch file inside the pickle."""
     storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(storage, torch.storage.TypedStorage):
         raise pickle.UnpicklingError(f"expected the storage of a tensor, got a {type(storage).__name__}")
@@ -122,7 +122,7 @@ def _storage(content: bytes) -> Tensor:
 
 
 def _tensor(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *flags: Any) -> Tensor:
-    """Return a part of a storage, which holds every element of it: a file cannot make more of them than it has."""
+    """Return a view of a storage. It must not have more elements, or a small file could create huge tensors."""
     if math.prod(size) > storage.numel():
         raise pickle.UnpicklingError(f"a tensor of shape {tuple(size)} is out of bounds for {storage.numel()} elements")
     return storage.as_strided(size, stride, offset)

@@ -1,4 +1,4 @@
-"""The first images of a dataset, or the places of images that are yet to be drawn."""
+"""The first images of a dataset."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
     """The PNG, JPEG and WebP images of a folder or a zip archive, sorted by name.
 
     Folders are searched recursively, and links are followed. This covers FFHQ as published (thumbnails in sub-folders
-    00000, 01000, ...), the zips of NVlabs' EDM (in the order of their ``dataset.json``, without labels), CelebA's
+    00000, 01000, ...), the zips of NVlabs' EDM (whose ``dataset.json`` is not read: it has the same order), CelebA's
     aligned images, and any other folder.
 
     An item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``, the file name without suffix (prefixed by

@@ -1,4 +1,4 @@
-"""Random generators that depend on a key alone, so that results do not depend on batches, ranks or order."""
+"""How training items are addressed: an index with the key from which the item draws all its randomness."""
 
 from __future__ import annotations
 
