@@ -1,16 +1,16 @@
-"""Records of any number of runs to one table: a row per task, noise level, sampler and estimate.
+"""Collects the records of any number of runs into one table, with a row per task, noise level, sampler and estimate.
 
-An image counts once: its samples and seeds are averaged first, and the table then gives mean and standard
-deviation over images. Runs that differ in more than their seed get rows of their own. An image that failed, lacks a
-seed or a truth, an estimate that was flagged, or a run that did not end, is never left out in silence: the ``status``
-of a row counts them. A run without records, also one that a sweep asked for and never began, has a row of its own.
+Every image counts once: its samples and seeds are averaged first, then the table gives mean and standard deviation over
+images. Runs that differ in more than the seed get separate rows. Failed images, images without a seed or a ground
+truth, flagged estimates and unfinished runs are never left out silently: the ``status`` of a row counts them. A run
+without records gets its own row, even if a sweep requested it and it never started.
 
-A task and noise level has one set of images: that of which the most samplers have rows with none failed or missing, and
-among those the largest (`alps_exp.report.comparison`). The status of a row of other images says so.
+Each task and noise level has one set of images: the set for which the most samplers have complete rows, and among
+these the largest (`alps_exp.report.comparison`). The status of a row over other images says so.
 
-Bold: the best mean PSNR, SSIM (highest), NMSE and LPIPS (lowest) of a task and noise level, as far as digits are shown,
-among the samples and among the other estimates. Two or more rows of the task's images, with none failed or missing,
-compete. A row with a flagged estimate is never bold: the best of the others is.
+Bold marks the best mean PSNR and SSIM (highest), NMSE and LPIPS (lowest) of a task and noise level at the displayed
+precision, separately among samples and among the other estimates. At least two complete rows over the task's images
+must compete. A row with a flagged estimate is never bold; the best of the others is.
 """
 
 from __future__ import annotations

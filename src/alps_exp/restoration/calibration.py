@@ -32,18 +32,18 @@ JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "s
 class Calibration(Restoration):
     """Restoration that keeps the samples and also evaluates them with the posterior score of the prior itself.
 
-    Every result has the diagnostics ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples to
-    p_t(x | y) at the sampler's last scale t, whose score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2 with the
-    prior's curvature c; for an energy the first term is -grad E / t^2. Of closed-form priors it has the numbers of
-    `alps_exp.evaluation.compare_with_exact` as well.
+    Every result has the diagnostics ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples relative to
+    p_t(x | y) at the sampler's last scale t. The score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2, with c the
+    curvature of the prior; for an energy the first term is -grad E / t^2. For closed-form priors there are also the
+    numbers of `alps_exp.evaluation.compare_with_exact`.
 
     Parameters
     ----------
     prior, operator, sampler, folder, labels, num_samples, seed
         As in `Restoration`.
     generator
-        Draws the images from the prior, as posterior samples of a measurement of nothing; those of the batches then
-        say size and dtype alone. None: the images of the batches are restored.
+        Sampler that draws the images from the prior, as posterior samples without measured pixels; the images of the
+        batches then only provide size and dtype. None: the images of the batches are restored.
     """
 
     def __init__(

@@ -243,6 +243,7 @@ class Restoration(pl.LightningModule):
         """Return metrics, data misfit and, for an energy prior, E / t^2 of every image of x."""
         numbers = {"data_misfit": operator.misfit(x, y)}
         if (truth := batch.get("image")) is not None:
+            # One crop for all: `collate` refuses batches whose crops differ.
             crop = tuple(batch["crop"][0].tolist()) if "crop" in batch else None
             numbers |= image_metrics(x, truth, crop=crop) | lpips_numbers(self.lpips, x, truth)
         if isinstance(self.prior, EnergyPrior) and isinstance(self.sampler, Sampler):
