@@ -32,8 +32,8 @@ JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "s
 class Calibration(Restoration):
     """Restoration that keeps the samples and also evaluates them with the posterior score of the prior itself.
 
-    Every result has the diagnostics ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples relative to
-    p_t(x | y) at the sampler's last scale t. The score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2, with c the
+    Every result has the diagnostics ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples relative
+    to p_t(x | y) at the sampler's last scale t. The score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2, with c the
     curvature of the prior; for an energy the first term is -grad E / t^2. For closed-form priors there are also the
     numbers of `alps_exp.evaluation.compare_with_exact`.
 
