@@ -12,5 +12,5 @@ class ImageError(ValueError):
 
 
 def one_line(error: BaseException | str) -> str:
-    """Return the message of an error on one line, or its type if the message is empty."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return a text on one line, or the message of an error, or its type if it has no message."""
+    return " ".join(str(error).split()) or (type(error).__name__ if isinstance(error, BaseException) else "")

@@ -121,6 +121,15 @@ def test_an_error_of_ours_once_the_job_is_under_way_is_no_wrong_request(alps, mo
     assert "Traceback" in err and "ValueError: broken figure" in err
 
 
+def test_an_error_without_a_message_is_named_by_its_type(alps, monkeypatch, tmp_path):
+    def table(job, /, **_):
+        raise ValueError
+
+    monkeypatch.setattr(table_command, "table", table)
+    status, _, err = alps("table", f"output={tmp_path}")
+    assert (status, err) == (2, "alps: ValueError\n")
+
+
 def test_completion_reaches_hydra_with_the_verb_of_the_line(alps, monkeypatch):
     status, out, _ = alps("-sc", "install=bash")
     assert status in (0, None) and "COMP_LINE" in out

@@ -51,6 +51,7 @@ def test_a_good_record_is_left_alone():
 
 def test_the_reason_of_a_failure_is_one_line():
     assert record().failed("CUDA out of\n  memory").status == "CUDA out of memory"
+    assert record().failed(" \n").status == "unknown reason"
 
 
 def test_mistakes_are_named():

@@ -206,7 +206,7 @@ def _one_line(error: BaseException) -> str:
         text = text.rpartition(" raised while resolving interpolation: ")[2].partition("\n    full_key: ")[0]
     if "Original Traceback" in text:  # from a data worker, whose last line is the error
         text = text.strip().splitlines()[-1].partition(": ")[2]
-    return one_line(text)
+    return one_line(text) or type(root).__name__
 
 
 def _root(error: BaseException) -> BaseException:

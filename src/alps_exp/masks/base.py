@@ -46,7 +46,7 @@ class Mask(ABC):
         """Draw one mask (height, width) of zeros and ones."""
 
 
-def _range_of(name: str, value: Number | Sequence[Number]) -> tuple[Number, Number]:
+def range_of(name: str, value: Number | Sequence[Number]) -> tuple[Number, Number]:
     """Return (low, high), given a number or a pair."""
     if not isinstance(value, Sequence):
         return value, value

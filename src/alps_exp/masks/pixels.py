@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alps_exp.masks.base import Array, Mask, _range_of
+from alps_exp.masks.base import Array, Mask, range_of
 
 
 class RandomMask(Mask):
@@ -29,13 +29,13 @@ class RandomMask(Mask):
     def __init__(self, fraction: float | Sequence[float], seed: int = 0) -> None:
         super().__init__(seed)
         self.fraction = fraction
-        low, high = _range_of("fraction of dropped pixels", fraction)
+        low, high = range_of("fraction of dropped pixels", fraction)
         if not 0 <= low <= high <= 1:
             raise ValueError(f"fraction of dropped pixels must be in [0, 1], got {fraction}")
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
         """Draw one mask (height, width)."""
-        low, high = _range_of("fraction", self.fraction)
+        low, high = range_of("fraction", self.fraction)
         fraction = low if low == high else rng.uniform(low, high)
         num_pixels = height * width
         mask = np.ones(num_pixels)
@@ -84,7 +84,7 @@ class BoxMask(Mask):
     ) -> None:
         super().__init__(seed)
         self.size, self.position, self.margin, self.inverted = size, position, margin, inverted
-        low, high = _range_of("size of the box", size)
+        low, high = range_of("size of the box", size)
         if not 1 <= low <= high:
             raise ValueError(f"size of the box must be at least 1 pixel, got {size}")
         if position not in ("center", "random"):
@@ -94,7 +94,7 @@ class BoxMask(Mask):
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
         """Draw one mask (height, width)."""
-        low, high = _range_of("size", self.size)
+        low, high = range_of("size", self.size)
         box = np.array([low, low]) if low == high else rng.integers(low, high + 1, 2)
         free = np.array([height, width]) - box - 2 * self.margin
         if free.min() < 0:

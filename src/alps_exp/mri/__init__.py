@@ -7,7 +7,6 @@ from alps_exp.mri.sensitivity import EspiritMaps, LowResolutionMaps
 
 __all__ = [
     "ArrayVolume",
-    "ArrayVolume",
     "EspiritMaps",
     "FastMRIVolume",
     "KSpaceError",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from alps_exp.operators.per_image import _product
+from alps_exp.operators.per_image import inner_product, over_pixels
 
 CHECK_EVERY = 8
 
@@ -62,7 +62,7 @@ def conjugate_gradients(
     allowed = tolerance**2 * b.shape[-3:].numel()
     x = torch.zeros_like(b)
     residual = direction = b
-    square = _product(b, b)
+    square = over_pixels(inner_product(b, b))
     radau = torch.ones_like(square) / shift
     rounding = torch.finfo(b.dtype).eps
     for iteration in range(max_iterations + 1):
@@ -72,10 +72,10 @@ def conjugate_gradients(
         if check and not _any_active(active, square):
             return x
         product = normal(direction) + shift * direction
-        step = torch.where(active, square / _product(direction, product), 0)
+        step = torch.where(active, square / over_pixels(inner_product(direction, product)), 0)
         x = x + step * direction
         residual = residual - step * product
-        new_square = _product(residual, residual)
+        new_square = over_pixels(inner_product(residual, residual))
         decay = torch.where(active, new_square / square, 0)
         direction = residual + decay * direction
         # In exact arithmetic the gap is positive. The clamp keeps rounding from making the bound zero or negative.

@@ -14,7 +14,3 @@ def inner_product(a: Tensor, b: Tensor) -> Tensor:
     """Return the real part of ``a^H b`` for each image, of shape a.shape[:-3]."""
     # Not vecdot, which autocast would run in lower precision.
     return (a.conj() * b).real.sum(dim=(-3, -2, -1))
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    return inner_product(a, b)[..., None, None, None]

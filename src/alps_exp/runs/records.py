@@ -63,7 +63,7 @@ class Record:
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""
         no_results: dict[str, Any] = dict.fromkeys(_RESULTS)
-        return replace(self, **no_results, flags=[], status=one_line(reason) if reason.strip() else "unknown reason")
+        return replace(self, **no_results, flags=[], status=one_line(reason) or "unknown reason")
 
     def checked(self) -> Record:
         """Return the record itself, or a failed one that names the first non-finite result."""
