@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from alps_exp.batch import Item
 from alps_exp.datasets.image_folder import to_tensor
 from alps_exp.packages import require
 
@@ -45,7 +44,7 @@ def ffhq_quad(eyes: np.ndarray, mouth: np.ndarray) -> np.ndarray:
     return np.stack([center - x - y, center - x + y, center + x + y, center + x - y])
 
 
-class Astronaut(Dataset[dict[str, Any]]):
+class Astronaut(Dataset[Item]):
     """One test face from scikit-image, cropped and rotated like the faces of FFHQ.
 
     Its item is ``image`` (3, size, size) float32 in [-1, 1] and ``image_id``.
@@ -72,7 +71,7 @@ class Astronaut(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return 1
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Item:
         if index != 0:
             raise IndexError(f"there is one astronaut, index 0, got {index}")
         photographs = require("skimage.data", "the embedded face", "'alps_exp[demo]'")

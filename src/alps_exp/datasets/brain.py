@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 from torch.utils.data import Dataset
 
-from alps_exp.datasets.items import Item, split_item
+from alps_exp.batch import Item, KeyedIndex, split_index
 from alps_exp.datasets.mr_augmentation import Array, Warp, average_blocks, random_contrast, random_phase
 from alps_exp.packages import require
 from alps_exp.randomness import item_generator, numpy_generator
@@ -89,10 +89,11 @@ def square_planes(values: Array, affine: Array, view: int, size: int) -> Array:
 
 
 def _of_unit_maximum(planes: Array) -> Array:
-    return planes / planes.max()
+    planes /= planes.max()
+    return planes
 
 
-class BrainSlices(Dataset[dict[str, Any]]):
+class BrainSlices(Dataset[Item]):
     """Axial slices of the MNI152 brain as complex MR images, with a slab held out of training.
 
     An item is ``image`` (1, size, size) complex64 of magnitude at most 1 and ``image_id``. The slab from 68
@@ -150,20 +151,20 @@ class BrainSlices(Dataset[dict[str, Any]]):
         """Return the planes that slices are interpolated from."""
         return mni152_volume(self.size)
 
-    def __getitem__(self, item: Item) -> dict[str, Any]:
-        index, key = split_item(item)
+    def __getitem__(self, item: KeyedIndex) -> Item:
+        index, key = split_index(item)
         if self.part == "test":
             return self._test_item(index)
         if self.part == "validation":
             return self._random_item(index, numpy_generator(0, f"validation {index}"))
         return self._random_item(index, item_generator(key))
 
-    def _test_item(self, index: int) -> dict[str, Any]:
+    def _test_item(self, index: int) -> Item:
         image_id = self.image_ids[index]
         magnitude = average_blocks(mni152_volume(self.size)[TEST_PLANES[index]], SUPERSAMPLING)
         return complex_item(magnitude, random_phase(numpy_generator(0, image_id), self.size), image_id)
 
-    def _random_item(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+    def _random_item(self, index: int, rng: np.random.Generator) -> Item:
         planes, fine = self.sample_planes(rng), SUPERSAMPLING * self.size
         rows, columns = self.warp.sample(rng, fine)
         places = [planes, *(fine * (x + 0.5) - 0.5 for x in (rows, columns))]
@@ -186,7 +187,8 @@ class BrainSlices(Dataset[dict[str, Any]]):
         middle = _uniform_over(rng, ranges)
         fine = SUPERSAMPLING * self.size
         offset = ((np.arange(fine) + 0.5) / fine - 0.5) * self.view
-        return (middle + slopes[0] * offset[:, None] + slopes[1] * offset[None, :]).astype(np.float32)
+        heights: Array = middle + slopes[0] * offset[:, None] + slopes[1] * offset[None, :]
+        return heights.astype(np.float32)
 
 
 class HeadSlices(BrainSlices):
@@ -224,7 +226,7 @@ class HeadSlices(BrainSlices):
         return head_volume(self.path, self.size)
 
 
-class MagnitudeSlices(Dataset[dict[str, Any]]):
+class MagnitudeSlices(Dataset[Item]):
     """Training slices from an archive of real magnitude images, made complex by random contrast and phase.
 
     An item (index, key) is ``image`` (1, size, size) complex64 of magnitude at most 1 and ``image_id``: the
@@ -264,7 +266,8 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
             raise FileNotFoundError(f"no such archive of slices: {self.path}")
         try:
             with np.load(self.path) as archive:
-                images, axial = archive["images"], archive["axial"]
+                images: Array = archive["images"]
+                axial: Array = archive["axial"]
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(f"{self.path} is not an .npz archive with images and axial: {error}") from error
         if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1] != images.shape[2]:
@@ -282,8 +285,8 @@ class MagnitudeSlices(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, item: Item) -> dict[str, Any]:
-        index, key = split_item(item)
+    def __getitem__(self, item: KeyedIndex) -> Item:
+        index, key = split_index(item)
         rng, fine = item_generator(key), SUPERSAMPLING * self.size
         places = [fine * (x + 0.5) - 0.5 for x in self.warp.sample(rng, fine)]
         magnitude = map_coordinates(self._resized(index), places, order=1, mode="constant")
@@ -302,7 +305,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     return interpolate(images[:, None], size=(size, size), mode="bicubic", antialias=True)[:, 0]
 
 
-def complex_item(magnitude: Array, phase: Array, image_id: str) -> dict[str, Any]:
+def complex_item(magnitude: Array, phase: Array, image_id: str) -> Item:
     """Return the item of an image with the given magnitude and phase factor, both (n, n)."""
     return {"image": torch.from_numpy(magnitude * phase)[None], "image_id": image_id}
 

@@ -38,4 +38,5 @@ class SharedCache:
             # Two workers may write the same image at once, which is harmless: they write the same bytes.
             self.pixels[index].numpy()[:] = decode()  # NumPy copy: the decoded array may be read-only
             self.there[index] = True
-        return self.pixels[index].numpy()
+        image: np.ndarray = self.pixels[index].numpy()
+        return image

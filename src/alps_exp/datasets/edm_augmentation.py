@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.ndimage import affine_transform
 from torch.utils.data import Dataset
 
-from alps_exp.datasets.items import Item, split_item
+from alps_exp.batch import Item, KeyedIndex, TrainingImages, split_index
 from alps_exp.randomness import item_generator
 
 Array = np.ndarray
@@ -94,7 +93,8 @@ class Transformation:
         turn, axis = _rotation(self.rotation), _rotation(self.direction)
         along, across = 2 ** (DOUBLING * self.stretch), 2 ** (-DOUBLING * self.stretch)
         stretch = axis @ np.diag([across, along]) @ axis.T
-        return stretch @ turn * 2 ** (DOUBLING * self.scale)
+        matrix: Array = stretch @ turn * 2 ** (DOUBLING * self.scale)
+        return matrix
 
 
 def _rotation(angle: float) -> Array:
@@ -102,7 +102,7 @@ def _rotation(angle: float) -> Array:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-class Augmented(Dataset[dict[str, Any]]):
+class Augmented(Dataset[Item]):
     """Training photographs under random transformations, with their augmentation labels for the network.
 
     An item has ``augment`` (9,) float32 in addition to what the dataset provides. A network conditioned on the labels
@@ -127,7 +127,7 @@ class Augmented(Dataset[dict[str, Any]]):
     Source: Karras et al. 2022 (arXiv 2206.00364), appendix F.2 and Table 6; 15 % for FFHQ, 12 % for CIFAR-10.
     """
 
-    def __init__(self, dataset: Any, probability: float = 0.15) -> None:
+    def __init__(self, dataset: TrainingImages, probability: float = 0.15) -> None:
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must be in [0, 1], got {probability}")
         self.dataset, self.probability = dataset, probability
@@ -141,8 +141,8 @@ class Augmented(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, item: Item) -> dict[str, Any]:
-        _, key = split_item(item)
+    def __getitem__(self, item: KeyedIndex) -> Item:
+        _, key = split_index(item)
         clean = self.dataset[item]
         if clean["image"].is_complex():
             raise ValueError("these transformations are for photographs, got a complex image")

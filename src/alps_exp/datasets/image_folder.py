@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from alps_exp.batch import Item, KeyedIndex, split_index
 from alps_exp.datasets.cache import SharedCache
-from alps_exp.datasets.items import Item, split_item
 from alps_exp.errors import ImageError
 from alps_exp.files import files_below
 from alps_exp.randomness import item_generator
@@ -42,7 +41,7 @@ class CropError(ImageError):
     """The crop of the request does not fit an image."""
 
 
-class ImageFolder(Dataset[dict[str, Any]]):
+class ImageFolder(Dataset[Item]):
     """The PNG, JPEG and WebP images of a folder or a zip archive, sorted by name.
 
     Folders are searched recursively, and links are followed. This covers FFHQ as published (thumbnails in sub-folders
@@ -114,7 +113,7 @@ class ImageFolder(Dataset[dict[str, Any]]):
         self.cache_bytes = cache_bytes
         self._archive: tuple[int, zipfile.ZipFile] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_archive": None}
 
     @cached_property
@@ -150,8 +149,8 @@ class ImageFolder(Dataset[dict[str, Any]]):
         self.cache  # noqa: B018
         return len(self.files)
 
-    def __getitem__(self, item: Item) -> dict[str, Any]:
-        index, key = split_item(item)
+    def __getitem__(self, item: KeyedIndex) -> Item:
+        index, key = split_index(item)
         name, image_id = self.files[index]
         pixels = self.cache.get(index, lambda: self._pixels(name))
         if self.flip and key is not None and item_generator(key).random() < 0.5:
@@ -244,7 +243,7 @@ def center_square(width: int, height: int) -> tuple[float, float, float, float]:
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an image; 1 is upright."""
-    return image.getexif().get(ExifTags.Base.Orientation, 1)
+    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _is_hidden(name: str) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
 
 from torch.utils.data import Dataset
 
-from alps_exp.datasets.items import Item, split_item
+from alps_exp.batch import Item, KeyedIndex, TrainingImages, split_index
 
 
-class MixedDataset(Dataset[dict[str, Any]]):
+class MixedDataset(Dataset[Item]):
     """Datasets concatenated, or mixed in given proportions.
 
     Parameters
@@ -29,7 +28,7 @@ class MixedDataset(Dataset[dict[str, Any]]):
         If the numbers of channels differ, or shares are not one positive number per dataset.
     """
 
-    def __init__(self, datasets: Sequence[Any], shares: Sequence[float] | None = None) -> None:
+    def __init__(self, datasets: Sequence[TrainingImages], shares: Sequence[float] | None = None) -> None:
         channels = sorted({dataset.channels for dataset in datasets})
         if len(channels) != 1:
             raise ValueError(f"a mixture needs datasets of one number of channels, got {channels}")
@@ -56,8 +55,8 @@ class MixedDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return self.ends[-1]
 
-    def __getitem__(self, item: Item) -> dict[str, Any]:
-        index, key = split_item(item)
+    def __getitem__(self, item: KeyedIndex) -> Item:
+        index, key = split_index(item)
         which = next(i for i, end in enumerate(self.ends) if index < end)
         local = (index - (self.ends[which - 1] if which else 0)) % len(self.datasets[which])
         return self.datasets[which][local if key is None else (local, key)]

@@ -15,7 +15,7 @@ Array = np.ndarray
 def _spline_matrix(size: int, knots: int) -> Array:
     """Cubic B-splines of `knots` control points, evaluated at `size` pixel centers: (size, knots)."""
     places = (np.arange(size) + 0.5) / size * (knots - 3)
-    matrix = BSpline.design_matrix(places, np.arange(-3, knots + 1), 3).toarray()
+    matrix: Array = BSpline.design_matrix(places, np.arange(-3, knots + 1), 3).toarray()
     return matrix.astype(np.float32)
 
 
@@ -26,7 +26,8 @@ def smooth_field(rng: np.random.Generator, size: int, knots: int) -> Array:
     neighboring control points average out.
     """
     matrix = _spline_matrix(size, knots)
-    return matrix @ rng.standard_normal((knots, knots), dtype=np.float32) @ matrix.T
+    field: Array = matrix @ rng.standard_normal((knots, knots), dtype=np.float32) @ matrix.T
+    return field
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Warp:
         zoom = rng.uniform(*self.zoom)
         mirror = rng.choice([-1.0, 1.0])
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        return rotation @ np.array([[ratio, shear], [0, mirror / ratio]]) / zoom
+        matrix: Array = rotation @ np.array([[ratio, shear], [0, mirror / ratio]]) / zoom
+        return matrix
 
 
 def random_contrast(rng: np.random.Generator, magnitude: Array, bend: tuple[float, float]) -> Array:
@@ -105,11 +107,13 @@ def random_phase(rng: np.random.Generator, size: int) -> Array:
     """Draw a smooth phase factor (size, size) complex64: a random offset, a linear ramp, and a slow variation."""
     centers = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     offset, down, right = rng.uniform(-np.pi, np.pi, 3) * np.array([1, 0.5, 0.5])
-    phase = offset + down * centers[:, None] + right * centers[None, :] + smooth_field(rng, size, 5)
-    return np.exp(1j * phase).astype(np.complex64)
+    phase: Array = offset + down * centers[:, None] + right * centers[None, :] + smooth_field(rng, size, 5)
+    factor: Array = np.exp(1j * phase)
+    return factor.astype(np.complex64)
 
 
 def average_blocks(image: Array, factor: int) -> Array:
     """Average blocks of factor x factor pixels."""
     size = image.shape[-1] // factor
-    return image.reshape(size, factor, size, factor).mean((1, 3))
+    averaged: Array = image.reshape(size, factor, size, factor).mean((1, 3))
+    return averaged

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from alps_exp.batch import Item
 from alps_exp.randomness import numpy_generator
 
 
@@ -22,7 +23,7 @@ class Samplable(Protocol):
         """Return independent images (count, C, H, W)."""
 
 
-class PriorSamples(Dataset[dict[str, Any]]):
+class PriorSamples(Dataset[Item]):
     """Independent images of a prior; image i is a function of seed and i alone.
 
     An item is ``image`` (C, H, W), of the prior's dtype, and ``image_id``.
@@ -59,7 +60,7 @@ class PriorSamples(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Item:
         image_id = self.image_ids[index]
         seed = int(numpy_generator(self.seed, image_id).integers(2**63))
         image = self.prior.sample(1, torch.Generator().manual_seed(seed))[0]

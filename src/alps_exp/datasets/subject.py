@@ -6,13 +6,13 @@ import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
+from alps_exp.batch import Item
 from alps_exp.datasets.brain import HEAD_VIEW, complex_item, resize
 from alps_exp.datasets.mr_augmentation import Array, random_phase
 from alps_exp.packages import require
@@ -22,7 +22,7 @@ SIGNS = {"left-posterior-superior": (-1, -1, 1), "right-anterior-superior": (1, 
 """Of steps along the axes to the right, to the front and upwards, by the name of a file's space."""
 
 
-class SubjectSlices(Dataset[dict[str, Any]]):
+class SubjectSlices(Dataset[Item]):
     """The axial planes of a head as complex MR images, each with a smooth phase from its id.
 
     An item is ``image`` (1, size, size) complex64 of maximum magnitude 1, front at the top, and ``image_id``. The head
@@ -81,7 +81,7 @@ class SubjectSlices(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Item:
         image_id, magnitude = self.image_ids[index], list(self.images.values())[index]
         return complex_item(magnitude, random_phase(numpy_generator(0, image_id), self.size), image_id)
 

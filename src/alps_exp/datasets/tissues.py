@@ -83,5 +83,6 @@ class TissueSlices(BrainSlices):
         fine = brain.shape[-1]
         distance = distance_transform_edt(brain < 0.5) * self.view / fine * np.exp(0.5 * smooth_field(rng, fine, 7))
         ends = np.cumsum([rng.uniform(*thickness) for thickness in SHELL])
-        layers = np.array([fluid, rng.uniform(*SKULL), rng.uniform(0.2, 1.0), 0.0])
-        return layers[np.searchsorted(ends, distance)]
+        layers: Array = np.array([fluid, rng.uniform(*SKULL), rng.uniform(0.2, 1.0), 0.0])
+        head: Array = layers[np.searchsorted(ends, distance)]
+        return head

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch.utils.data import Dataset
 
+from alps_exp.batch import ImageDataset, Item
 from alps_exp.datasets.batches import WithUnreadable
 from alps_exp.errors import ImageError
 
 
-class ZeroImages(Dataset[dict[str, Any]]):
+class ZeroImages(Dataset[Item]):
     """`count` images of zeros with the size, dtype and channels of the first readable image of a dataset.
 
     Raises
@@ -22,7 +21,7 @@ class ZeroImages(Dataset[dict[str, Any]]):
         If no image can be read.
     """
 
-    def __init__(self, dataset: Any, count: int) -> None:
+    def __init__(self, dataset: ImageDataset, count: int) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         items = map(WithUnreadable(dataset).__getitem__, range(len(dataset)))
@@ -35,5 +34,5 @@ class ZeroImages(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Item:
         return {"image": self.image, "image_id": self.image_ids[index]}

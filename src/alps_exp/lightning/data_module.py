@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
+from alps_exp.batch import Batch, ImageDataset, Item, TrainingImages
 from alps_exp.datasets.batches import WithUnreadable, collate
 from alps_exp.randomness import epoch_permutation, item_key
 
@@ -94,7 +95,7 @@ class _TrainingLoader:
     def __init__(self, data: ImageDataModule) -> None:
         self.data = data
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
         data, trainer = self.data, self.data.trainer
         assert trainer is not None and data.train is not None
         sampler = StepKeyedBatchSampler(
@@ -111,11 +112,10 @@ class _TrainingLoader:
 class ImageDataModule(pl.LightningDataModule):
     """Training, validation and test images.
 
-    A batch is a dictionary of ``image`` (B, C, H, W), ``image_id`` (list of B strings) and whatever else the dataset
-    provides per image. Training batches never end (stop by ``max_steps``) and are a function of seed and global step
-    (see `StepKeyedBatchSampler`); validation, test and predict show every image once, in order. A training dataset is
-    indexed by (index, key) and draws all its randomness from the key; the others are indexed by position. Datasets read
-    their files on first use, and only those that a stage needs are used.
+    A batch is an `alps_exp.batch.Batch`. Training batches never end (stop by ``max_steps``) and are a function of seed
+    and global step (see `StepKeyedBatchSampler`); validation, test and predict show every image once, in order. A
+    training dataset is indexed by (index, key) and draws all its randomness from the key; the others are indexed by
+    position. Datasets read their files on first use, and only those that a stage needs are used.
 
     Parameters
     ----------
@@ -138,9 +138,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        train: Any | None = None,
-        validation: Any | None = None,
-        test: Any | None = None,
+        train: TrainingImages | None = None,
+        validation: ImageDataset | Mapping[str, ImageDataset] | None = None,
+        test: ImageDataset | None = None,
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
@@ -160,15 +160,19 @@ class ImageDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Look up the files that `stage` needs, so that a wrong path stops the job at its start."""
+        given: dict[str, list[TrainingImages | ImageDataset]] = {
+            "train": [] if self.train is None else [self.train],
+            "validation": [*self.validation_parts.values()],
+            "test": [] if self.test is None else [self.test],
+        }
         for name in STAGES[stage]:
-            dataset = getattr(self, name)
-            if dataset is None and (stage, name) != ("fit", "validation"):
+            if not given[name] and (stage, name) != ("fit", "validation"):
                 raise ValueError(f"this data choice has no {name} images, which {stage} needs")
-            for part in self.validation_parts.values() if name == "validation" else [dataset]:
-                len(part)
+            for images in given[name]:
+                len(images)
 
     @property
-    def validation_parts(self) -> dict[str, Any]:
+    def validation_parts(self) -> dict[str, ImageDataset]:
         """The validation datasets by name; a single one has the empty name."""
         if isinstance(self.validation, Mapping):
             return dict(self.validation)
@@ -178,32 +182,43 @@ class ImageDataModule(pl.LightningDataModule):
         """Return the infinite training batches, starting at the trainer's global step."""
         return _TrainingLoader(self)
 
-    def val_dataloader(self) -> list[DataLoader[Any]]:
+    def val_dataloader(self) -> list[DataLoader[Item]]:
         """Return a loader of the images of each of the `validation_parts`, in order."""
-        return [self._in_order(dataset) for dataset in self.validation_parts.values()]
+        return [self.loader(images) for images in self.validation_parts.values()]
 
-    def test_dataloader(self) -> DataLoader[Any]:
+    def test_dataloader(self) -> DataLoader[Item]:
         """Return the test images in order."""
-        return self._in_order(self.test)
+        assert self.test is not None  # see `setup`
+        return self.loader(self.test)
 
-    def predict_dataloader(self) -> DataLoader[Any]:
+    def predict_dataloader(self) -> DataLoader[Item]:
         """Return the test images in order: the share of this process, or all if there are fewer images than processes.
 
         Batches report unreadable images as well, see `collate`.
         """
-        images: Any = self.test
-        everything: Sampler[Any] | None = None  # None: Lightning splits the images among the processes
+        assert self.test is not None  # see `setup`
+        images = WithUnreadable(self.test)
+        everything: Sampler[int] | None = None  # None: Lightning splits the images among the processes
         if self.trainer is not None and len(images) < self.trainer.world_size:
             everything = DistributedSampler(images, num_replicas=1, rank=0, shuffle=False)
-        return self.loader(WithUnreadable(images), batch_size=self.batch_size, sampler=everything)
+        return self.loader(images, sampler=everything)
 
-    def _in_order(self, dataset: Any) -> DataLoader[Any]:
-        return self.loader(dataset, batch_size=self.batch_size)
-
-    def loader(self, dataset: Any, **arguments: Any) -> DataLoader[Any]:
-        """Return a loader of a dataset whose workers ignore the signals meant for this process."""
-        workers = {"num_workers": self.num_workers, "worker_init_fn": _leave_signals_to_parent}
-        return DataLoader(dataset, collate_fn=collate, **workers, **arguments)  # type: ignore[arg-type]
+    def loader(
+        self,
+        images: TrainingImages | ImageDataset | WithUnreadable,
+        sampler: Sampler[int] | None = None,
+        batch_sampler: StepKeyedBatchSampler | None = None,
+    ) -> DataLoader[Item]:
+        """Return a loader of images whose workers ignore the signals meant for this process."""
+        return DataLoader(
+            cast("Dataset[Item]", images),  # of which a loader asks no more than length and items
+            batch_size=1 if batch_sampler else self.batch_size,  # torch refuses another one beside a batch sampler
+            sampler=sampler,
+            batch_sampler=batch_sampler,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            worker_init_fn=_leave_signals_to_parent,
+        )
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alps_exp.batch import Batch
 from alps_exp.randomness import numpy_generator
 
 Array = np.ndarray
@@ -34,7 +35,7 @@ class Mask(ABC):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the masks of a batch, (B, 1, H, W)."""
         image = batch["image"]
         height, width = image.shape[-2:]

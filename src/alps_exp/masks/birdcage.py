@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from alps_exp.batch import Batch
 from alps_exp.packages import require
 
 
@@ -33,7 +32,7 @@ class BirdcageMaps:
         self.num_coils = num_coils
         self._maps: dict[tuple[int, int], Tensor] = {}
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the maps of a batch, (B, num_coils, H, W)."""
         image = batch["image"]
         height, width = image.shape[-2:]

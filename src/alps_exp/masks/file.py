@@ -5,13 +5,13 @@ from __future__ import annotations
 import zipfile
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from alps_exp.batch import Batch
 from alps_exp.files import open_hdf5
 from alps_exp.masks.base import Array
 
@@ -40,7 +40,7 @@ class FileMask:
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the masks of a batch, (B, 1, H, W)."""
         image = batch["image"]
         masks = [self._mask(image_id, tuple(image.shape[-2:])) for image_id in batch["image_id"]]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
 from torch import Tensor
+
+from alps_exp.batch import Batch
 
 
 class MapsFromBatch:
     """The sensitivity maps of the data; called with a batch, returns (B, coils, H, W)."""
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the maps of a batch."""
-        return _batch_entry(batch, "sensitivity_maps")
+        return _entry(batch, "sensitivity_maps")
 
 
 class MaskFromBatch:
@@ -25,12 +27,12 @@ class MaskFromBatch:
         A mask for retrospective undersampling; None keeps all measured samples.
     """
 
-    def __init__(self, within: Callable[[dict[str, Any]], Tensor] | None = None) -> None:
+    def __init__(self, within: Callable[[Batch], Tensor] | None = None) -> None:
         self.within = within
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the masks of a batch."""
-        mask = _batch_entry(batch, "mask")
+        mask = _entry(batch, "mask")
         return mask if self.within is None else mask * self.within({**batch, "image": mask})
 
 
@@ -43,15 +45,15 @@ class NoiseFromBatch:
         When called, if the noise level differs between the images of the batch.
     """
 
-    def __call__(self, batch: dict[str, Any]) -> float:
+    def __call__(self, batch: Batch) -> float:
         """Return the standard deviation of the noise of a batch."""
-        values = set(_batch_entry(batch, "noise_std").tolist())
-        if len(values) > 1:
-            raise ValueError(f"the images of a batch differ in noise_std ({sorted(values)}): use data.batch_size=1")
-        return values.pop()
+        levels: set[float] = set(_entry(batch, "noise_std").tolist())
+        if len(levels) > 1:
+            raise ValueError(f"the images of a batch differ in noise_std ({sorted(levels)}): use data.batch_size=1")
+        return levels.pop()
 
 
-def _batch_entry(batch: dict[str, Any], name: str) -> Tensor:
+def _entry(batch: Batch, name: Literal["sensitivity_maps", "mask", "noise_std"]) -> Tensor:
     if name not in batch:
         raise ValueError(f"this data choice has no {name}, which the operator takes from the data")
     return batch[name]

@@ -180,8 +180,9 @@ class _Disc:
         rows, columns = self._radii(slope)
         # The private function, because the public one searches the slope itself.
         samp = require("sigpy.mri.samp", "a Poisson disc", "sigpy")
-        mask = samp._poisson(self.shape[1], self.shape[0], ATTEMPTS, columns, rows, self.center, seed)
-        return mask * (self.distance < 1)
+        points: Array = samp._poisson(self.shape[1], self.shape[0], ATTEMPTS, columns, rows, self.center, seed)
+        points *= self.distance < 1
+        return points
 
     def slope(self, count: float) -> float:
         """Return the slope at which discs have `count` points on average, calibrated on three discs."""

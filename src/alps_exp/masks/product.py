@@ -34,4 +34,5 @@ class MaskProduct(Mask):
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
         """Draw one mask (height, width)."""
-        return np.prod([mask.draw(rng, height, width) for mask in self.masks], axis=0)
+        product: Array = np.prod([mask.draw(rng, height, width) for mask in self.masks], axis=0)
+        return product

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from alps_exp.batch import Batch
 from alps_exp.checkpoints.state_dicts import RECORD
 from alps_exp.networks.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.base import as_channels
@@ -96,7 +97,7 @@ class DenoisingTraining(pl.LightningModule):
         sigma_data = self.network.sigma_data
         return (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean loss of a batch, with sigma and noise that are functions of (seed, step, rank)."""
         x = as_channels(batch["image"])
         accumulate = self.trainer.accumulate_grad_batches
@@ -113,7 +114,7 @@ class DenoisingTraining(pl.LightningModule):
             self._log_bands(losses, sigma)
         return mean
 
-    def _augment_labels(self, batch: dict[str, Any]) -> Tensor | None:
+    def _augment_labels(self, batch: Batch) -> Tensor | None:
         """Return the augmentation labels of a batch; zeros (no augmentation) if only the network has any."""
         width, given = _label_width(self.network), batch.get("augment")
         if given is None:
@@ -145,7 +146,7 @@ class DenoisingTraining(pl.LightningModule):
         if (step := int(first.min())) < NEVER:
             raise Diverged(f"the loss is not finite at step {step}")
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean square of each of the `errors` at each of `VALIDATION_SIGMAS`, in full precision."""
         x, prefix = as_channels(batch["image"]), self._validation_prefixes()[dataloader_idx]
         for sigma in VALIDATION_SIGMAS:

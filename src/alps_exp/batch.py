@@ -1,0 +1,93 @@
+"""What a dataset provides: an item for each image, and the batch of several."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypedDict
+
+from torch import Tensor
+
+KeyedIndex = int | tuple[int, int]
+"""An index, or an index with the key from which a training item draws all its randomness."""
+
+
+class _NamedItem(TypedDict):
+    image_id: str
+
+
+class Item(_NamedItem, total=False):
+    """One image. A dataset may add entries, which reach the masks and maps of an operator.
+
+    `image` is (C, H, W), real in [-1, 1] or complex; measured data may lack it. They bring `measurement`, and what it
+    was measured with: `sensitivity_maps` (coils, H, W), `mask` (1, H, W) and `noise_std`. `crop` (2,) int64 gives rows
+    and columns of the center in which images are compared. `augment` (9,) are augmentation labels of a training item.
+    `unreadable` is the reason why an image could not be read; such an item has no other entry.
+    """
+
+    image: Tensor
+    measurement: Tensor
+    sensitivity_maps: Tensor
+    mask: Tensor
+    noise_std: float
+    crop: Tensor
+    augment: Tensor
+    unreadable: str
+
+
+class _NamedBatch(TypedDict):
+    image_id: list[str]
+
+
+class Batch(_NamedBatch, total=False):
+    """Several images: the entries of `Item` with a leading axis B; `unreadable` has the reasons by image id."""
+
+    image: Tensor
+    measurement: Tensor
+    sensitivity_maps: Tensor
+    mask: Tensor
+    noise_std: Tensor
+    crop: Tensor
+    augment: Tensor
+    unreadable: dict[str, str]
+
+
+class TrainingImages(Protocol):
+    """Images to train on. An item is a function of its index and key alone."""
+
+    @property
+    def channels(self) -> int:
+        """Number of real channels; a complex channel counts as 2."""
+
+    @property
+    def index(self) -> list[str]:
+        """Lines that change with the data; their hash is in the provenance of a run."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: KeyedIndex, /) -> Item: ...
+
+
+class ImageDataset(Protocol):
+    """Images to validate on or to restore, in a fixed order."""
+
+    @property
+    def channels(self) -> int:
+        """Number of real channels; a complex channel counts as 2."""
+
+    @property
+    def image_ids(self) -> list[str]:
+        """A unique id for each image; it keys the noise of its measurement and of its samples."""
+
+    @property
+    def index(self) -> list[str]:
+        """A line for each image that changes with it, then any lines that concern all of them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Item: ...
+
+
+def split_index(index: KeyedIndex) -> tuple[int, int | None]:
+    """Split the argument of ``__getitem__`` into index and augmentation key (None for a plain index)."""
+    if isinstance(index, tuple):
+        return index
+    return index, None
