@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "alps_exp"
-FLOOR = {"__init__", "batch", "checks", "crops", "errors", "estimates", "files", "packages", "randomness", "representation"}
+FLOOR = {
+    "__init__",
+    "batch",
+    "checks",
+    "crops",
+    "errors",
+    "estimates",
+    "files",
+    "packages",
+    "randomness",
+    "representation",
+}
 """Modules that every room may import, and that import none."""
 ROOMS = {
     "networks": set(),
