@@ -74,11 +74,11 @@ def test_the_adjoint_is_flagged_where_it_does_not_explain_the_data(restore, oper
 class Halting(Sampler):
     """Gives the mean of the prior, and says that the second chain of the first image did not converge."""
 
-    def sample(self, prior, operator, y, noise):
-        x = torch.zeros(noise.num_samples, *y.shape)
-        converged = torch.ones(noise.num_samples, len(y))
+    def chain(self, problem):
+        x = torch.zeros(problem.noise.num_samples, *problem.y.shape)
+        converged = torch.ones(x.shape[:2])
         converged[1, 0] = 0
-        return x, {"converged": converged}
+        yield problem.state(x, 1.0, diagnostics={"converged": converged})
 
 
 def test_a_mean_has_not_converged_if_one_of_its_samples_has_not(tmp_path):

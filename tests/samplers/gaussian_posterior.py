@@ -7,6 +7,7 @@ import torch
 from alps_exp.operators import GaussianBlur, Inpainting, MultiCoilMRI
 from alps_exp.priors import GaussianPrior
 from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Problem
 
 SIDE = 3
 PIXELS = SIDE * SIDE
@@ -31,9 +32,9 @@ class Impulses:
 def sampler_moments(sampler, prior, operator, y):
     """Return mean (n,) and covariance (n, n) of the sampler's output (complex: covariance of one part)."""
     counter = Impulses(1)
-    sampler.sample(BatchedPrior(prior, None), operator, y, counter)
+    sampler.sample(Problem(BatchedPrior(prior, None), operator, y, counter))
     noise = Impulses(counter.next_chain)
-    samples, _ = sampler.sample(BatchedPrior(prior, None), operator, y, noise)
+    samples = sampler.sample(Problem(BatchedPrior(prior, None), operator, y, noise)).x
     responses = samples.flatten(1)
     mean = responses[0]
     responses = responses[1:] - mean

@@ -11,6 +11,7 @@ from alps_exp.operators.blur import line_kernel
 from alps_exp.priors import Energy
 from alps_exp.samplers import ALPS, KarrasSchedule
 from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Problem
 
 TRACES = Path(__file__).parents[1] / "reference" / "alps_reference_traces.npz"
 RECORDED = {name: torch.from_numpy(value) for name, value in np.load(TRACES).items()}
@@ -73,7 +74,7 @@ class SolvedAsPublished(Traced):
 def published(operator, y, noise, solver=Traced):
     """Return the images after each scale and the last one."""
     traced, prior = solver(operator), BatchedPrior(Energy(psi), None)
-    x = ALPS(SCHEDULE, "reference", "static").sample(prior, traced, y, Replay(noise))[0][0]
+    x = ALPS(SCHEDULE, "reference", "static").sample(Problem(prior, traced, y, Replay(noise))).x[0]
     return torch.cat([mean[0] for mean in traced.means[1:]])[SCHEDULE.inner_steps - 1 :: SCHEDULE.inner_steps], x
 
 

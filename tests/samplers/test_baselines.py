@@ -35,6 +35,7 @@ from alps_exp.samplers import (
 )
 from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.moment_matching import correction
+from alps_exp.samplers.problem import Problem
 
 OPERATORS = ["inpainting", "blur", "mri_1d", "mri_2d"]
 FINE = GeometricSchedule(5.0, 0.005, 250)
@@ -194,9 +195,9 @@ def test_zeta_sets_the_width_of_diffpir(zeta, smallest, largest):
 def test_the_weight_of_diffpir_is_that_of_a_narrower_prior():
     prior, operator, y = problem("blur")
     t, s = 0.5, 0.1
-    x, _ = DiffPIR(ExplicitSchedule((t, s), (1, 1)), weight=4.0, zeta=0.0).sample(
-        BatchedPrior(prior, None), operator, y, noise := Constant(0.3)
-    )
+    noise = Constant(0.3)
+    sampler = DiffPIR(ExplicitSchedule((t, s), (1, 1)), weight=4.0, zeta=0.0)
+    x = sampler.sample(Problem(BatchedPrior(prior, None), operator, y, noise)).x
     first = noise.value * t * torch.ones_like(x)
     for scale, below in ((t, s), (s, 0.0)):
         x0 = operator.posterior_mean(prior.denoise(first, scale), y, scale / 2)
@@ -260,7 +261,7 @@ def test_red_diff_without_noise_ends_where_data_and_denoiser_balance(name):
     t = 0.3
     scales = KarrasSchedule(t * (1 + 1e-6), t, 1000, 1.0)
     sampler = REDDiff(scales, weight=(operator.noise_std / t) ** 2, learning_rate=0.01)
-    mu, _ = sampler.sample(BatchedPrior(prior, None), operator, y, Silent())
+    mu = sampler.sample(Problem(BatchedPrior(prior, None), operator, y, Silent())).x
     mean, covariance = exact_posterior(prior, operator, y, t)
     assert compare((mu.flatten(), covariance), (mean, covariance))[1] < 0.1
 
@@ -420,9 +421,8 @@ def test_dps_on_two_modes_is_its_own_density(step_size):
 def test_the_step_of_dps_sets_the_width_of_measured_pixels(step_size, measured_width):
     """Its gradient step keeps its length however small the residual is: the residual ends at about the step."""
     prior, operator, y = problem("inpainting", isotropic(0.5))
-    x, _ = DPS(KarrasSchedule(20.0, 0.005, 300, 7.0), step_size).sample(
-        BatchedPrior(prior, None), operator, y, OneStream(500)
-    )
+    sampler = DPS(KarrasSchedule(20.0, 0.005, 300, 7.0), step_size)
+    x = sampler.sample(Problem(BatchedPrior(prior, None), operator, y, OneStream(500))).x
     exact = exact_posterior(prior, operator, y)[1].diagonal().sqrt().reshape(SIDE, SIDE)
     ratios = x.std(0)[0, 0] / exact
     measured = operator.mask[0, 0]

@@ -12,6 +12,7 @@ from gaussian_posterior import PIXELS, SIDE, measurement, operator_named, random
 from alps_exp.priors import GaussianPrior
 from alps_exp.samplers import CSGM, MMPS, ExplicitSchedule, GeometricSchedule, PiGDM
 from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Problem
 
 deepinv = pytest.importorskip("deepinv", minversion="0.5", reason="deepinv >= 0.5 is not installed")
 
@@ -82,7 +83,7 @@ def deepinv_sample(data_fidelity, prior, operator, y, x, scales, eta):
 
 def our_sample(sampler, prior, operator, y, x):
     noise = Recorded(x, sampler.schedule()[0])
-    return sampler.sample(BatchedPrior(prior, None), operator, y, noise)[0][:, 0]
+    return sampler.sample(Problem(BatchedPrior(prior, None), operator, y, noise)).x[:, 0]
 
 
 def assert_close(ours, theirs, tolerance=3e-4):

@@ -11,6 +11,7 @@ from alps_exp.operators import Inpainting
 from alps_exp.priors import GaussianMixturePrior, GaussianPrior
 from alps_exp.samplers import ALPS, SMC, GeometricSchedule
 from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Problem
 from alps_exp.samplers.smc import _Population
 
 CHAINS = 5000
@@ -29,7 +30,8 @@ class OneStream:
 
 
 def run(sampler, prior, operator, y, chains=CHAINS):
-    return sampler.sample(BatchedPrior(prior, None), operator, y, OneStream(chains))
+    last = sampler.sample(Problem(BatchedPrior(prior, None), operator, y, OneStream(chains)))
+    return last.x, last.diagnostics
 
 
 def two_modes(variance):
@@ -90,7 +92,9 @@ def test_r_hat_is_the_root_of_total_over_within_variance():
     operator, dtype = operator_named("mri_1d")
     prior = random_prior(dtype, smallest=0.5)
     y = measurement(operator, prior)
-    measured, moved = (_Population(BatchedPrior(prior, None), operator, y, OneStream(4), 0.5) for _ in range(2))
+    measured, moved = (
+        _Population(Problem(BatchedPrior(prior, None), operator, y, OneStream(4)), 0.5) for _ in range(2)
+    )
     r_hat = measured.window_r_hat(16, torch.tensor([True]))
     points = []
     for _ in range(16):

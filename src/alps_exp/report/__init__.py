@@ -1,12 +1,14 @@
 """Records to tables and figures."""
 
 from alps_exp.report.calibration import find_calibrations, write_calibration, write_calibration_tables
+from alps_exp.report.convergence import convergence_figure
 from alps_exp.report.figures import run_figure, task_figure, task_figures
 from alps_exp.report.pareto import pareto_figure
 from alps_exp.report.table import build_table, find_runs, to_latex, to_markdown, write_tables
 
 __all__ = [
     "build_table",
+    "convergence_figure",
     "find_calibrations",
     "find_runs",
     "pareto_figure",

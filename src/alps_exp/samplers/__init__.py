@@ -11,9 +11,11 @@ from alps_exp.samplers.dps import DPS
 from alps_exp.samplers.map import MAP
 from alps_exp.samplers.mmps import MMPS
 from alps_exp.samplers.pigdm import PiGDM
+from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.red_diff import REDDiff
 from alps_exp.samplers.schedules import ExplicitSchedule, GeometricSchedule, KarrasSchedule
 from alps_exp.samplers.smc import SMC
+from alps_exp.samplers.trajectory import Trajectory
 
 __all__ = [
     "ALPS",
@@ -28,8 +30,11 @@ __all__ = [
     "MAP",
     "MMPS",
     "PiGDM",
+    "Problem",
     "KarrasSchedule",
     "REDDiff",
     "SMC",
     "Sampler",
+    "State",
+    "Trajectory",
 ]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from alps_exp.estimates import PriorKind
-from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.moment_matching import matched_mean
+from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.schedules import GeometricSchedule, Schedule, with_next
 
 Noise = Literal["calibrated", "independent", "reference", "none"]
@@ -97,78 +96,82 @@ class ALPS(Sampler):
         self.noise, self.annealing, self.moment_matching = noise, annealing, moment_matching
         self.final_noise = final_noise and noise != "none"
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics.
+    def chain(self, problem: Problem) -> Iterator[State]:
+        """Yield the state of the chains after every step; there are no diagnostics.
 
         Raises
         ------
         ValueError
             If the prior is a composed energy and the annealing is not static or the noise is ``reference``.
         """
-        if not math.isclose(prior.curvature, 1) and (self.annealing == "diffused" or self.noise == "reference"):
+        simple = math.isclose(problem.prior.curvature, 1)
+        if not simple and (self.annealing == "diffused" or self.noise == "reference"):
             raise ValueError("a composed energy is sampled by annealing=static, with any noise but reference")
         if self.noise == "reference":
-            return self._published(prior, operator, y, noise), {}
-        walk = self._static if self.annealing == "static" else self._diffused
-        return walk(prior, operator, y, noise), {}
+            return self._published(problem)
+        return self._static(problem) if self.annealing == "static" else self._diffused(problem)
 
-    def _static(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
-        image = operator.adjoint(y)
-        measured, unmeasured = self._steps_of(noise, y), self._steps_of(noise, image)
+    def _static(self, problem: Problem) -> Iterator[State]:
+        prior, operator, y = problem.prior, problem.operator, problem.y
+        measured, unmeasured = self._steps_of(problem, y), self._steps_of(problem, problem.adjoint)
         steps = with_next(self.schedule())
-        start = torch.zeros_like(image).expand(noise.num_samples, *image.shape)
+        start = torch.zeros_like(problem.adjoint).expand(problem.noise.num_samples, *problem.adjoint.shape)
         # Composed energies have curvature c / t^2 at large t, so P must use the width t / sqrt(c). With t itself the
         # step diverges for c > 2.
         narrower = prior.curvature**-0.5
         x = operator.posterior_sample(start, y, steps[0][0] * narrower, (measured.next(), unmeasured.next()))
-        for t, s in self.progress(steps[:-1]):
+        for t, s in steps[:-1]:
             d = prior.denoise(x, t)
             # Solve and noise use the next scale s: the noise left in x is then what the next denoiser call assumes.
             x = operator.posterior_sample(d, y, s * narrower, (measured.next(), unmeasured.next()))
+            yield problem.state(x, t)
         last = steps[-1][0]
         d = prior.denoise(x, last)
-        if not self.final_noise:
-            return operator.posterior_mean(d, y, last * narrower)
-        return operator.posterior_sample(d, y, last * narrower, (measured.next(), unmeasured.next()))
+        if self.final_noise:
+            x = operator.posterior_sample(d, y, last * narrower, (measured.next(), unmeasured.next()))
+        else:
+            x = operator.posterior_mean(d, y, last * narrower)
+        yield problem.state(x, last)
 
-    def _diffused(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
-        image = operator.adjoint(y)
-        added = self._steps_of(noise, image)
+    def _diffused(self, problem: Problem) -> Iterator[State]:
+        added = self._steps_of(problem, problem.adjoint)
         scales = self.schedule()
         amplitudes = calibrated_amplitudes(scales) if self.noise == "calibrated" else scales
         x = amplitudes[0] * added.next()
-        for t, amplitude in self.progress(list(zip(scales[:-1], amplitudes[1:], strict=True))):
-            x = self._mean(prior, operator, y, x, t) + amplitude * added.next()
+        for t, amplitude in zip(scales[:-1], amplitudes[1:], strict=True):
+            x = self._mean(problem, x, t) + amplitude * added.next()
+            yield problem.state(x, t)
         last = scales[-1]
-        d = prior.denoise(x, last)
-        if not self.final_noise:
-            return operator.posterior_mean(d, y, last)
-        # This draw has covariance P, unlike the isotropic noise of the steps above, so its noise is fresh.
-        return operator.posterior_sample(d, y, last, (noise.draw(y), noise.draw(image)))
+        d = problem.prior.denoise(x, last)
+        if self.final_noise:
+            # This draw has covariance P, unlike the isotropic noise of the steps above, so its noise is fresh.
+            noise = problem.draw_measurement(), problem.draw()
+            x = problem.operator.posterior_sample(d, problem.y, last, noise)
+        else:
+            x = problem.operator.posterior_mean(d, problem.y, last)
+        yield problem.state(x, last)
 
-    def _mean(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, x: Tensor, t: float) -> Tensor:
+    def _mean(self, problem: Problem, x: Tensor, t: float) -> Tensor:
         if self.moment_matching:
-            return matched_mean(prior, operator, y, x, t, self.moment_matching, preconditioned=True)
-        return operator.posterior_mean(prior.denoise(x, t), y, t)
+            return matched_mean(problem, x, t, self.moment_matching, preconditioned=True)
+        return problem.operator.posterior_mean(problem.prior.denoise(x, t), problem.y, t)
 
-    def _published(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource) -> Tensor:
+    def _published(self, problem: Problem) -> Iterator[State]:
         # As in the public code: the noise after the last inner step of a scale has the next scale, and the last step
         # adds none.
-        image = operator.adjoint(y)
+        prior, operator, y = problem.prior, problem.operator, problem.y
         steps = with_next(self.schedule())
-        first = steps[0][0]
-        x = operator.posterior_mean(torch.zeros_like(image), y, first)
-        x = x + operator.posterior_noise(noise.draw(image), first)
-        for t, s in self.progress(steps[:-1]):
+        first, last = steps[0][0], steps[-1][0]
+        x = operator.posterior_mean(torch.zeros_like(problem.adjoint), y, first)
+        x = x + operator.posterior_noise(problem.draw(), first)
+        for t, s in steps[:-1]:
             mean = operator.posterior_mean(prior.denoise(x, t), y, t)
-            x = mean + operator.posterior_noise(noise.draw(image), s)
-        last = steps[-1][0]
-        return operator.posterior_mean(prior.denoise(x, last), y, last)
+            x = mean + operator.posterior_noise(problem.draw(), s)
+            yield problem.state(x, t)
+        yield problem.state(operator.posterior_mean(prior.denoise(x, last), y, last), last)
 
-    def _steps_of(self, noise: NoiseSource, like: Tensor) -> _StepNoise:
-        return _StepNoise(noise, like, self.noise)
+    def _steps_of(self, problem: Problem, like: Tensor) -> _StepNoise:
+        return _StepNoise(problem.noise, like, self.noise)
 
 
 class _StepNoise:

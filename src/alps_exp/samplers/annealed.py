@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 
 from torch import Tensor
 
-from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.schedules import to_zero
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The posterior that is sampled: a prior, and the measurement y = A x + eta n of a batch of images."""
-
-    prior: BatchedPrior
-    operator: LinearOperator
-    y: Tensor
-    noise: NoiseSource
-
-    @cached_property
-    def adjoint(self) -> Tensor:
-        """A^H y, of the shape (B, C, H, W) and the dtype of the images."""
-        return self.operator.adjoint(self.y)
-
-    def draw(self) -> Tensor:
-        """Return fresh standard normal noise (S, B, C, H, W), one draw for every chain."""
-        return self.noise.draw(self.adjoint)
 
 
 class AnnealedSampler(Sampler):
@@ -53,15 +31,12 @@ class AnnealedSampler(Sampler):
     torch.Size([4, 1, 1, 8, 8])
     """
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
-        problem = Problem(prior, operator, y, noise)
+    def chain(self, problem: Problem) -> Iterator[State]:
+        """Yield the state after each `step`; there are no diagnostics."""
         x = self.start(problem)
-        for t, s in self.progress(to_zero(self.schedule())):
+        for t, s in to_zero(self.schedule()):
             x = self.step(problem, x, t, s)
-        return x, {}
+            yield problem.state(x, t)
 
     def start(self, problem: Problem) -> Tensor:
         """Return the initial chains (S, B, C, H, W): noise of the first scale, at which images are negligible."""

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
 
 from torch import Tensor
-from tqdm import tqdm
 
 from alps_exp.estimates import Estimates, PriorKind, chain_ids
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import Prior
-from alps_exp.randomness import KeyedNoise, NoiseSource
+from alps_exp.randomness import KeyedNoise
 from alps_exp.representation import ShowsItsArguments
 from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Callback, Problem, State
+from alps_exp.samplers.progress import ProgressBar
 from alps_exp.samplers.schedules import Schedule
-
-T = TypeVar("T")
 
 
 class Sampler(ShowsItsArguments, ABC):
@@ -67,11 +66,13 @@ class Sampler(ShowsItsArguments, ABC):
         image_ids: Sequence[str] | None = None,
         *,
         first_sample: int = 0,
+        callbacks: Sequence[Callback] = (),
     ) -> Estimates:
         """Sample `num_samples` chains for every image of the measurement `y` (B, ...).
 
         The noise of a chain is keyed by (seed, image id, sample index). Without `image_ids`, positions in the batch
-        serve as ids. Sample indices start at `first_sample`.
+        serve as ids. Sample indices start at `first_sample`. Each of the `callbacks` is called with the `State` of the
+        chains after every step.
 
         Raises
         ------
@@ -82,20 +83,25 @@ class Sampler(ShowsItsArguments, ABC):
         if not (self.composable or math.isclose(prior.curvature, 1)):
             raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS, MAP and SMC do")
         noise = KeyedNoise(seed, ids, num_samples, first_sample)
-        counted = BatchedPrior(prior, self.micro_batch)
-        samples, diagnostics = self.sample(counted, operator, y, noise)
-        forward, vjp = counted.calls.expand(len(y), 2).T / num_samples
-        return Estimates(samples, forward, vjp, diagnostics)
+        problem = Problem(BatchedPrior(prior, self.micro_batch), operator, y, noise, ids)
+        last = self.sample(problem, callbacks)
+        forward, vjp = problem.prior.calls.expand(len(y), 2).T / num_samples
+        return Estimates(last.x, forward, vjp, last.diagnostics)
+
+    def sample(self, problem: Problem, callbacks: Sequence[Callback] = ()) -> State:
+        """Run the chains to their end and return their last state, which has the samples and the diagnostics."""
+        with ProgressBar(type(self).__name__, self.num_steps) as progress:
+            for state in self.chain(problem):
+                progress(state)
+                for callback in callbacks:
+                    callback(state)
+        return state
+
+    @property
+    def num_steps(self) -> int:
+        """The number of states of a `chain`; where it depends on the images, the largest."""
+        return len(self.schedule())
 
     @abstractmethod
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W) and diagnostics (S, B) by name.
-
-        If there is a diagnostic ``converged`` (1 or 0), it determines the flag ``convergence`` of an estimate.
-        """
-
-    def progress(self, steps: Sequence[T]) -> Iterable[T]:
-        """Return the steps with a progress bar, shown only on a terminal."""
-        return tqdm(steps, desc=type(self).__name__, disable=None, leave=False)
+    def chain(self, problem: Problem) -> Iterator[State]:
+        """Yield the state of the chains after every step; the last one has the samples and the diagnostics."""

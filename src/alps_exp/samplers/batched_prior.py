@@ -16,12 +16,14 @@ class BatchedPrior:
     """A prior evaluated on images (S, B, C, H, W) in micro-batches.
 
     A part holds at most `micro_batch` images, but always at least one sample of every image. `calls` (B, 2) counts the
-    forward passes and vector-Jacobian products spent on each image so far.
+    forward passes and vector-Jacobian products spent on each image so far; `denoised` is the result of the last call,
+    None if that gave no denoised images.
     """
 
     def __init__(self, prior: Prior, micro_batch: int | None) -> None:
         self.prior, self.micro_batch = prior, micro_batch
         self.calls = torch.zeros(1, 2, dtype=torch.float64)
+        self.denoised: Tensor | None = None
 
     @property
     def curvature(self) -> float:
@@ -31,7 +33,8 @@ class BatchedPrior:
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """Return the denoised images."""
         with self._count_calls(x):
-            return torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])
+            self.denoised = d = torch.cat([self.prior.denoise(part, t) for part in self._parts(x)])
+        return d
 
     def denoise_and_apply_vjp(
         self, x: Tensor, t: float, cotangent: Callable[[Tensor], Tensor]
@@ -39,8 +42,9 @@ class BatchedPrior:
         """Return d = denoise(x, t) and J^T v with v = cotangent(d)."""
         with self._count_calls(x):
             pairs = [self.prior.denoise_and_apply_vjp(part, t, cotangent) for part in self._parts(x)]
-        d, products = zip(*pairs, strict=True)
-        return torch.cat(d), torch.cat(products)
+        parts, products = zip(*pairs, strict=True)
+        self.denoised = d = torch.cat(parts)
+        return d, torch.cat(products)
 
     def denoise_with_vjp(self, x: Tensor, t: float, use: Callable[[Tensor, VJP], Tensor]) -> tuple[Tensor, Tensor]:
         """Return d = denoise(x, t) and use(d, vjp), with vjp(v) = J^T v.
@@ -53,8 +57,9 @@ class BatchedPrior:
             return d, use(d, vjp)
 
         with self._count_calls(x):
-            d, used = zip(*[denoise_and_use(part) for part in self._parts(x)], strict=True)
-        return torch.cat(d), torch.cat(used)
+            parts, used = zip(*[denoise_and_use(part) for part in self._parts(x)], strict=True)
+        self.denoised = d = torch.cat(parts)
+        return d, torch.cat(used)
 
     def energy_and_gradient(self, x: Tensor, t: float, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return E (S, B) and grad E; both are zero, and cost no prior call, where the mask `wanted` (S, B) is False.
@@ -64,7 +69,7 @@ class BatchedPrior:
         ValueError
             If the prior has no energy.
         """
-        prior = self._energy_prior()
+        prior, self.denoised = self._energy_prior(), None
         if wanted is None or wanted.all():
             with self._count_calls(x):
                 pairs = [prior.energy_and_gradient(part, t) for part in self._parts(x)]
@@ -113,4 +118,5 @@ class BatchedPrior:
         self.calls = self.calls + chains[:, None] * per_chain
 
     def _parts(self, x: Tensor) -> Sequence[Tensor]:
-        return x.split(max(1, self.micro_batch // x.shape[1]) if self.micro_batch else len(x))
+        parts: Sequence[Tensor] = x.split(max(1, self.micro_batch // x.shape[1]) if self.micro_batch else len(x))
+        return parts

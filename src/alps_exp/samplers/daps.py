@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.estimates import PriorKind
-from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
 from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.schedules import KarrasSchedule, Schedule, with_next
 
 ODE_SIGMA_MIN, ODE_RHO = 0.01, 7.0
@@ -74,24 +74,22 @@ class DAPS(Sampler):
         self.step_size = positive("step_size", step_size)
         self.likelihood_std = None if likelihood_std is None else positive("likelihood_std", likelihood_std)
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W); there are no diagnostics."""
-        if self.langevin_steps and self.likelihood_std is not None and isinstance(operator.noise_stds, list):
+    def chain(self, problem: Problem) -> Iterator[State]:
+        """Yield the draw from the posterior around the ODE's result at every scale; there are no diagnostics."""
+        if self.langevin_steps and self.likelihood_std is not None and isinstance(problem.operator.noise_stds, list):
             raise ValueError("DAPS on a joint measurement needs likelihood_std null, or langevin_steps 0")
-        image = operator.adjoint(y)
         steps = with_next(self.schedule())
-        x = steps[0][0] * noise.draw(image)
-        for k, (t, s) in enumerate(self.progress(steps)):
-            clean = self._flow(prior, x, t)
+        x = steps[0][0] * problem.draw()
+        for k, (t, s) in enumerate(steps):
+            clean = self._flow(problem.prior, x, t)
             if self.langevin_steps:
                 step = self.step_size * (1 - (1 - LAST_STEP) * k / len(steps))
-                sample = self._langevin(operator, clean, y, t, step, noise)
+                sample = self._langevin(problem, clean, t, step)
             else:
-                sample = operator.posterior_sample(clean, y, t, (noise.draw(y), noise.draw(image)))
-            x = sample + s * noise.draw(image)
-        return sample, {}
+                noise = problem.draw_measurement(), problem.draw()
+                sample = problem.operator.posterior_sample(clean, problem.y, t, noise)
+            x = sample + s * problem.draw()
+            yield problem.state(sample, t)
 
     def _flow(self, prior: BatchedPrior, x: Tensor, t: float) -> Tensor:
         """Integrate the ODE dx / d sigma = (x - D(x, sigma)) / sigma from sigma = t to 0 by Euler steps."""
@@ -103,13 +101,11 @@ class DAPS(Sampler):
             x = d + below / sigma * (x - d)
         return x
 
-    def _langevin(
-        self, operator: LinearOperator, clean: Tensor, y: Tensor, t: float, step: float, noise: NoiseSource
-    ) -> Tensor:
+    def _langevin(self, problem: Problem, clean: Tensor, t: float, step: float) -> Tensor:
         """Run Langevin dynamics on p(y | x) N(x; clean, t^2 I), starting at `clean`."""
+        operator, x = problem.operator, clean
         tau = operator.noise_std if self.likelihood_std is None else self.likelihood_std
-        x, back_projected = clean, operator.adjoint(y)
         for _ in range(self.langevin_steps):
-            score = (back_projected - operator.normal(x)) / tau**2 + (clean - x) / t**2
-            x = x + step * score + math.sqrt(2 * step) * noise.draw(clean[0])
+            score = (problem.adjoint - operator.normal(x)) / tau**2 + (clean - x) / t**2
+            x = x + step * score + math.sqrt(2 * step) * problem.draw()
         return x

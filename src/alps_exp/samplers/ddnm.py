@@ -10,7 +10,8 @@ from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.estimates import PriorKind
-from alps_exp.samplers.annealed import AnnealedSampler, Problem
+from alps_exp.samplers.annealed import AnnealedSampler
+from alps_exp.samplers.problem import Problem
 from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 

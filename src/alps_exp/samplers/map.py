@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from alps_exp.checks import positive
-from alps_exp.operators import LinearOperator
 from alps_exp.operators.per_image import inner_product, over_pixels
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.alps import ALPS, Annealing
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.potential import Point, Potential
+from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
 log = logging.getLogger(__name__)
@@ -95,13 +96,47 @@ class MAP(Sampler):
         self.annealing = annealing
         self.tolerance, self.max_iterations, self.memory = positive("tolerance", tolerance), max_iterations, memory
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the estimate (S, B, C, H, W), the same for all S, and its diagnostics (S, B) and (S, B, ...)."""
-        start, _ = self.start.sample(prior, operator, y, _Starts(noise, self.starts))
-        potential = Potential(prior, operator, y, self.schedule()[-1], accuracy=self.tolerance / 10)
-        ends, trace = self._minimize(potential, start)
+    @property
+    def num_steps(self) -> int:
+        """Steps of the chains that provide the starting points, and the largest number of iterations."""
+        return len(self.schedule()) + self.max_iterations + 1
+
+    def chain(self, problem: Problem) -> Iterator[State]:
+        """Yield the chains that provide the starting points, then the points (starts, B, C, H, W) of every iteration.
+
+        The last state has the estimate (S, B, C, H, W), the same for all S, and its diagnostics.
+        """
+        starts = replace(problem, noise=_Starts(problem.noise, self.starts))
+        for state in self.start.chain(starts):
+            yield state
+        t = self.schedule()[-1]
+        potential = Potential(problem.prior, problem.operator, problem.y, t, accuracy=self.tolerance / 10)
+        start = ends = potential(state.x)
+        trace = [start.value]
+        for ends in self._iterations(potential, start):
+            trace.append(ends.value)
+            yield problem.state(ends.x, t)
+        trace += [ends.value] * (self.max_iterations + 1 - len(trace))
+        yield self._best(problem, t, ends, torch.stack(trace, dim=-1))
+
+    def _iterations(self, potential: Potential, point: Point) -> Iterator[Point]:
+        """Yield the points after every iteration, until all gradients are within the tolerance."""
+        pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=self.memory)
+        for _ in range(self.max_iterations):
+            active = _gradient_norm(point) > self.tolerance
+            if not active.any():
+                return
+            direction = -_inverse_hessian(potential, point.gradient, pairs)
+            is_descent = inner_product(direction, point.gradient) < 0
+            # Fall back to preconditioned steepest descent if rounding or a poor correction pair breaks descent.
+            direction = torch.where(over_pixels(is_descent), direction, -point.preconditioned)
+            after = _line_search(potential, point, direction * over_pixels(active))
+            pairs.append(_correction(point, after))
+            point = after
+            yield point
+
+    def _best(self, problem: Problem, t: float, ends: Point, trace: Tensor) -> State:
+        """Return the point of the lowest U for each image, with its diagnostics, given U of every iteration."""
         best = ends.value.argmin(dim=0)
         image = torch.arange(len(best), device=best.device)
         x, norm = ends.x[best, image], _gradient_norm(ends)[best, image]
@@ -114,28 +149,9 @@ class MAP(Sampler):
             "trace": trace[best, image],
             "apart": (ends.x - x).abs().square().mean(dim=(-3, -2, -1)).sqrt().amax(dim=0),
         }
-        chains = noise.num_samples
-        return x.expand(chains, *x.shape), {k: v.expand(chains, *v.shape) for k, v in diagnostics.items()}
-
-    def _minimize(self, potential: Potential, x: Tensor) -> tuple[Point, Tensor]:
-        """Return the final points and U after every iteration (starts, B, max_iterations + 1)."""
-        point = potential(x)
-        trace = [point.value]
-        pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=self.memory)
-        for _ in self.progress(range(self.max_iterations)):
-            active = _gradient_norm(point) > self.tolerance
-            if not active.any():
-                break
-            direction = -_inverse_hessian(potential, point.gradient, pairs)
-            is_descent = inner_product(direction, point.gradient) < 0
-            # Fall back to preconditioned steepest descent if rounding or a poor correction pair breaks descent.
-            direction = torch.where(over_pixels(is_descent), direction, -point.preconditioned)
-            after = _line_search(potential, point, direction * over_pixels(active))
-            pairs.append(_correction(point, after))
-            point = after
-            trace.append(point.value)
-        trace += [point.value] * (self.max_iterations + 1 - len(trace))
-        return point, torch.stack(trace, dim=-1)
+        chains = problem.noise.num_samples
+        expanded = {name: values.expand(chains, *values.shape) for name, values in diagnostics.items()}
+        return problem.state(x.expand(chains, *x.shape), t, diagnostics=expanded)
 
 
 class _Starts:

@@ -6,9 +6,10 @@ from torch import Tensor
 
 from alps_exp.checks import check_share
 from alps_exp.estimates import PriorKind
-from alps_exp.samplers.annealed import AnnealedSampler, Problem
+from alps_exp.samplers.annealed import AnnealedSampler
 from alps_exp.samplers.ddim import ddim_step
 from alps_exp.samplers.moment_matching import matched_mean
+from alps_exp.samplers.problem import Problem
 from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 
@@ -55,5 +56,5 @@ class MMPS(AnnealedSampler):
 
     def step(self, problem: Problem, x: Tensor, t: float, s: float) -> Tensor:
         """Return a DDIM step toward the posterior mean of x_0."""
-        mean = matched_mean(problem.prior, problem.operator, problem.y, x, t, self.iterations)
+        mean = matched_mean(problem, x, t, self.iterations)
         return ddim_step(x, mean, t, s, self.eta, problem.draw())

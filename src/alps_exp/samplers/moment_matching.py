@@ -10,19 +10,10 @@ from torch import Tensor
 from alps_exp.operators import LinearOperator
 from alps_exp.operators.per_image import inner_product, over_pixels
 from alps_exp.priors.base import VJP
-from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Problem
 
 
-def matched_mean(
-    prior: BatchedPrior,
-    operator: LinearOperator,
-    y: Tensor,
-    x: Tensor,
-    t: float,
-    iterations: int,
-    *,
-    preconditioned: bool = False,
-) -> Tensor:
+def matched_mean(problem: Problem, x: Tensor, t: float, iterations: int, *, preconditioned: bool = False) -> Tensor:
     """Return the mean of x_0 given x_t = x and y for x_0 | x_t ~ N(D, t^2 J), with J the Jacobian of D(x_t, t).
 
     By Tweedie's formula t^2 J is the covariance of x_0 | x_t, so for a Gaussian prior the mean D + t^2 J^T A^H v, with
@@ -35,10 +26,8 @@ def matched_mean(
 
     Parameters
     ----------
-    prior
-        The denoiser D.
-    operator, y
-        A, eta and the measurement.
+    problem
+        The denoiser D, and A, eta and y.
     x
         Images (S, B, C, H, W).
     t
@@ -55,9 +44,8 @@ def matched_mean(
     Rozet, Andry, Lanusse, Louppe, "Learning diffusion priors from observations by expectation maximization", NeurIPS
     2024 (arXiv 2405.13712).
     """
-    d, update = prior.denoise_with_vjp(
-        x, t, partial(correction, operator, y, t, iterations=iterations, preconditioned=preconditioned)
-    )
+    solve = partial(correction, problem.operator, problem.y, t, iterations=iterations, preconditioned=preconditioned)
+    d, update = problem.prior.denoise_with_vjp(x, t, solve)
     return d + update
 
 

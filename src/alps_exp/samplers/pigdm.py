@@ -10,8 +10,9 @@ from torch import Tensor
 from alps_exp.checks import check_share, positive
 from alps_exp.estimates import PriorKind
 from alps_exp.operators import LinearOperator
-from alps_exp.samplers.annealed import AnnealedSampler, Problem
+from alps_exp.samplers.annealed import AnnealedSampler
 from alps_exp.samplers.ddim import ddim_step
+from alps_exp.samplers.problem import Problem
 from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 

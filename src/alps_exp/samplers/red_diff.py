@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
-from torch import Tensor
 
 from alps_exp.checks import positive
 from alps_exp.estimates import PriorKind
-from alps_exp.operators import LinearOperator
-from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.schedules import KarrasSchedule, Schedule
 
 ADAM_BETAS = (0.9, 0.99)
@@ -62,15 +61,13 @@ class REDDiff(Sampler):
         super().__init__(schedule, prior_kind, micro_batch)
         self.weight, self.learning_rate = positive("weight", weight), positive("learning_rate", learning_rate)
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return point estimates (S, B, C, H, W); there are no diagnostics."""
-        image = operator.adjoint(y)
-        mu = image.expand(noise.num_samples, *image.shape).clone()
+    def chain(self, problem: Problem) -> Iterator[State]:
+        """Yield the point estimates after every step; there are no diagnostics."""
+        operator, image = problem.operator, problem.adjoint
+        mu = image.expand(problem.noise.num_samples, *image.shape).clone()
         adam = torch.optim.Adam([mu], self.learning_rate, ADAM_BETAS)
-        for t in self.progress(self.schedule()):
-            d = prior.denoise(mu + t * noise.draw(image), t)
-            mu.grad = operator.adjoint(operator.forward(mu) - y) + self.weight * (mu - d)
+        for t in self.schedule():
+            d = problem.prior.denoise(mu + t * problem.draw(), t)
+            mu.grad = operator.adjoint(operator.forward(mu) - problem.y) + self.weight * (mu - d)
             adam.step()
-        return mu, {}
+            yield problem.state(mu.clone(), t)  # Adam changes mu in place

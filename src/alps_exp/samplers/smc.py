@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from alps_exp.operators import LinearOperator
 from alps_exp.operators.per_image import inner_product, over_pixels
-from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.potential import Potential
+from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
 TARGET_ACCEPTANCE = 0.574
@@ -94,22 +93,27 @@ class SMC(Sampler):
             raise ValueError(f"agree must be above 1 and max_moves at least 16, got {agree} and {max_moves}")
         self.resample_below, self.agree, self.max_moves = resample_below, agree, max_moves
 
-    def sample(
-        self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (S, B, C, H, W) and diagnostics (S, B)."""
-        if self.agree is not None and noise.num_samples < 2:
+    @property
+    def num_steps(self) -> int:
+        """The scales, and the moves until the chains agree as one more step."""
+        return len(self.schedule()) + 1
+
+    def chain(self, problem: Problem) -> Iterator[State]:
+        """Yield the state after the moves at every scale, and a last one with the diagnostics."""
+        if self.agree is not None and problem.noise.num_samples < 2:
             raise ValueError("the number of chains with agree must be at least 2, got num_samples=1")
         scales = self.schedule()
-        population = _Population(prior, operator, y, noise, scales[0])
-        for t in self.progress(scales):
+        population = _Population(problem, scales[0])
+        for t in scales:
             # Resampling at the last scale gives the samples equal weights; the moves there separate copies of a chain.
             last = t == scales[-1] and self.resample_below > 0
             population.change_scale(t, 1.0 if last else self.resample_below)
             population.move()
+            yield problem.state(population.point.x, t, population.acceptance)
         r_hat = {} if self.agree is None else {"r_hat": _move_until_agreement(population, self.agree, self.max_moves)}
-        diagnostics = {k: v.expand(noise.num_samples, len(y)) for k, v in (population.diagnostics() | r_hat).items()}
-        return population.point.x, diagnostics
+        chains = problem.noise.num_samples, len(problem.y)
+        diagnostics = {name: values.expand(chains) for name, values in (population.diagnostics() | r_hat).items()}
+        yield problem.state(population.point.x, scales[-1], population.acceptance, diagnostics)
 
 
 def _move_until_agreement(population: _Population, agree: float, max_moves: int) -> Tensor:
@@ -125,17 +129,15 @@ def _move_until_agreement(population: _Population, agree: float, max_moves: int)
 class _Population:
     """The chains (S, B) with their weights, their current scale, and a step size for every image."""
 
-    def __init__(self, prior: BatchedPrior, operator: LinearOperator, y: Tensor, noise: NoiseSource, t: float) -> None:
-        self.prior, self.operator, self.y, self.noise = prior, operator, y, noise
-        self.image = operator.adjoint(y)
-        self.potential = Potential(prior, operator, y, t)
-        initial_noise = noise.draw(y), noise.draw(self.image)
-        x = operator.posterior_sample(torch.zeros_like(initial_noise[1]), y, self.potential.width, initial_noise)
+    def __init__(self, problem: Problem, t: float) -> None:
+        self.problem, self.potential = problem, self._potential(problem, t)
+        noise, operator, y = (problem.draw_measurement(), problem.draw()), problem.operator, problem.y
+        x = operator.posterior_sample(torch.zeros_like(noise[1]), y, self.potential.width, noise)
         self.point = self.potential(x)
         initial_potential = inner_product(x, x) / (2 * self.potential.width**2) + operator.misfit(x, y)
         self.log_weight = initial_potential - self.point.value
         self.log_evidence = torch.zeros_like(self.log_weight[0])
-        self.least_size = torch.full_like(self.log_evidence, noise.num_samples)
+        self.least_size = torch.full_like(self.log_evidence, problem.noise.num_samples)
         # The optimal Langevin step size decreases like n^(-1/3) in dimension n; it is then adapted at every scale.
         self.log_step = torch.full_like(self.log_evidence, -math.log(x[0, 0].numel()) / 3)
         self.accepted, self.moves = torch.zeros_like(self.log_weight), torch.zeros_like(self.log_evidence)
@@ -145,10 +147,10 @@ class _Population:
         """Change to scale t: adapt the step size, update the weights, and resample where few chains are effective."""
         if t == self.potential.t:
             return
-        self.log_step = self.log_step + torch.stack(self.scale_acceptance).mean(dim=(0, 1)) - TARGET_ACCEPTANCE
+        self.log_step = self.log_step + self.acceptance - TARGET_ACCEPTANCE
         self.scale_acceptance = []
         before = self.point.value
-        self.potential = Potential(self.prior, self.operator, self.y, t)
+        self.potential = self._potential(self.problem, t)
         self.point = self.potential(self.point.x)
         self.log_weight = self.log_weight + before - self.point.value
         size = _effective_size(self.log_weight)
@@ -158,7 +160,7 @@ class _Population:
     def move(self, moving: Tensor | None = None) -> None:
         """Make a Metropolis-adjusted Langevin move for the images selected by `moving` (B,), or for all."""
         point, h = self.point, self.log_step.exp()
-        noise = self.potential.color((self.noise.draw(self.y), self.noise.draw(self.image)))
+        noise = self.potential.color((self.problem.draw_measurement(), self.problem.draw()))
         x = point.x - over_pixels(h) / 2 * point.preconditioned + over_pixels(h.sqrt()) * noise
         mask = None if moving is None else moving.expand_as(point.value)
         proposal = self.potential(x, mask)
@@ -171,6 +173,11 @@ class _Population:
         self.point = proposal.where(accepted, point)
         self.scale_acceptance.append(probability)
         self.accepted, self.moves = self.accepted + probability, self.moves + (1 if moving is None else moving)
+
+    @property
+    def acceptance(self) -> Tensor:
+        """Mean probability of acceptance at the current scale, (B,)."""
+        return torch.stack(self.scale_acceptance).mean(dim=(0, 1))
 
     def window_r_hat(self, window: int, moving: Tensor) -> Tensor:
         """Make `window` moves for the `moving` images; return R-hat over them (B,), the largest over the pixels."""
@@ -216,7 +223,11 @@ class _Population:
 
     def _normal(self) -> Tensor:
         """Return one standard normal number per chain (S, B)."""
-        return self.noise.draw(self.image.real[:, :1, :1, :1])[..., 0, 0, 0]
+        return self.problem.noise.draw(self.problem.adjoint.real[:, :1, :1, :1])[..., 0, 0, 0]
+
+    @staticmethod
+    def _potential(problem: Problem, t: float) -> Potential:
+        return Potential(problem.prior, problem.operator, problem.y, t)
 
 
 def _effective_size(log_weight: Tensor) -> Tensor:
