@@ -5,10 +5,12 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from alps_exp.runs import config_hash, register_resolvers, request
-from alps_exp.runs.run_hash import MACHINE_KEYS, folder_name
+from alps_exp.runs import config_hash, register_resolvers, request, run_hash
+from alps_exp.runs.run_hash import folder_name
 
 CONFIG = {
     "seed": 0,
@@ -29,7 +31,18 @@ CONFIG = {
     "logger": {"name": "csv"},
     "hydra": {"launcher": {"name": "basic"}},
 }
+MACHINE_KEYS = set(  # written again, as one more of them gives runs with different results one name
+    "checkpoint_minutes compile hydra logger output_root resume_anyway data.num_workers generator.micro_batch"
+    " sampler.micro_batch trainer.accelerator trainer.default_root_dir trainer.devices trainer.enable_progress_bar"
+    " trainer.num_nodes trainer.strategy".split()
+)
 RESTORE_KEYS = MACHINE_KEYS | {"data.batch_size", "trainer.max_time"}
+LEFT_OUT = {"restore": RESTORE_KEYS, "calibrate": RESTORE_KEYS, "train": MACHINE_KEYS, "distill": MACHINE_KEYS}
+
+
+def test_no_other_key_is_left_out():
+    for verb, keys in LEFT_OUT.items():
+        assert keys == run_hash.MACHINE_KEYS | run_hash.MACHINE_KEYS_OF_VERB.get(verb, frozenset())
 
 
 def leaves(node, prefix=""):
@@ -61,6 +74,64 @@ def test_the_hash_is_stable_and_does_not_depend_on_the_order_of_keys():
     reordered = dict(reversed(list(CONFIG.items())))
     assert config_hash(CONFIG, "restore") == config_hash(reordered, "restore") == "3cbcc00c2fcf"
     assert config_hash(CONFIG | {"new": 1}) != config_hash(CONFIG)
+
+
+PARTS = sorted({part for path in RESTORE_KEYS for part in path.split(".")} | {"seed", "operator", "max_steps"})
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text("ab é脳", max_size=4),
+    st.lists(st.integers(0, 2), max_size=2),
+)
+CONFIGS = st.dictionaries(
+    st.sampled_from(PARTS), st.dictionaries(st.sampled_from(PARTS), VALUES, max_size=4), max_size=6
+)
+VERBS = st.sampled_from(sorted(LEFT_OUT))
+several = settings(deadline=None, max_examples=50, derandomize=True)
+
+
+def shuffled(node, random):
+    """Return the same config with its keys in another order."""
+    if not isinstance(node, dict):
+        return node
+    return {key: shuffled(node[key], random) for key in random.sample(sorted(node), len(node))}
+
+
+def with_values(config, paths, value):
+    config = deepcopy(config)
+    for path in paths:
+        *parents, last = path.split(".")
+        node: Any = config
+        for parent in parents:
+            node[parent] = node = node[parent] if isinstance(node.get(parent), dict) else {}
+        node[last] = value
+    return config
+
+
+@several
+@given(CONFIGS, VERBS, st.randoms(use_true_random=False))
+def test_the_order_of_keys_does_not_count_at_any_depth(config, verb, random):
+    assert config_hash(shuffled(config, random), verb) == config_hash(config, verb)
+
+
+@several
+@given(CONFIGS, VERBS, VALUES, VALUES)
+def test_no_key_of_the_machine_counts_whatever_its_value(config, verb, one, other):
+    before, after = (with_values(config, LEFT_OUT[verb], value) for value in (one, other))
+    assert config_hash(before, verb) == config_hash(after, verb)
+
+
+@several
+@given(CONFIGS, VERBS, st.lists(st.sampled_from(PARTS), min_size=2, max_size=3), VALUES, VALUES)
+def test_every_other_key_counts(config, verb, parts, one, other):
+    path = ".".join(parts)
+    machine = any(path == key or path.startswith(f"{key}.") for key in LEFT_OUT[verb])
+    absent = path == "trainer.max_time" and None in (one, other)
+    assume(not machine and not absent and json.dumps(one) != json.dumps(other))
+    before, after = (with_values(config, [path], value) for value in (one, other))
+    assert config_hash(before, verb) != config_hash(after, verb)
 
 
 def test_only_at_a_constant_rate_is_a_longer_training_the_same_run():
