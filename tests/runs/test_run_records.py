@@ -4,6 +4,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alps_exp.runs import Record
 
@@ -23,6 +25,35 @@ def test_a_line_has_the_fields_of_the_contract_in_order_and_reads_back_exactly()
     assert list(json.loads(line)) == CONTRACT
     assert '"psnr": 0.30000000000000004' in line and '"nmse": 1e-17' in line and '"lpips": null' in line
     assert Record.from_json(line) == record()
+
+
+TEXT = st.text(max_size=8)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+RESULTS = "psnr ssim nmse lpips spread error nfe_forward nfe_vjp seconds energy data_misfit".split()
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(
+    st.builds(
+        Record,
+        image_id=TEXT,
+        task=TEXT,
+        operator=TEXT,
+        noise_std=st.none() | NUMBERS | st.lists(NUMBERS, max_size=3),
+        sampler=TEXT,
+        seed=st.integers(),
+        estimate=st.sampled_from(["sample", "mmse", "map", "point"]),
+        sample_index=st.none() | st.integers(0, 9),
+        num_samples=st.integers(1, 9),
+        flags=st.lists(TEXT, max_size=2),
+        status=TEXT,
+        **dict.fromkeys(RESULTS, st.none() | NUMBERS),
+    )
+)
+def test_every_record_of_finite_numbers_is_one_line_that_reads_back(written):
+    line = written.to_json()
+    assert len(line.splitlines()) == 1
+    assert Record.from_json(line) == written and written.checked() is written
 
 
 def test_numbers_of_numpy_and_torch_become_plain_ones():
