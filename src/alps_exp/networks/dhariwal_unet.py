@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -79,6 +79,8 @@ class DhariwalUNet(nn.Module):
 
     Source: Dhariwal & Nichol 2021 (arXiv 2105.05233); Karras et al. 2022 (arXiv 2206.00364), Table 7.
     """
+
+    __call__: Callable[..., Tensor]
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from alps_exp.networks.dhariwal_unet import DhariwalUNet
 from alps_exp.networks.song_unet import SongUNet
 
 Coefficient = Tensor | float
+Architecture = dict[str, Any]
+"""Names of preconditioning and network with their arguments, as plain values."""
 
 
 class Preconditioned(nn.Module, ABC):
@@ -32,6 +35,7 @@ class Preconditioned(nn.Module, ABC):
         small to be padded.
     """
 
+    __call__: Callable[..., Tensor]
     sigma_data = 0.5
     """Standard deviation of the images that the weights of training losses assume."""
 
@@ -173,18 +177,18 @@ def _cosine_schedule(C_1: float, C_2: float, M: int) -> Tensor:
 
 
 NETWORKS: dict[str, type[SongUNet | DhariwalUNet]] = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
-PRECONDITIONINGS: dict[str, type[Any]] = {
+PRECONDITIONINGS: dict[str, Callable[..., Preconditioned]] = {
     kind.__name__: kind for kind in (EDMPrecond, VEPrecond, VPPrecond, iDDPMPrecond)
 }
 
 
-def architecture_of(network: Preconditioned) -> dict[str, Any]:
+def architecture_of(network: Preconditioned) -> Architecture:
     """Return the architecture of a network as plain values, from which `build` makes one like it."""
     names = {"preconditioning": type(network).__name__, "network": type(network.model).__name__}
     return names | network.arguments | {"model": network.model.arguments}
 
 
-def build(architecture: dict[str, Any]) -> Preconditioned:
+def build(architecture: Architecture) -> Preconditioned:
     """Build a network with random weights from the values of `architecture_of`.
 
     Raises

@@ -36,6 +36,7 @@ class Conv2d(nn.Module):
     With `filter_last` the filter is applied after the convolution (the NCSN++ residual branch).
     """
 
+    __call__: Callable[..., Tensor]
     resample_filter: Tensor
 
     def __init__(
@@ -188,6 +189,8 @@ class SongUNet(nn.Module):
 
     Source: Karras et al. 2022 (arXiv 2206.00364), Table 7; Song et al. 2021 (arXiv 2011.13456).
     """
+
+    __call__: Callable[..., Tensor]
 
     def __init__(
         self,
@@ -366,7 +369,7 @@ def multiple_of(img_resolution: int, patch_size: int, levels: int) -> int:
     ValueError
         If `img_resolution` is not a multiple of it.
     """
-    multiple = patch_size * 2 ** (levels - 1)
+    multiple: int = patch_size * 2 ** (levels - 1)
     if img_resolution % multiple:
         raise ValueError(
             f"img_resolution {img_resolution} is not a multiple of {multiple}, which "
