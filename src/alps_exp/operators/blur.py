@@ -37,11 +37,13 @@ class CircularBlur(SpectralOperator):
 
     def to_spectrum(self, x: Tensor) -> Tensor:
         """Return the Fourier transform of `x`; for real `x` only the non-redundant half."""
-        return torch.fft.fft2(x) if x.is_complex() else torch.fft.rfft2(x)
+        spectrum: Tensor = torch.fft.fft2(x) if x.is_complex() else torch.fft.rfft2(x)
+        return spectrum
 
     def from_spectrum(self, spectrum: Tensor, x: Tensor) -> Tensor:
         """Return the image of a spectrum; `x` is any image of the same size and dtype."""
-        return torch.fft.ifft2(spectrum) if x.is_complex() else torch.fft.irfft2(spectrum, s=x.shape[-2:])
+        image: Tensor = torch.fft.ifft2(spectrum) if x.is_complex() else torch.fft.irfft2(spectrum, s=x.shape[-2:])
+        return image
 
     def _transfer_and_gain(self, x: Tensor) -> tuple[Tensor, Tensor]:
         height, width = x.shape[-2:]
@@ -95,7 +97,8 @@ class Blur(CircularBlur):
             raise ValueError(f"blur kernel of {kh} x {kw} pixels is larger than the image of {height} x {width}")
         padded = torch.zeros(height, width, dtype=torch.float64)
         padded[:kh, :kw] = self.kernel
-        return torch.fft.fft2(padded.roll((-(kh // 2), -(kw // 2)), dims=(0, 1)))
+        transfer: Tensor = torch.fft.fft2(padded.roll((-(kh // 2), -(kw // 2)), dims=(0, 1)))
+        return transfer
 
 
 class GaussianBlur(CircularBlur):
@@ -206,4 +209,5 @@ def _pixel_weights(offset: Tensor, size: int, oversampling: int = 8) -> Tensor:
     middle = (oversampling * size - 1) / 2
     cells = torch.arange(oversampling * size, dtype=offset.dtype)
     hat = (1 - (middle + oversampling * offset[:, None] - cells).abs()).clamp(min=0)
-    return hat.unflatten(1, (size, oversampling)).sum(2)
+    weights: Tensor = hat.unflatten(1, (size, oversampling)).sum(2)
+    return weights

@@ -102,4 +102,4 @@ def _any_active(active: Tensor, square: Tensor) -> bool:
         raise FloatingPointError(
             f"conjugate gradients met non-finite values in images {images} (flat index in the batch)"
         )
-    return some_active
+    return bool(some_active)

@@ -145,7 +145,8 @@ class MultiCoilMRI(LinearOperator):
         rows = x.movedim(axis, -1).movedim(-3, -2).flatten(-2)
         spectrum = _matvec(vectors.mT, rows.conj()).conj()
         rows = _matvec(vectors, response(values) * spectrum)
-        return rows.unflatten(-1, (sets, -1)).movedim(-2, -3).movedim(-1, axis)
+        filtered: Tensor = rows.unflatten(-1, (sets, -1)).movedim(-2, -3).movedim(-1, axis)
+        return filtered
 
     @property
     def _has_blocks(self) -> bool:
@@ -180,7 +181,8 @@ class MultiCoilMRI(LinearOperator):
         # As in the public code of ALPS, the coil sensitivities are ignored: A^H A is replaced by F^H mask F.
         self._check_image(z)
         gain = self._shifted_mask.to(z.dtype.to_real())
-        return torch.fft.ifft2(torch.fft.fft2(z) * (self.noise_std * (gain + shift).rsqrt()))
+        noise: Tensor = torch.fft.ifft2(torch.fft.fft2(z) * (self.noise_std * (gain + shift).rsqrt()))
+        return noise
 
     def _restrict(self, y: Tensor) -> Tensor:
         return torch.where(self.mask, y, 0)

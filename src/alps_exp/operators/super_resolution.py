@@ -98,7 +98,8 @@ class SuperResolution(LinearOperator):
     def _gain(self, x: Tensor) -> Tensor:
         """Return the eigenvalues of ``A A^H`` in Fourier space, real, (H / f, W / f)."""
         rows, columns = (torch.fft.fft(r @ r[0]).real for r in self._resamplers(x.shape[-2:], x))
-        return rows[:, None] * columns
+        gain: Tensor = rows[:, None] * columns
+        return gain
 
     def _resamplers(self, shape: Sequence[int], x: Tensor) -> tuple[Tensor, Tensor]:
         """Return R_h and R_w for images of `shape` (H, W)."""
@@ -138,5 +139,5 @@ def _weights(factor: int, kind: Kind) -> Tensor:
 
 def _circulant(response: Tensor, y: Tensor) -> Tensor:
     """Multiply the Fourier transform of `y` by `response`, which is real and even."""
-    filtered = torch.fft.ifft2(response * torch.fft.fft2(y))
+    filtered: Tensor = torch.fft.ifft2(response * torch.fft.fft2(y))
     return filtered if y.is_complex() else filtered.real
