@@ -114,7 +114,8 @@ def _covariance(size: int, channels: int, length: float, std: float, floor: floa
         raise ValueError(f"length, std and floor must be positive, got {length}, {std} and {floor}")
     pixels = _pixels(size)
     smooth = std**2 * torch.exp(-torch.cdist(pixels, pixels).square() / (2 * length**2))
-    return torch.block_diag(*[smooth + floor**2 * torch.eye(size**2, dtype=torch.float64)] * channels)
+    covariance: Tensor = torch.block_diag(*[smooth + floor**2 * torch.eye(size**2, dtype=torch.float64)] * channels)
+    return covariance
 
 
 def _pixels(size: int) -> Tensor:

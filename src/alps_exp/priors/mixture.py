@@ -67,7 +67,8 @@ class GaussianMixturePrior(EnergyPrior):
     @property
     def mean(self) -> Tensor:
         """Mean of the mixture, (C, H, W)."""
-        return torch.tensordot(self.weights.to(self.means.dtype), self.means, 1)
+        mean: Tensor = torch.tensordot(self.weights.to(self.means.dtype), self.means, 1)
+        return mean
 
     @property
     def covariance(self) -> Tensor:
@@ -75,7 +76,8 @@ class GaussianMixturePrior(EnergyPrior):
         offsets = (self.means - self.mean).flatten(1)
         covariances = (self.axes * self.variances[:, None]) @ self.axes.mH
         covariances = covariances + offsets[:, :, None] * offsets[:, None].conj() / self._parts
-        return torch.tensordot(self.weights.to(covariances.dtype), covariances, 1)
+        covariance: Tensor = torch.tensordot(self.weights.to(covariances.dtype), covariances, 1)
+        return covariance
 
     def log_partition(self, t: Scale) -> Tensor:
         """Return the log of the integral of exp(-E(x, t) / t^2) over all images, of the shape of t."""
@@ -105,7 +107,7 @@ class GaussianMixturePrior(EnergyPrior):
         def vjp(v: Tensor) -> Tensor:
             self.calls.vjp += x.shape[:-3].numel()
             v = v.flatten(-3)[..., None, :]
-            inner = torch.linalg.vecdot(deviations, v).real / components.square
+            inner: Tensor = torch.linalg.vecdot(deviations, v).real / components.square
             within = self._from_axes(gains * self._on_axes(v.expand_as(deviations)))
             component_products = within + inner[..., None] * deviations
             return (components.responsibilities[..., None] * component_products).sum(-2).reshape(x.shape)
