@@ -26,9 +26,11 @@ def crop_readout(kspace: Array, rows: int) -> Array:
 
 def to_image(kspace: Array, axes: tuple[int, ...] = IMAGE) -> Array:
     """Return the centered orthonormal inverse Fourier transform, of the same dtype."""
-    return fft.fftshift(fft.ifftn(fft.ifftshift(kspace, axes), axes=axes, norm="ortho"), axes)
+    image: Array = fft.fftshift(fft.ifftn(fft.ifftshift(kspace, axes), axes=axes, norm="ortho"), axes)
+    return image
 
 
 def to_kspace(image: Array, axes: tuple[int, ...] = IMAGE) -> Array:
     """Return the centered orthonormal Fourier transform, of the same dtype."""
-    return fft.fftshift(fft.fftn(fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes)
+    kspace: Array = fft.fftshift(fft.fftn(fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes)
+    return kspace

@@ -37,7 +37,7 @@ class HDF5File:
         self.path = path
         self._opened: tuple[int, h5py.File] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"path": self.path, "_opened": None}
 
     def __contains__(self, name: str) -> bool:
@@ -53,12 +53,13 @@ class HDF5File:
         """Attributes of the file."""
         return dict(self._file.attrs)
 
-    def read(self, name: str, where: Any = ()) -> Array:
+    def read(self, name: str, where: int | tuple[int | slice, ...] = ()) -> Array:
         """Return (a part of) a dataset."""
         try:
-            return self[name][where]
+            found: Array = self[name][where]
         except (OSError, RuntimeError) as error:
             raise unreadable(self.path, error) from error
+        return found
 
     @property
     def _file(self) -> h5py.File:
@@ -177,7 +178,7 @@ class ArrayVolume(KSpaceVolume):
             return super().noise_scan(name)
         return self._file.read(name)
 
-    def _array(self) -> Any:
+    def _array(self) -> h5py.Dataset | Array:
         if self._file is not None:
             return self._file[self.dataset]
         try:
@@ -186,7 +187,7 @@ class ArrayVolume(KSpaceVolume):
             raise unreadable(self.path, error) from error
 
 
-def check_complex(path: Path, stored: Any, num_axes: int) -> None:
+def check_complex(path: Path, stored: h5py.Dataset | Array, num_axes: int) -> None:
     """Raise KSpaceError unless an array is complex with `num_axes` non-empty axes."""
     if stored.dtype.kind != "c" or stored.ndim != num_axes or 0 in stored.shape:
         raise KSpaceError(

@@ -8,14 +8,13 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ class PreparationSettings:
     maps: MapEstimator
     noise: str
     whiten: bool
-    config: dict[str, Any]
+    config: dict[str, object]
 
 
 @dataclass
@@ -234,7 +233,8 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
 
 def combine(coil_images: Array, maps: Array) -> Array:
     """Return ``sum over coils of conj(S) * image``, (slices, 1, H, W), of (slices, coils, H, W) each."""
-    return (maps.conj() * coil_images).sum(1, keepdims=True)
+    images: Array = (maps.conj() * coil_images).sum(1, keepdims=True)
+    return images
 
 
 def is_fully_sampled(measured: Array) -> bool:
@@ -276,10 +276,11 @@ def _whitening(covariance: Array, whiten: bool) -> Array:
     """Return the matrix (coils, coils) that scales the noise of real and imaginary parts to standard deviation 1."""
     if whiten:
         return whitening_matrix(covariance)
-    return np.eye(len(covariance)) / np.sqrt(np.diag(covariance).real.mean())
+    scaling: Array = np.eye(len(covariance)) / np.sqrt(np.diag(covariance).real.mean())
+    return scaling
 
 
-def _is_done(source: Path, path: Path, settings: dict[str, Any]) -> bool:
+def _is_done(source: Path, path: Path, settings: Mapping[str, object]) -> bool:
     """Tell whether a whole prepared file is there that is not older than its source.
 
     Raises

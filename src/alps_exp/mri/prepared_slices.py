@@ -6,18 +6,18 @@ import json
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
+from alps_exp.batch import Item
 from alps_exp.files import file_name
 from alps_exp.mri.kspace import KSpaceError
 from alps_exp.mri.preparation import INDEX, VOLUMES
 from alps_exp.mri.prepared_volume import PreparedVolumeFile
 
 
-class PreparedSlices(Dataset[dict[str, Any]]):
+class PreparedSlices(Dataset[Item]):
     """The slices of volumes that `alps prepare` prepared, in the order of its index.
 
     An item is ``image_id``, ``crop`` (2,) int64, the center in which reconstructions are compared, ``image`` (1, H, W)
@@ -74,10 +74,10 @@ class PreparedSlices(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.slices)
 
-    def __getitem__(self, position: int) -> dict[str, Any]:
+    def __getitem__(self, position: int) -> Item:
         name, index = self.slices[position]
         volume_file = self._file_of(name)
-        item: dict[str, Any] = {"image_id": self.image_ids[position], "crop": torch.tensor(volume_file.recon_shape)}
+        item: Item = {"image_id": self.image_ids[position], "crop": torch.tensor(volume_file.recon_shape)}
         if volume_file.has_image:
             item["image"] = torch.from_numpy(volume_file.read("image", index))
         elif not self.measured:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -53,7 +53,7 @@ class PreparedVolume:
     hashes: list[str]
 
 
-def write_prepared_volume(path: Path, volume: PreparedVolume, settings: dict[str, Any], source_size: int) -> None:
+def write_prepared_volume(path: Path, volume: PreparedVolume, settings: Mapping[str, object], source_size: int) -> None:
     """Write a volume atomically, one chunk with a checksum per slice; the same volume gives the same bytes."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -84,7 +84,7 @@ class PreparedVolumeFile:
         self._file = HDF5File(path)
         attributes = self._file.attributes
         try:
-            self.settings: dict[str, Any] = json.loads(attributes["settings"])
+            self.settings: dict[str, object] = json.loads(attributes["settings"])
             self.source_size = int(attributes["source_size"])
             self.scale, self.noise_std = float(attributes["scale"]), float(attributes["noise_std"])
             self.recon_shape = tuple(map(int, attributes["recon_shape"]))

@@ -98,7 +98,8 @@ class EspiritMaps(MapEstimator):
             max_iter=self.max_iterations,
             show_pbar=False,
         )
-        return calibration.run()
+        maps: Array = calibration.run()
+        return maps
 
 
 class LowResolutionMaps(MapEstimator):
@@ -116,7 +117,8 @@ class LowResolutionMaps(MapEstimator):
     def estimate(self, kspace: Array, width: int) -> Array:
         """Return the maps; see the class."""
         images = low_resolution_images(kspace, width)
-        return images / np.linalg.norm(images, axis=0)
+        maps: Array = images / np.linalg.norm(images, axis=0)
+        return maps
 
 
 def calibration_width(measured: Array, largest: int) -> int:

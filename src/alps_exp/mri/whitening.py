@@ -44,7 +44,7 @@ def noise_covariance(samples: Array) -> Array:
     if count < 4 * coils:
         raise KSpaceError(f"{count} noise samples are too few for {coils} coils, expected at least {4 * coils}")
     samples = samples.astype(np.complex128)
-    covariance = samples @ samples.conj().T / (2 * count)
+    covariance: Array = samples @ samples.conj().T / (2 * count)
     if not (np.diag(covariance).real > 0).all():
         raise KSpaceError("a coil has no noise at all in its noise samples")
     return covariance
