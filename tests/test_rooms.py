@@ -35,7 +35,17 @@ ROOMS = {
     "evaluation": {"checkpoints", "operators", "priors"},
     "lightning": {"datasets", "runs", "training"},
     "report": {"runs"},
-    "restoration": {"datasets", "evaluation", "operators", "priors", "reconstruction", "runs", "samplers"},
+    "restoration": {
+        "datasets",
+        "evaluation",
+        "lightning",
+        "operators",
+        "priors",
+        "reconstruction",
+        "report",
+        "runs",
+        "samplers",
+    },
     "cli": {
         "checkpoints",
         "config",
@@ -55,9 +65,9 @@ ROOMS = {
 """From the bottom up: a room imports only rooms that come before it."""
 HOMES = {
     "hydra": {"cli", "config", "lightning"},
-    "omegaconf": {"cli", "config", "lightning", "runs"},
+    "omegaconf": {"cli", "config", "lightning", "restoration", "runs"},
     "pytorch_lightning": {"cli", "lightning", "restoration", "training"},
-    "pandas": {"cli", "report"},
+    "pandas": {"report", "restoration"},
     "matplotlib": {"report"},
     "wandb": {"lightning"},
     "sigpy": set(),
@@ -93,7 +103,7 @@ def wrong_arrows(path):
                 continue
             allowed = {
                 "__main__": {"cli"},
-                "__init__": {"estimates", "operators", "priors", "reconstruction", "samplers"},
+                "__init__": {"estimates", "operators", "priors", "reconstruction", "restoration", "samplers"},
             }.get(room, ROOMS.get(room, set()))
             wrong += [] if target in allowed else [name]
         elif library in HOMES and room not in HOMES[library]:

@@ -35,7 +35,7 @@ from alps_exp.evaluation import image_metrics
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser
 from alps_exp.randomness import KeyedNoise, measurement_noise
-from alps_exp.restoration.module import operator_of
+from alps_exp.restoration import operator_of
 from alps_exp.runs import register_resolvers
 from alps_exp.runs.provenance import code_version
 from alps_exp.training import CosineAdam, EnergyDistillation, LogNormalSigma

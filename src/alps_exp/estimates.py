@@ -9,6 +9,8 @@ from typing import Literal
 from torch import Tensor
 
 PriorKind = Literal["energy", "teacher"]
+EstimateKind = Literal["mmse", "map", "point"]
+"""The kind of estimate that the mean over the samples gives."""
 
 
 @dataclass(repr=False)

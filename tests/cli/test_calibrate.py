@@ -11,7 +11,8 @@ from PIL import Image
 from alps_exp.datasets import FirstImages, PriorSamples, ZeroImages
 from alps_exp.operators import Inpainting, MultiCoilMRI
 from alps_exp.priors import GaussianPrior, smooth_gaussian
-from alps_exp.restoration import Calibration, Labels
+from alps_exp.restoration import Calibration, Labels, RestorationSettings
+from alps_exp.restoration.measuring import Measured
 from alps_exp.runs import RunFolder
 from alps_exp.samplers import ALPS, GeometricSchedule
 
@@ -130,10 +131,8 @@ def test_narrow_samples_are_told_from_calibrated_ones_in_one_table(alps, tmp_pat
 
 def calibration(prior, operator, tmp_path, generator=None):
     sampler = ALPS(GeometricSchedule(steps=3))
-    labels = Labels("task", "operator", "sampler")
-    return Calibration(
-        prior, lambda: operator, sampler, RunFolder(tmp_path), labels=labels, num_samples=2, seed=0, generator=generator
-    )
+    settings = RestorationSettings(Labels("task", "operator", "sampler"), num_samples=2, seed=0)
+    return Calibration(prior, operator, sampler, RunFolder(tmp_path), settings, generator)
 
 
 @pytest.mark.parametrize("complex_valued", [False, True])
@@ -153,7 +152,9 @@ def test_the_posterior_score_is_the_gradient_of_the_log_posterior(tmp_path, comp
     t = module.sampler.last_scale
     log_density = -(prior.energy(x, t) / t**2 + operator.misfit(x, y)).sum()
     (expected,) = torch.autograd.grad(log_density, x)
-    assert torch.allclose(module._posterior_scores(x.detach(), y, operator), expected, rtol=1e-6)
+    assert torch.allclose(
+        module._posterior_scores(x.detach(), Measured({"image_id": ["a", "b"]}, operator, y)), expected, rtol=1e-6
+    )
 
 
 def test_an_image_is_not_drawn_with_the_noise_that_restores_it(tmp_path):

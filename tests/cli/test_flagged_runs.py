@@ -12,7 +12,7 @@ import torch
 
 from alps_exp.operators import Inpainting
 from alps_exp.priors import smooth_gaussian
-from alps_exp.restoration import Labels, Restoration
+from alps_exp.restoration import Labels, Restoration, RestorationSettings
 from alps_exp.runs import RunFolder
 from alps_exp.samplers import Sampler
 
@@ -83,18 +83,9 @@ class Halting(Sampler):
 
 def test_a_mean_has_not_converged_if_one_of_its_samples_has_not(tmp_path):
     operator = partial(Inpainting, mask=torch.ones(1, 1, 16, 16), noise_std=1e3)
-    labels = Labels("task", "inpainting", "halting")
+    settings = RestorationSettings(Labels("task", "inpainting", "halting"), num_samples=3, seed=0)
     sampler = Halting(lambda: [1.0], "energy", None)
-    module = Restoration(
-        smooth_gaussian(),
-        operator,
-        sampler,
-        RunFolder(tmp_path),
-        labels=labels,
-        num_samples=3,
-        seed=0,
-        save_samples=False,
-    )
+    module = Restoration(smooth_gaussian(), operator, sampler, RunFolder(tmp_path), settings)
     results = module.restore({"image": torch.randn(2, 1, 16, 16), "image_id": ["a", "b"]})
     stopped = [["convergence" in record.flags for record in result.records] for result in results]
     assert stopped == [[True, False, True, False], [False] * 4]

@@ -6,7 +6,7 @@ import torch
 from alps_exp.operators import Inpainting, LinearOperator
 from alps_exp.priors import GaussianPrior
 from alps_exp.reconstruction import SENSE
-from alps_exp.restoration import Labels, Restoration
+from alps_exp.restoration import Labels, Restoration, RestorationSettings
 from alps_exp.samplers import ALPS, GeometricSchedule
 
 SIDE = 12
@@ -24,11 +24,10 @@ class Fourier(LinearOperator):
 
 def restore(sampler, operator, images):
     prior = GaussianPrior(torch.zeros(1, SIDE, SIDE), 0.25 * torch.eye(SIDE**2))
-    labels = Labels("task", "operator", "sampler")
-    module = Restoration(
-        prior, lambda: operator, sampler, None, labels=labels, num_samples=2, seed=0, save_samples=False
+    settings = RestorationSettings(Labels("task", "operator", "sampler"), num_samples=2, seed=0)
+    return Restoration(prior, operator, sampler, None, settings).restore(
+        {"image": images, "image_id": [str(i) for i in range(len(images))]}
     )
-    return module.restore({"image": images, "image_id": [str(i) for i in range(len(images))]})
 
 
 @pytest.mark.parametrize("sampler", [SENSE(), ALPS(GeometricSchedule(3.0, 0.05, 5))], ids=["sense", "alps"])

@@ -95,7 +95,7 @@ def test_map_reports_the_chains_that_start_it_and_then_every_iteration():
 
 
 def test_a_trajectory_keeps_the_images_of_every_kth_step_and_all_numbers():
-    prior, (operator, dtype) = random_prior(torch.float64), operator_named("inpainting")
+    prior, operator = random_prior(torch.float64), operator_named("inpainting")[0]
     y = measurement(operator, prior)
     trajectory, none = Trajectory(every=4), Trajectory(every=0)
     estimates = ALPS(SCALES)(prior, operator, y, num_samples=5, image_ids=["one"], callbacks=[trajectory, none])

@@ -5,18 +5,25 @@ from __future__ import annotations
 import copy
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from alps_exp.cli.inference import choose_prior, log_result, predict
+from alps_exp.batch import ImageDataset
+from alps_exp.cli.inference import choose_prior
+from alps_exp.cli.restore import print_failed
 from alps_exp.datasets import FirstImages, PriorSamples, ZeroImages
+from alps_exp.datasets.prior_samples import Samplable
 from alps_exp.lightning import ImageDataModule
+from alps_exp.lightning.trainer import open_trainer
+from alps_exp.mri import PreparedSlices
+from alps_exp.priors import Prior
 from alps_exp.report import write_calibration
-from alps_exp.restoration import Calibration, calibration_report
-from alps_exp.runs import Record, RunFolder
+from alps_exp.restoration import Calibration, RestorationSettings, calibration_report
+from alps_exp.restoration.calibration import Report
+from alps_exp.restoration.run import Run, log_result, predict
 from alps_exp.runs.job import JobContext
 
 
@@ -42,49 +49,56 @@ def calibrate(
     output_root: str,
 ) -> int:
     """Restore images with several samples each, report their calibration, and return the exit status."""
-    if num_samples < 2:
-        raise ValueError(f"num_samples must be at least 2, got {num_samples}")
-    chosen_sampler = instantiate(sampler)
+    settings = RestorationSettings(instantiate(labels), num_samples, seed)
+    chosen_sampler, rule = instantiate(sampler), instantiate(operator)
     if chosen_sampler.estimate != "mmse":
         estimate = {"map": "MAP", "point": "point"}[chosen_sampler.estimate]
         raise ValueError(f"a {estimate} estimate has no spread to calibrate, expected a sampler that draws samples")
     prior = choose_prior(chosen_sampler, teacher, energy)
-    model: Any = prior.load()
+    model = prior.load()
     source: ImageDataModule = instantiate(data)
-    to_draw = images == "prior" and not hasattr(model, "sample")
-    if images == "prior" and not to_draw:
-        source.test = PriorSamples(copy.deepcopy(model), count, seed)  # which stays on the CPU
-    else:
-        source.setup("predict")
-        if not getattr(source.test, "has_truth", True):
-            raise ValueError("some of these data are undersampled, without the truth that samples are compared with")
-        source.test = (ZeroImages if to_draw else FirstImages)(source.test, count)
+    draws = images == "prior" and not isinstance(model, Samplable)
+    source.test = _images(source, model, images, count, seed)
     module = Calibration(
-        model,
-        instantiate(operator),
-        chosen_sampler,
-        job.folder,
-        labels=instantiate(labels),
-        num_samples=num_samples,
-        seed=seed,
-        generator=instantiate(generator) if to_draw else None,
+        model, rule, chosen_sampler, job.folder, settings, generator=instantiate(generator) if draws else None
     )
-    report = partial(_report, job.folder, seed)
-    return predict(job, module, source, prior, trainer, logger, resume_anyway=resume_anyway, report=report)
+    run = predict(
+        job,
+        module,
+        source,
+        open_trainer(job, trainer, logger),
+        report=partial(_report, seed),
+        checkpoints=prior.checkpoints,
+        resume_anyway=resume_anyway,
+    )
+    return print_failed(run.failed) if run else 0
 
 
-def _report(folder: RunFolder, seed: int, records: list[Record], trainer: pl.Trainer) -> list[Path]:
+def _images(
+    source: ImageDataModule, prior: Prior, images: Literal["prior", "data"], count: int, seed: int
+) -> ImageDataset:
+    """Return the images to calibrate on: those of the data, exact draws of the prior, or zeros in place of draws."""
+    if images == "prior" and isinstance(prior, Samplable):
+        return PriorSamples(copy.deepcopy(prior), count, seed)  # a copy, which stays on the CPU
+    source.setup("predict")
+    assert source.test is not None
+    if isinstance(source.test, PreparedSlices) and not source.test.has_truth:
+        raise ValueError("some of these data are undersampled, without the truth that samples are compared with")
+    return ZeroImages(source.test, count) if images == "prior" else FirstImages(source.test, count)
+
+
+def _report(seed: int, run: Run, trainer: pl.Trainer) -> list[Path]:
     """Write the calibration of the restored images, give it to logger and terminal, and return what is written."""
-    report = calibration_report(folder, records, seed)
+    report = calibration_report(run.folder, run.folder.records(), seed)
     if report is None:
         return []
-    written = write_calibration(report, folder.path)
-    print(f"{folder.path}\n{(folder.path / 'calibration.md').read_text()}")
+    written = write_calibration(report, run.folder.path)
+    print(f"{run.folder.path}\n{(run.folder.path / 'calibration.md').read_text()}")
     log_result(trainer, _scalars(report), "calibration", written[-1])
     return written
 
 
-def _scalars(report: dict[str, Any]) -> dict[str, float]:
+def _scalars(report: Report) -> dict[str, float]:
     """Return the single numbers of a report, the coverage at each level, and how many images they are over."""
     counts = {key: report[key] for key in ("images", "failed")}
     covered = zip(report["levels"], report["coverage"]["value"], strict=True)

@@ -10,6 +10,7 @@ from alps_exp.datasets.mixed import MixedDataset
 from alps_exp.datasets.mr_augmentation import Warp
 from alps_exp.datasets.prior_samples import PriorSamples
 from alps_exp.datasets.subject import SubjectSlices
+from alps_exp.datasets.tensor_images import TensorImages
 from alps_exp.datasets.tissues import TissueSlices
 from alps_exp.datasets.zero_images import ZeroImages
 
@@ -25,6 +26,7 @@ __all__ = [
     "MixedDataset",
     "PriorSamples",
     "SubjectSlices",
+    "TensorImages",
     "TissueSlices",
     "Warp",
     "image_shape",

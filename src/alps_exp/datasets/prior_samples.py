@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from alps_exp.batch import Item
 from alps_exp.randomness import numpy_generator
 
 
+@runtime_checkable
 class Samplable(Protocol):
     """A prior from which images can be drawn."""
 
@@ -44,7 +45,7 @@ class PriorSamples(Dataset[Item]):
     """
 
     def __init__(self, prior: Samplable, count: int = 16, seed: int = 0) -> None:
-        if not hasattr(prior, "sample"):
+        if not isinstance(prior, Samplable):
             raise ValueError(f"expected a prior that can draw images, as a closed form, got a {type(prior).__name__}")
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")

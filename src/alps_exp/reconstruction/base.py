@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from alps_exp.estimates import Estimates, chain_ids
+from alps_exp.estimates import EstimateKind, Estimates, chain_ids
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import Prior
 from alps_exp.representation import ShowsItsArguments
@@ -21,9 +21,9 @@ class Reconstruction(ShowsItsArguments, ABC):
     It has the call signature of a `Sampler`, so the two are interchangeable, but no schedule, and it ignores the prior.
     """
 
-    estimate: ClassVar = "point"
-    prior_kind: ClassVar = None
-    independent: ClassVar = True
+    estimate: ClassVar[EstimateKind] = "point"
+    prior_kind: ClassVar[None] = None
+    independent: ClassVar[bool] = True
 
     def __call__(
         self,

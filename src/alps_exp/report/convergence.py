@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from alps_exp.report.figures import save_figure
 
@@ -58,7 +59,8 @@ def _draw(axis: Axes, table: pd.DataFrame, name: str) -> None:
         axis.axhline(1, color="0.6", linewidth=0.8)
         axis.set(yscale="log")
     else:
-        axis.set(ylim=(0, 1))
+        axis.set(ylim=(-0.03, 1.03))
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.set_xlabel("Step", fontsize=_FONT)
     axis.set_ylabel(_LABELS[name], fontsize=_FONT)
     axis.tick_params(labelsize=_FONT - 1)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from alps_exp.batch import Batch
 from alps_exp.datasets.batches import one_by_one
-from alps_exp.estimates import Estimates
 from alps_exp.evaluation import compare_with_exact, exact_posterior
 from alps_exp.evaluation.calibration import (
     LEVELS,
@@ -18,14 +19,19 @@ from alps_exp.evaluation.calibration import (
     stein_variance_ratio,
     summarize,
 )
-from alps_exp.operators import Inpainting, LinearOperator
+from alps_exp.operators import Inpainting
 from alps_exp.priors import GaussianMixturePrior, Prior
 from alps_exp.randomness import torch_generator
-from alps_exp.restoration.module import Labels, Restoration, operator_of
+from alps_exp.restoration.judging import Restored, to_numpy
+from alps_exp.restoration.measuring import Measured, OperatorRule, operator_of
+from alps_exp.restoration.module import Restoration
+from alps_exp.restoration.settings import RestorationSettings
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Sampler
 from alps_exp.samplers.batched_prior import BatchedPrior
 
+Report = dict[str, Any]
+"""Numbers, or lists of them, by name; those over images with the ends of their interval."""
 JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_excess")
 
 
@@ -39,61 +45,63 @@ class Calibration(Restoration):
 
     Parameters
     ----------
-    prior, operator, sampler, folder, labels, num_samples, seed
+    prior, operator, sampler, folder, settings
         As in `Restoration`.
     generator
         Sampler that draws the images from the prior, as posterior samples without measured pixels; the images of the
         batches then only provide size and dtype. None: the images of the batches are restored.
+
+    Raises
+    ------
+    ValueError
+        If num_samples is below 2; when an image has no truth, which its samples are compared with.
     """
 
     def __init__(
         self,
         prior: Prior,
-        operator: Callable[..., LinearOperator],
+        operator: OperatorRule,
         sampler: Sampler,
         folder: RunFolder,
-        *,
-        labels: Labels,
-        num_samples: int,
-        seed: int,
+        settings: RestorationSettings,
         generator: Sampler | None = None,
     ) -> None:
-        super().__init__(
-            prior, operator, sampler, folder, labels=labels, num_samples=num_samples, seed=seed, save_samples=True
-        )
-        self.generator = generator
+        if settings.num_samples < 2:
+            raise ValueError(f"num_samples must be at least 2, got {settings.num_samples}")
+        super().__init__(prior, operator, sampler, folder, replace(settings, save_samples=True))
+        self.generator, self.last_scale, self.micro_batch = generator, sampler.last_scale, sampler.micro_batch
 
-    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw the images of a batch from the prior if requested, restore them, and write the results."""
         if self.generator is not None and self.folder.unfinished(batch["image_id"]):
-            batch = batch | {
-                "image": draw_images(self.prior, self.generator, batch["image"], self.seed, batch["image_id"])
-            }
+            drawn = draw_images(self.prior, self.generator, batch["image"], self.settings.seed, batch["image_id"])
+            batch = {**batch, "image": drawn}
+        if batch["image_id"] and "image" not in batch:
+            raise ValueError(f"image {batch['image_id'][0]} has no truth, which its samples are compared with")
         super().predict_step(batch, batch_idx)
 
-    def _results(
-        self, batch: dict[str, Any], y: Tensor, operator: LinearOperator, estimates: Estimates, seconds: float
-    ) -> list[ImageResult]:
-        results = super()._results(batch, y, operator, estimates, seconds)
-        x = estimates.samples
-        scores = self._posterior_scores(x, y, operator)
+    def results(self, measured: Measured, restored: Restored) -> list[ImageResult]:
+        """Judge the estimates of a batch, their samples also by the score of the posterior."""
+        results = super().results(measured, restored)
+        x = restored.estimates.samples
+        scores = self._posterior_scores(x, measured)
         for statistic in (kernel_stein_discrepancy, stein_variance_ratio):
-            for result, value in zip(results, statistic(x, scores).cpu().numpy(), strict=True):
+            for result, value in zip(results, to_numpy(statistic(x, scores)), strict=True):
                 result.diagnostics[statistic.__name__] = value
         if isinstance(self.prior, GaussianMixturePrior):
-            for i, one in enumerate(one_by_one(batch)):
-                posterior = exact_posterior(self.prior, operator_of(self.operator, one), y[i : i + 1])
-                generator = torch_generator(self.seed, *one["image_id"], "exact")
+            for i, one in enumerate(one_by_one(measured.batch)):
+                operator = operator_of(self.operator, one)
+                posterior = exact_posterior(self.prior, operator, measured.y[i : i + 1])
+                generator = torch_generator(self.settings.seed, *one["image_id"], "exact")
                 numbers = compare_with_exact(x[:, i], posterior, generator)
-                results[i].diagnostics |= {name: value.cpu().numpy() for name, value in numbers.items()}
+                results[i].diagnostics |= {name: to_numpy(value) for name, value in numbers.items()}
         return results
 
-    def _posterior_scores(self, x: Tensor, y: Tensor, operator: LinearOperator) -> Tensor:
-        assert isinstance(self.sampler, Sampler)  # reconstructions have no spread to calibrate
-        t = self.sampler.last_scale
-        prior = BatchedPrior(self.prior, self.sampler.micro_batch)
+    def _posterior_scores(self, x: Tensor, measured: Measured) -> Tensor:
+        operator, t = measured.operator, self.last_scale
+        prior = BatchedPrior(self.prior, self.micro_batch)
         of_prior = prior.curvature * (prior.denoise(x, t) - x) / t**2
-        return of_prior + operator.adjoint(y - operator.forward(x)) / operator.noise_std**2
+        return of_prior + operator.adjoint(measured.y - operator.forward(x)) / operator.noise_std**2
 
 
 def draw_images(prior: Prior, generator: Sampler, like: Tensor, seed: int, ids: Sequence[str]) -> Tensor:
@@ -107,7 +115,7 @@ def draw_images(prior: Prior, generator: Sampler, like: Tensor, seed: int, ids: 
     return estimates.samples[0]
 
 
-def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) -> dict[str, Any] | None:
+def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) -> Report | None:
     """Return the numbers of a run's calibration report as plain values for JSON; None if no image was restored.
 
     They are those of `alps_exp.evaluation.calibration.summarize` over the restored images, with the run's labels,

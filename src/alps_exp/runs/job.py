@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from alps_exp.runs.folder import DONE, RunFolder
-from alps_exp.runs.original import Original
+from alps_exp.runs.original import Original, changed_settings
 from alps_exp.runs.provenance import Provenance
 
 
@@ -48,6 +48,12 @@ class JobContext:
         if changed := self.folder.changed_files():
             print(f"{self.folder.path}: missing or changed, and made again: {_listed(changed)}")
         return not changed
+
+    def check_same_request(self, verb: str) -> None:
+        """Raise ValueError if the folder has a run with another config."""
+        config = self.folder.load_config()
+        if config and (changes := changed_settings(config, self.config, verb)):
+            raise ValueError(f"{self.folder.path} has the run of another request ({changes[0]}): give another folder")
 
     def begin(self, provenance: Provenance, resume_anyway: bool) -> None:
         """Record this start and the config in the folder; raises ValueError as `RunFolder.begin` does."""

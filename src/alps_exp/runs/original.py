@@ -26,15 +26,21 @@ class Original:
 
     def differences(self, config: Any, start: Provenance) -> list[str]:
         """Describe how a start with the resolved `config` differs in request, inputs, code, packages and device."""
-        before, now = (_flat(request(each, self.verb)) for each in (self.config, config))
-        keys = [key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key]]
-        asked = [_change(key, before.get(key, "not given"), now.get(key, "not given")) for key in keys]
-        found = [tell(self.start, start) for tell in (changed_inputs, changed_code, changed_environment)]
-        return asked + [phrase for phrases in found for phrase in phrases]
+        changes = changed_settings(self.config, config, self.verb)
+        asked = [f"{change} (what was derived from it stays)" for change in changes]
+        return [
+            *asked,
+            *changed_inputs(self.start, start),
+            *changed_code(self.start, start),
+            *changed_environment(self.start, start),
+        ]
 
 
-def _change(key: str, before: Any, now: Any) -> str:
-    return f"{key} {before} before, {now} now (what was derived from it stays)"
+def changed_settings(before: Any, now: Any, verb: str) -> list[str]:
+    """Describe the differences between two configs in what they request of a verb, one phrase for each key."""
+    old, new = (_flat(request(config, verb)) for config in (before, now))
+    keys = [key for key in {**old, **new} if key not in old or key not in new or old[key] != new[key]]
+    return [f"{key} {old.get(key, 'not given')} before, {new.get(key, 'not given')} now" for key in keys]
 
 
 def _flat(node: Any, key: str = "") -> dict[str, Any]:

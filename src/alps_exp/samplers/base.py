@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
-from alps_exp.estimates import Estimates, PriorKind, chain_ids
+from alps_exp.estimates import EstimateKind, Estimates, PriorKind, chain_ids
 from alps_exp.operators import LinearOperator
 from alps_exp.priors.base import Prior
 from alps_exp.randomness import KeyedNoise
@@ -39,8 +39,7 @@ class Sampler(ShowsItsArguments, ABC):
         If micro_batch < 1.
     """
 
-    estimate: ClassVar[Literal["mmse", "map", "point"]] = "mmse"
-    """The kind of estimate that the mean over the samples gives."""
+    estimate: ClassVar[EstimateKind] = "mmse"
     composable: ClassVar[bool] = False
     """Whether the sampler supports composed energies, whose curvature is not 1."""
     independent: ClassVar[bool] = True

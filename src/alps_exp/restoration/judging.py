@@ -1,0 +1,155 @@
+"""Judging estimates: metrics, misfit, energy and flags of every image, as its records and arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alps_exp.estimates import EstimateKind, Estimates
+from alps_exp.evaluation import estimate_flags, image_metrics, lpips_numbers, spread_and_error
+from alps_exp.priors import EnergyPrior, Prior
+from alps_exp.reconstruction import Reconstruction
+from alps_exp.restoration.measuring import Measured
+from alps_exp.restoration.settings import RestorationSettings
+from alps_exp.runs import ImageResult, Record
+from alps_exp.samplers import Sampler
+from alps_exp.samplers.batched_prior import BatchedPrior
+
+Numbers = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The estimates of the images of a batch, and the seconds that each of them took."""
+
+    estimates: Estimates
+    seconds: float
+
+
+class Judge:
+    """Makes the result of every image from its estimates.
+
+    Parameters
+    ----------
+    prior, sampler
+        Those of the estimates.
+    settings
+        Those of the restoration.
+    """
+
+    def __init__(self, prior: Prior, sampler: Sampler | Reconstruction, settings: RestorationSettings) -> None:
+        self.prior, self.sampler, self.settings = prior, sampler, settings
+
+    @property
+    def kind(self) -> EstimateKind:
+        """The kind of estimate that the sampler's mean is."""
+        return self.sampler.estimate
+
+    def results(self, measured: Measured, restored: Restored) -> list[ImageResult]:
+        """Return the result of every image of a batch."""
+        estimates = restored.estimates
+        mean, std = estimates.mean, estimates.std if len(estimates.samples) > 1 else None
+        of_mean = self.numbers(mean, measured) | _spread_and_error(mean, std, measured.truth, len(estimates.samples))
+        of_samples = self.numbers(estimates.samples, measured) if self.kind == "mmse" else {}
+        adjoint = measured.operator.adjoint(measured.y)
+        results = []
+        for i in range(len(mean)):
+            records = self._records(i, measured, restored, of_mean, of_samples)
+            result = ImageResult(
+                records,
+                truth=None if measured.truth is None else to_numpy(measured.truth[i]),
+                measurement=to_numpy(measured.y[i]),
+                adjoint=to_numpy(adjoint[i]),
+                estimates={self.kind: to_numpy(mean[i])},
+                std=None if std is None else to_numpy(std[i]),
+                samples=to_numpy(estimates.samples[:, i]) if self.settings.save_samples else None,
+                diagnostics={name: to_numpy(values[:, i]) for name, values in estimates.diagnostics.items()},
+            )
+            if self.kind == "mmse":
+                result.estimates["sample"] = to_numpy(estimates.samples[0, i])
+            if (acceleration := measured.operator.acceleration) is not None:
+                result.diagnostics["acceleration"] = to_numpy(acceleration.expand(len(mean))[i])
+            results.append(result)
+        return results
+
+    def numbers(self, x: Tensor, measured: Measured) -> Numbers:
+        """Return metrics, data misfit and, for an energy prior, E / t^2 of every image of x (..., B, C, H, W)."""
+        numbers = {"data_misfit": measured.operator.misfit(x, measured.y)}
+        if measured.truth is not None:
+            numbers |= image_metrics(x, measured.truth, crop=measured.crop)
+            numbers |= lpips_numbers(self.settings.lpips, x, measured.truth)
+        if isinstance(self.prior, EnergyPrior) and isinstance(self.sampler, Sampler):
+            t = self.sampler.last_scale
+            numbers["energy"] = BatchedPrior(self.prior, self.sampler.micro_batch).energy(x, t) / t**2
+        return {name: value.cpu() for name, value in numbers.items()}
+
+    def _records(
+        self, i: int, measured: Measured, restored: Restored, of_mean: Numbers, of_samples: Numbers
+    ) -> list[Record]:
+        """Return the record of the i-th image of a batch and, of a posterior, those of its samples."""
+        image_id, operator, estimates = measured.batch["image_id"][i], measured.operator, restored.estimates
+        count = len(estimates.samples)
+        size = estimates.mean[0].numel() * (2 if estimates.samples.is_complex() else 1)
+        converged = estimates.diagnostics.get("converged", torch.ones(count, len(measured.y)))[:, i].bool().cpu()
+        costs = {
+            "num_samples": count,
+            "seconds": restored.seconds,
+            "nfe_forward": estimates.nfe_forward[i],
+            "nfe_vjp": estimates.nfe_vjp[i],
+        }
+        measured_values = int(operator.measured_count(measured.y)[i])
+
+        def record(kind: str, numbers: Numbers, reached: bool, **index: int) -> Record:
+            misfit, energy = numbers["data_misfit"], numbers.get("energy")
+            flags = estimate_flags(kind, misfit, measured_values, energy, size, reached)
+            return self.record(image_id, operator.noise_stds, kind, **costs, **numbers, **index, flags=flags)
+
+        records = [record(self.kind, _at(of_mean, i), bool(converged.all()))]
+        if self.kind == "mmse":
+            records += [
+                record("sample", _at(of_samples, s, i), bool(converged[s]), sample_index=s) for s in range(count)
+            ]
+        return records
+
+    def record(self, image_id: str, noise_std: float | list[float] | None, estimate: str, **numbers: Any) -> Record:
+        """Return the record of an estimate, with the labels and the seed of this restoration."""
+        labels = self.settings.labels
+        return Record(
+            image_id=image_id,
+            task=labels.task,
+            operator=labels.operator,
+            noise_std=noise_std,
+            sampler=labels.sampler,
+            seed=self.settings.seed,
+            estimate=estimate,
+            **numbers,
+        )
+
+    def failure(self, measured: Measured, error: Exception) -> ImageResult:
+        """Return the result of an image (a batch of one) whose restoration failed: the reason, without an estimate."""
+        record = self.record(measured.batch["image_id"][0], measured.operator.noise_stds, self.kind)
+        truth = None if measured.truth is None else to_numpy(measured.truth[0])
+        adjoint = measured.operator.adjoint(measured.y)
+        failed = record.failed(f"{type(error).__name__}: {error}")
+        return ImageResult([failed], truth, to_numpy(measured.y[0]), to_numpy(adjoint[0]))
+
+
+def _spread_and_error(mean: Tensor, std: Tensor | None, truth: Tensor | None, count: int) -> Numbers:
+    """Return spread and error as far as they exist: a spread needs no truth, unlike an error."""
+    spread, error = spread_and_error(mean, std, count, mean if truth is None else truth)
+    known = {"spread": spread, "error": None if truth is None else error}
+    return {name: value.cpu() for name, value in known.items() if value is not None}
+
+
+def _at(numbers: Numbers, *index: int) -> Numbers:
+    return {name: values[index] for name, values in numbers.items()}
+
+
+def to_numpy(x: Tensor) -> np.ndarray:
+    """Return a tensor as an array on the CPU."""
+    array: np.ndarray = x.detach().cpu().numpy()
+    return array

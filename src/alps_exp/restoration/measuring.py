@@ -1,0 +1,105 @@
+"""Measuring a batch of images: its forward operator, and the measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from alps_exp.batch import Batch
+from alps_exp.operators import LinearOperator
+from alps_exp.randomness import measurement_noise
+
+OperatorRule = LinearOperator | partial[LinearOperator]
+"""An operator for every batch, or its class with arguments of which some are functions of the batch."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A batch of B images with its forward operator and its measurement y (B, ...)."""
+
+    batch: Batch
+    operator: LinearOperator
+    y: Tensor
+
+    @property
+    def truth(self) -> Tensor | None:
+        """The images (B, C, H, W), if they are known."""
+        return self.batch.get("image")
+
+    @property
+    def crop(self) -> tuple[int, int] | None:
+        """Rows and columns of the center in which images are compared; None: the whole image."""
+        if "crop" not in self.batch:
+            return None
+        rows, columns = self.batch["crop"][0].tolist()  # one for all: `collate` refuses batches whose crops differ
+        return rows, columns
+
+
+def measure(rule: OperatorRule, batch: Batch, seed: int) -> Measured:
+    """Return a batch with the data's own measurement, as far as the operator keeps it, or with a simulated one.
+
+    The noise of a simulated measurement is keyed by seed and image id.
+
+    Raises
+    ------
+    ValueError
+        If the data lack what the operator needs, or bring a measurement with another noise level.
+    """
+    try:
+        operator = operator_of(rule, batch)
+    except KeyError as error:
+        raise ValueError(f"the data have no {error}, which the operator needs") from error
+    if "measurement" in batch:
+        if (batch["noise_std"] != operator.noise_std).any():
+            raise ValueError(
+                "these data bring their own measurement with its own noise level: choose operator=measured or "
+                "retrospective_4x, or simulate another measurement with data.test.measured=false"
+            )
+        return Measured(batch, operator, operator.restrict(batch["measurement"]))
+    truth = batch["image"]
+    noise = measurement_noise(seed, batch["image_id"], operator.forward(truth))
+    return Measured(batch, operator, operator.measure(truth, noise))
+
+
+def operator_of(rule: OperatorRule, batch: Batch) -> LinearOperator:
+    """Return the forward operator of a batch.
+
+    Parameters
+    ----------
+    rule
+        An operator, or a `functools.partial` of an operator's class. Its bound arguments that are callable, such as
+        masks and coil maps, are called with the batch; in a list they are rules of operators themselves.
+    batch
+        The batch.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(rule, LinearOperator):
+        return rule
+    if not isinstance(rule, partial):
+        raise ValueError(f"the operator is {rule!r}, expected a LinearOperator or a functools.partial of its class")
+    return rule(**{name: _of_batch(value, batch) for name, value in rule.keywords.items()})
+
+
+def noise_of(rule: OperatorRule) -> float | list[float] | None:
+    """Return the noise level of an operator (a list for the parts of a joint one); None if the data bring it."""
+    if isinstance(rule, LinearOperator):
+        return rule.noise_stds
+    if "operators" in rule.keywords:
+        parts = rule.keywords["operators"]
+        each = [level for part in parts if isinstance(level := noise_of(part), int | float)]
+        return each if len(each) == len(parts) else None
+    noise_std = rule.keywords.get("noise_std")
+    return noise_std if isinstance(noise_std, int | float) else None
+
+
+def _of_batch(value: object, batch: Batch) -> object:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [operator_of(item, batch) if isinstance(item, partial) else item for item in value]
+    return value(batch) if callable(value) else value

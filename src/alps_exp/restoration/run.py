@@ -1,0 +1,334 @@
+"""A durable run: images restored in a run folder, resumed where a start was ended, and never mixed with another run."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from alps_exp.batch import ImageDataset
+from alps_exp.checks import check_unique
+from alps_exp.datasets import TensorImages
+from alps_exp.evaluation import LPIPS
+from alps_exp.lightning import ImageDataModule
+from alps_exp.lightning.loggers import log_figure
+from alps_exp.lightning.trainer import log_config
+from alps_exp.priors import NullPrior, Prior
+from alps_exp.reconstruction import Reconstruction
+from alps_exp.report import run_figure
+from alps_exp.representation import as_settings
+from alps_exp.restoration.measuring import OperatorRule
+from alps_exp.restoration.module import Restoration
+from alps_exp.restoration.settings import Labels, RestorationSettings
+from alps_exp.runs import Provenance, Record, RunFolder, collect_provenance
+from alps_exp.runs.job import JobContext
+from alps_exp.runs.provenance import index_hash
+from alps_exp.samplers import Sampler
+
+log = logging.getLogger(__name__)
+METRICS = ["psnr", "ssim", "nmse", "lpips", "data_misfit", "flagged"]
+
+Trainer = AbstractContextManager[pl.Trainer]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run leaves: its folder, and the records of its images, a row for each estimate.
+
+    `restored` is whether this start did anything: not if the run was done before, nor in any but the first of several
+    processes, where `records` is empty.
+    """
+
+    folder: RunFolder
+    records: pd.DataFrame
+    restored: bool = True
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why images were not restored, by image id."""
+        if self.records.empty:
+            return {}
+        failed = self.records[self.records["status"] != "ok"]
+        return dict(zip(failed["image_id"], failed["status"], strict=True))
+
+    def means(self) -> pd.DataFrame:
+        """Return the means of the metrics over the restored images, a row for each kind of estimate."""
+        good = self.records[~self.records["image_id"].isin(list(self.failed))]
+        numbers = good.assign(flagged=good["flags"].map(bool))[METRICS].astype(float).dropna(axis=1, how="all")
+        return numbers.groupby(good["estimate"]).mean()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images were restored, how many failed, and how many of the restored ones have a truth."""
+        good = self.records[~self.records["image_id"].isin(list(self.failed))]
+        with_truth = good.loc[good["psnr"].notna(), "image_id"].nunique()
+        return {"images": good["image_id"].nunique(), "failed": len(self.failed), "with_truth": with_truth}
+
+
+def restore(
+    images: ImageDataset | Tensor,
+    operator: OperatorRule,
+    sampler: Sampler | Reconstruction,
+    prior: Prior,
+    folder: str | Path | JobContext,
+    *,
+    num_samples: int = 8,
+    seed: int = 0,
+    labels: Labels | None = None,
+    save_samples: bool = False,
+    lpips: LPIPS | None = None,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    trainer: Trainer | None = None,
+    checkpoints: Mapping[str, Path] | None = None,
+    resume_anyway: bool = False,
+) -> Run:
+    """Measure images, restore them with a sampler, and keep the results in a run folder, as `alps restore` does.
+
+    Called again with the same arguments, it does what is left: an image that is finished is not restored again.
+
+    Parameters
+    ----------
+    images
+        Images (N, C, H, W), real in [-1, 1] or complex, or a dataset, which may bring its own measurements.
+    operator
+        The forward operator of all images, or a `functools.partial` of its class with arguments, of which those that
+        are functions of a batch (masks, coil maps) are called with each batch.
+    sampler
+        Sampler or reconstruction.
+    prior
+        The prior that the sampler uses.
+    folder
+        Folder of the run; it is made if there is none. (The command gives its job, which has a folder and a config.)
+    num_samples
+        Number of posterior samples of an image.
+    seed
+        Seed of measurement noise and samples, which are keyed by image id as well.
+    labels
+        Names in the records. None: the names of the operator's and the sampler's class.
+    save_samples
+        Whether to keep all samples, besides mean and standard deviation.
+    lpips
+        Model of the perceptual distance, see `alps_exp.evaluation.load_lpips`; None: not computed.
+    batch_size, num_workers
+        Images in a batch, and processes that load them.
+    trainer
+        Yields the Lightning trainer. None: one for the best device of this machine, without a logger.
+    checkpoints
+        Files of the prior's weights by role, for the provenance. None: the weights are hashed as they are.
+    resume_anyway
+        Whether to go on in the folder of a run with other images or weights.
+
+    Returns
+    -------
+    Run
+        The folder, and the records as a data frame. Images that failed are in it with the reason as their ``status``.
+
+    Raises
+    ------
+    ValueError
+        If images, operator, sampler and prior do not fit, or the folder holds a run with other arguments.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from alps_exp.operators import Inpainting
+    >>> from alps_exp.priors import smooth_gaussian
+    >>> from alps_exp.samplers import ALPS
+    >>> operator = Inpainting((torch.rand(1, 1, 16, 16) < 0.5).float(), noise_std=0.05)
+    >>> arguments = (torch.zeros(2, 1, 16, 16), operator, ALPS(), smooth_gaussian(size=16))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = restore(*arguments, folder, num_samples=2)
+    ...     sorted(set(run.records.estimate)), run.folder.load_result("0000").estimates["mmse"].shape
+    (['mmse', 'sample'], (1, 16, 16))
+    """
+    dataset = TensorImages(images) if isinstance(images, Tensor) else images
+    labels = labels or _class_names(operator, sampler)
+    settings = RestorationSettings(labels, num_samples, seed, save_samples, lpips)
+    job = folder if isinstance(folder, JobContext) else _job(Path(folder), operator, sampler, prior, settings)
+    module = Restoration(prior, operator, sampler, job.folder, settings)
+    data = ImageDataModule(test=dataset, batch_size=batch_size, num_workers=num_workers)
+
+    run = predict(
+        job,
+        module,
+        data,
+        trainer or _own_trainer(job.folder),
+        report=_report,
+        checkpoints=checkpoints,
+        resume_anyway=resume_anyway,
+    )
+    return run or Run(job.folder, _frame(job.folder.records() if job.folder.is_done() else []), restored=False)
+
+
+def predict(
+    job: JobContext,
+    module: Restoration,
+    data: ImageDataModule,
+    trainer: Trainer,
+    *,
+    report: Callable[[Run, pl.Trainer], list[Path]],
+    checkpoints: Mapping[str, Path] | None,
+    resume_anyway: bool,
+) -> Run | None:
+    """Restore the test images in the run folder of a job.
+
+    Parameters
+    ----------
+    job
+        The job with its run folder.
+    module, data
+        The inference module and the images.
+    trainer
+        Yields the trainer; it is entered only if there is something to do.
+    report
+        Writes what a run leaves besides its results, and returns the written files.
+    checkpoints, resume_anyway
+        As in `restore`.
+
+    Returns
+    -------
+    Run or None
+        None if the run was done already, and in any but the first of several processes.
+    """
+    assert data.test is not None
+    _check_images(data.test, module)
+    provenance = partial(_provenance, module, data.test, checkpoints)
+    if job.is_done(provenance, resume_anyway, data.test.image_ids):
+        return None
+    with trainer as loop:
+        # Only the first process locks and records; the others write the images that Lightning gives them.
+        if not loop.is_global_zero:
+            loop.predict(module, data, return_predictions=False)
+            return None
+        with job.folder.lock():
+            job.begin(provenance(str(loop.strategy.root_device)), resume_anyway)
+            log_config(job, loop)
+            loop.predict(module, data, return_predictions=False)
+            run = Run(job.folder, _frame(job.folder.merge_records(data.test.image_ids)))
+            job.folder.mark_done([path.name for path in report(run, loop)])
+    return run
+
+
+def _provenance(
+    module: Restoration, images: ImageDataset, checkpoints: Mapping[str, Path] | None, device: str = ""
+) -> Provenance:
+    """Return the provenance of a start on a device."""
+    start = collect_provenance(
+        seeds={"seed": module.settings.seed},
+        device=device,
+        checkpoints=checkpoints,
+        data_hash=index_hash(images, mask_files(as_settings(module.operator))),
+        num_images=len(images),
+    )
+    if checkpoints is None and (digest := _weights_hash(module.prior)):
+        start.checkpoints = {"prior": {"path": type(module.prior).__name__, "sha256": digest}}
+    return start
+
+
+def log_result(trainer: pl.Trainer, numbers: Mapping[str, float], name: str, figure: Path) -> None:
+    """Send metrics and figure to the logger."""
+    if trainer.logger is not None:
+        trainer.logger.log_metrics(dict(numbers))
+    log_figure(trainer.logger, name, figure)
+
+
+def mask_files(settings: object) -> list[Path]:
+    """Return the mask files that are named in the settings of an operator."""
+    if isinstance(settings, Mapping):
+        if str(settings.get("_target_")).endswith(".FileMask"):
+            return [Path(settings["path"])]
+        return mask_files(list(settings.values()))
+    return [path for item in settings for path in mask_files(item)] if isinstance(settings, list) else []
+
+
+def _report(run: Run, trainer: pl.Trainer) -> list[Path]:
+    """Draw the figure of a run and log its mean metrics; without a restored image there is nothing to show."""
+    if not run.counts()["images"]:
+        return []
+    figure = run_figure(run.folder)
+    means = {f"{kind}/{name}": float(value) for (kind, name), value in run.means().stack().items()}
+    counts = {name: float(count) for name, count in run.counts().items()}
+    log_result(trainer, counts | means, "figure", figure)
+    return [figure]
+
+
+def _frame(records: list[Record]) -> pd.DataFrame:
+    return pd.DataFrame([vars(record) for record in records], columns=list(Record.__dataclass_fields__))
+
+
+def _check_images(images: ImageDataset, module: Restoration) -> None:
+    """Raise ValueError if the images do not fit the prior, or two images have the same id."""
+    prior = module.prior
+    if not isinstance(prior, NullPrior) and images.channels != prior.channels:
+        raise ValueError(
+            f"the {module.sampler.prior_kind} works on {prior.channels} channels (complex images have 2), "
+            f"the images of this data choice have {images.channels}"
+        )
+    check_unique(images.image_ids)
+
+
+def _class_names(operator: OperatorRule, sampler: Sampler | Reconstruction) -> Labels:
+    name = operator.func.__name__ if isinstance(operator, partial) else type(operator).__name__
+    return Labels(task=name, operator=name, sampler=type(sampler).__name__)
+
+
+def _job(
+    folder: Path,
+    operator: OperatorRule,
+    sampler: Sampler | Reconstruction,
+    prior: Prior,
+    settings: RestorationSettings,
+) -> JobContext:
+    """Return the job of a call from Python, whose config are its arguments.
+
+    Raises
+    ------
+    ValueError
+        If the folder has the run of other arguments.
+    """
+    config = OmegaConf.create(
+        {
+            "labels": vars(settings.labels),
+            "operator": as_settings(operator),
+            "sampler": as_settings(sampler),
+            "prior": as_settings(prior),
+            "num_samples": settings.num_samples,
+            "seed": settings.seed,
+            "save": "samples" if settings.save_samples else "summary",
+        }
+    )
+    job = JobContext(config, RunFolder(folder))
+    job.check_same_request("restore")
+    return job
+
+
+def _weights_hash(prior: Prior) -> str | None:
+    """Return the SHA-256 of the numbers of a prior; None if it has none."""
+    digest, state = hashlib.sha256(), prior.state_dict()
+    for name in sorted(state):
+        digest.update(f"{name} {state[name].dtype} {tuple(state[name].shape)}".encode())
+        digest.update(state[name].detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest() if state else None
+
+
+@contextmanager
+def _own_trainer(folder: RunFolder) -> Iterator[pl.Trainer]:
+    yield pl.Trainer(
+        devices=1,
+        logger=False,
+        inference_mode=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=str(folder.path),
+    )
