@@ -7,6 +7,9 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from omegaconf import OmegaConf
 
 from alps_exp.files import write_atomically
@@ -63,6 +66,45 @@ def test_results_read_back(tmp_path):
     assert read.record("mmse") == written.records[0]
     with pytest.raises(ValueError, match="no record of the estimate 'map'"):
         read.record("map")
+
+
+SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
+FINITE = {"allow_nan": False, "allow_infinity": False}
+ARRAYS = arrays.arrays(np.float32, SHAPES, elements=FINITE) | arrays.arrays(np.complex64, SHAPES, elements=FINITE)
+IDS = st.text("a/é脳\0\n\u2028", max_size=4)
+RECORDS = st.builds(
+    Record,
+    image_id=IDS,
+    task=IDS,
+    operator=IDS,
+    noise_std=st.none() | st.lists(st.floats(**FINITE), max_size=2),
+    sampler=IDS,
+    seed=st.integers(),
+    estimate=st.sampled_from(["sample", "mmse"]),
+    psnr=st.none() | st.floats(**FINITE),
+)
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(
+    st.lists(RECORDS, min_size=1, max_size=3),
+    st.fixed_dictionaries(dict.fromkeys(("truth", "measurement", "adjoint", "std", "samples"), st.none() | ARRAYS)),
+    st.dictionaries(st.sampled_from(["sample", "mmse"]), ARRAYS),
+    st.dictionaries(st.sampled_from(["converged", "steps"]), ARRAYS),
+)
+def test_every_result_reads_back_exactly(tmp_path_factory, records, whole, estimates, diagnostics):
+    run, image_id = RunFolder(tmp_path_factory.mktemp("run")), records[0].image_id
+    run.save_result(image_id, ImageResult(records, **whole, estimates=estimates, diagnostics=diagnostics))
+    read = run.load_result(image_id)
+    assert read.records == records
+    for found, expected in (
+        ({name: getattr(read, name) for name in whole}, whole),
+        (read.estimates, estimates),
+        (read.diagnostics, diagnostics),
+    ):
+        assert found.keys() == expected.keys()
+        for name, array in expected.items():
+            assert np.array_equal(found[name], array) and np.asarray(found[name]).dtype == np.asarray(array).dtype
 
 
 def test_the_same_result_gives_the_same_bytes_and_many_records_fit(tmp_path):

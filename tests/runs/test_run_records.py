@@ -27,12 +27,12 @@ def test_a_line_has_the_fields_of_the_contract_in_order_and_reads_back_exactly()
     assert Record.from_json(line) == record()
 
 
-TEXT = st.text(max_size=8)
+TEXT = st.text('aé脳"\\\0\n\x85\u2028', max_size=6)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 RESULTS = "psnr ssim nmse lpips spread error nfe_forward nfe_vjp seconds energy data_misfit".split()
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(
     st.builds(
         Record,
