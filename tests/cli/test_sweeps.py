@@ -79,6 +79,14 @@ def test_a_sweep_without_a_job_is_refused_whatever_launches_it(alps, tmp_path, l
     assert not list(tmp_path.iterdir())
 
 
+def test_a_launcher_that_is_refused_leaves_no_job_that_seems_to_wait(alps, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    launcher = ["hydra/launcher=slurm", "hydra.launcher.tasks_per_node=auto"]
+    status, _, err = alps("restore", "-m", *TINY, f"output_root={tmp_path}", *launcher, "seed=0,1")
+    assert status == 2 and "give their number, not 'auto'" in err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("verb", "words", "message"),
     [

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,8 @@ from alps_exp import __version__
 from alps_exp.cli.completion import COMPLETION, verb_to_complete
 from alps_exp.cli.imports import import_fault
 from alps_exp.cli.rerun import original_of
+from alps_exp.cli.sweep import RefusedSweep
+from alps_exp.cli.verbs import verb_function
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver
@@ -122,10 +123,6 @@ class Task:
     original: Original | None
     statuses: list[int] = field(default_factory=lambda: [OK])
 
-    def check(self, request: Mapping[str, Any]) -> None:
-        """Raise ValueError if the resolved config of a job is not a valid request of this verb."""
-        check_arguments(_function(self.verb), request)
-
     def __call__(self, config: DictConfig) -> int:
         sys.argv = self.argv  # Lightning executes it again, and the provenance records it
         with _environment(SHOW_TRACEBACK, self.show_traceback):
@@ -140,7 +137,10 @@ def _run(verb: str, wanted: str | None) -> int:
     task = Task(verb, argv, wanted, original_of(sys.argv, verb, VERBS))
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     with _environment(SHOW_TRACEBACK, "1"):  # makes Hydra raise its errors instead of printing them
-        application()
+        try:
+            application()
+        except RefusedSweep as refused:
+            raise refused.error from refused.error.__cause__
     return max(task.statuses)
 
 
@@ -150,7 +150,7 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         _check_launcher()
         if original is not None:
             original.check_elsewhere(job.folder)
-        function = _function(verb)
+        function = verb_function(verb)
         resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_arguments(function, resolved)
         return function(job, **{key: config[key] for key in resolved})
@@ -164,10 +164,6 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
             with suppress(OSError):  # if the disk is full, which is then the error that is reported anyway
                 job.folder.mark_failed(_one_line(error))
         return _refuse(error, status)
-
-
-def _function(verb: str) -> Callable[..., int]:
-    return getattr(importlib.import_module(f"alps_exp.cli.{verb}"), verb)
 
 
 def _check_launcher() -> None:
