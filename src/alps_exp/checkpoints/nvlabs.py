@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from alps_exp.checkpoints.unpickling import StoredObject, read_pickle
 from alps_exp.errors import one_line
-from alps_exp.networks.preconditioning import PRECONDITIONINGS, Preconditioned, build
+from alps_exp.networks.preconditioning import PRECONDITIONINGS, Architecture, Preconditioned, build
 
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
 """Names of the leading positional arguments of all preconditionings."""
@@ -50,7 +49,7 @@ def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
     return network, notes | {"beside the network": ", ".join(str(name) for name in content if name != "ema")}
 
 
-def _architecture(ema: StoredObject) -> dict[str, Any]:
+def _architecture(ema: StoredObject) -> Architecture:
     """Return the architecture from the constructor arguments in the file."""
     kind, state = ema.class_name, ema.state
     arguments = dict(zip(POSITIONAL, state["_init_args"], strict=False)) | dict(state["_init_kwargs"])

@@ -6,24 +6,33 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from alps_exp.errors import one_line
+from alps_exp.networks.preconditioning import Architecture
 
 RECORD = "alps_exp"
 """Key under which our trainings store kind and architecture in Lightning checkpoints."""
 
 
+class TrainingRecord(TypedDict, total=False):
+    """What our trainings note beside their weights."""
+
+    kind: str
+    architecture: Architecture
+    facts: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by name, the record of our own trainings (`kind`, `architecture`), and further facts by name."""
+    """Tensors by name, the record of our own trainings, and further facts by name."""
 
     format: str
     tensors: dict[str, Tensor]
-    record: dict[str, Any]
+    record: TrainingRecord
     notes: dict[str, str]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,7 +31,7 @@ class StoredObject:
 
     __slots__ = ("arguments", "class_name", "state")
 
-    def __init__(self, class_name: str, arguments: Sequence[Any] = (), state: Any = None) -> None:
+    def __init__(self, class_name: str, arguments: Sequence[object] = (), state: Any = None) -> None:
         self.class_name, self.arguments, self.state = class_name, arguments, state
 
 
@@ -40,7 +40,7 @@ class KnownName:
     """A global name in the file. It cannot be called or changed by the file; `read` interprets what it would create."""
 
     name: str
-    read: Callable[..., Any]
+    read: Callable[..., object]
 
 
 class DataUnpickler(pickle._Unpickler):
@@ -53,7 +53,7 @@ class DataUnpickler(pickle._Unpickler):
     any object that the file puts on the stack.
     """
 
-    stack: list[Any]
+    stack: list[object]
 
     def find_class(self, module: str, name: str) -> KnownName:
         """Return what a name of the file stands for; raises UnpicklingError for any name outside the table."""
@@ -83,7 +83,7 @@ class DataUnpickler(pickle._Unpickler):
     def _set_items(self) -> None:
         self._fill(self.pop_mark())  # type: ignore[attr-defined]
 
-    def _fill(self, items: list[Any]) -> None:
+    def _fill(self, items: list[object]) -> None:
         keys, values, mapping = items[::2], items[1::2], self.stack[-1]
         if not isinstance(mapping, dict) or not all(isinstance(key, str | int) for key in keys):
             raise pickle.UnpicklingError(f"it sets items of a {type(mapping).__name__}, or not by text or number")
@@ -109,7 +109,7 @@ class DataUnpickler(pickle._Unpickler):
     }
 
 
-def _persistent(description: dict[str, Any]) -> StoredObject:
+def _persistent(description: Mapping[str, object]) -> StoredObject:
     return StoredObject(str(description["class_name"]), state=description["state"])
 
 
@@ -121,22 +121,22 @@ def _storage(content: bytes) -> Tensor:
     return torch.empty(0, dtype=storage.dtype).set_(storage)
 
 
-def _tensor(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *flags: Any) -> Tensor:
+def _tensor(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *flags: object) -> Tensor:
     """Return a view of a storage. It must not have more elements, or a small file could create huge tensors."""
     if math.prod(size) > storage.numel():
         raise pickle.UnpicklingError(f"a tensor of shape {tuple(size)} is out of bounds for {storage.numel()} elements")
     return storage.as_strided(size, stride, offset)
 
 
-def _parameter(data: Tensor, *flags: Any) -> Tensor:
+def _parameter(data: Tensor, *flags: object) -> Tensor:
     return data
 
 
-def _dictionary() -> dict[str | int, Any]:
+def _dictionary() -> dict[str | int, object]:
     return {}
 
 
-def _set(items: Sequence[Any] = ()) -> set[str]:
+def _set(items: Sequence[object] = ()) -> set[object]:
     if not all(isinstance(item, str) for item in items):
         raise pickle.UnpicklingError("a set has items that are no texts")
     return set(items)
@@ -147,6 +147,7 @@ def _stored(class_name: str) -> Callable[..., StoredObject]:
 
 
 def _number(kind: StoredObject, content: bytes) -> float:
+    number: float
     (number,) = _numbers(kind, content).tolist()
     return number
 
@@ -158,7 +159,7 @@ def _numbers(kind: StoredObject, content: bytes) -> np.ndarray:
     return np.frombuffer(content, f"{order}{letters}")
 
 
-KNOWN: dict[str, Callable[..., Any]] = {
+KNOWN: dict[str, Callable[..., object]] = {
     "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
     "torch.nn.modules.container.ModuleDict": _stored("ModuleDict"),
     "torch.nn.modules.container.ModuleList": _stored("ModuleList"),
