@@ -21,4 +21,5 @@ def gradient_norm(loss: Tensor, parameters: Iterable[nn.Parameter]) -> Tensor:
     """Return the gradient norm of `loss` with respect to the trained parameters, keeping the graph."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     gradients = torch.autograd.grad(loss, trained, retain_graph=True)
-    return torch.stack([g.norm() for g in gradients]).norm()
+    norm: Tensor = torch.stack([g.norm() for g in gradients]).norm()
+    return norm

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from alps_exp.batch import Batch
-from alps_exp.checkpoints.state_dicts import RECORD
+from alps_exp.checkpoints.state_dicts import RECORD, TrainingRecord
 from alps_exp.networks.preconditioning import Preconditioned, architecture_of
 from alps_exp.priors.base import as_channels
 from alps_exp.randomness import image_noise, step_generator
@@ -136,13 +137,13 @@ class DenoisingTraining(pl.LightningModule):
         bad = self._first_bad.clamp(max=self.global_step + 1)
         self._first_bad = torch.where(loss.detach().isfinite(), self._first_bad, bad)
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, *_: object) -> None:
         """Raise `Diverged`, every `CHECK_EVERY` steps, if a loss of any process was not finite."""
         if self.global_step % CHECK_EVERY == 0:
             self._check_losses()
 
     def _check_losses(self) -> None:
-        first: Any = self.all_gather(self._first_bad)
+        first = torch.as_tensor(self.all_gather(self._first_bad))
         if (step := int(first.min())) < NEVER:
             raise Diverged(f"the loss is not finite at step {step}")
 
@@ -176,17 +177,17 @@ class DenoisingTraining(pl.LightningModule):
         noise = image_noise(x, *[(self.seed, image_id) for image_id in image_ids])
         return x + sigma * noise, torch.full((len(x),), sigma, device=x.device, dtype=x.dtype)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Store kind, architecture and facts, so that the checkpoint can be read without its run.
 
         Lightning calls this in all processes, so raising `Diverged` keeps all of them from writing.
         """
         self._check_losses()
         check_state(checkpoint)
-        noted = {"kind": self.kind, "architecture": architecture_of(self.network), "facts": dict(self.facts)}
-        checkpoint[RECORD] = noted
+        architecture = architecture_of(self.network)
+        checkpoint[RECORD] = TrainingRecord(kind=self.kind, architecture=architecture, facts=dict(self.facts))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return optimizer and schedule; raises ValueError if the training has no budget."""
         return self.optimizer(self.network.parameters(), budget_of(self.trainer).progress)
 

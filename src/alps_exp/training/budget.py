@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 
 from alps_exp.errors import one_line
 
@@ -69,18 +70,19 @@ class Budget(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._spent_before, self._start = self.seconds, time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
+    ) -> None:
         # Each process has its own clock; if they disagreed on the last step, the others would wait for it forever.
         if trainer.world_size == 1 or trainer.global_step % AGREE_EVERY == 0:
             self.seconds = trainer.strategy.broadcast(self._spent_before + time.monotonic() - self._start)
-        batch_idx = arguments[-1]
         if self.max_seconds is not None and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             trainer.should_stop = trainer.should_stop or self.seconds >= self.max_seconds
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         return {"seconds": self.seconds}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
         self.seconds = state_dict["seconds"]
 
 

@@ -6,9 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
 from alps_exp.checks import positive
@@ -35,7 +35,9 @@ class ScheduledAdam(ABC):
         if not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2 must be at least 0 and below 1, got {self.beta2}")
 
-    def __call__(self, parameters: Iterable[nn.Parameter], progress: Callable[[int], float]) -> dict[str, Any]:
+    def __call__(
+        self, parameters: Iterable[nn.Parameter], progress: Callable[[int], float]
+    ) -> OptimizerLRSchedulerConfig:
         """Return optimizer and schedule in Lightning's form.
 
         Parameters
