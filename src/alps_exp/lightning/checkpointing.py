@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import TorchCheckpointIO
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 
 from alps_exp.files import write_atomically
 from alps_exp.training.budget import AGREE_EVERY
@@ -21,7 +23,7 @@ SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoint IO that writes atomically; Lightning's own can leave a truncated file behind."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, object], path: str | Path, storage_options: object = None) -> None:
         """Write a checkpoint atomically."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
@@ -53,7 +55,7 @@ class Checkpointing(pl.Callback):
             raise ValueError(f"checkpoint_minutes must be at least 0, got {minutes}")
         self.path, self.seconds = Path(path), 60 * minutes
         self._received: list[int] = []
-        self._handlers: dict[int, Any] = {}
+        self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._written = time.monotonic()
@@ -64,8 +66,9 @@ class Checkpointing(pl.Callback):
             signal.signal(number, handler)
         self._handlers = {}
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
-        batch_idx = arguments[-1]
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
+    ) -> None:
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         if trainer.should_stop or trainer.global_step == trainer.max_steps or self._is_asked_for(trainer):
@@ -80,7 +83,7 @@ class Checkpointing(pl.Callback):
         due = time.monotonic() - self._written >= self.seconds
         return trainer.strategy.reduce_boolean_decision(due or bool(self._received), all=False)
 
-    def _note(self, number: int, frame: Any) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self._received.append(number)
 
     def _hand_on(self) -> None:
