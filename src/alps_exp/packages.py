@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any
+from types import ModuleType
 
 
-def require(module: str, purpose: str, install: str) -> Any:
+def require(module: str, purpose: str, install: str) -> ModuleType:
     """Import a module of an optional package.
 
     Parameters
