@@ -3,6 +3,7 @@
 import math
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 import torch
 
@@ -167,12 +168,26 @@ def test_sliced_wasserstein_distance_of_shifted_samples_is_the_projected_shift(g
 
 
 def test_the_bootstrap_interval_has_the_width_of_the_mean_and_is_keyed():
-    values = torch.randn(64, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    values = np.random.default_rng(1).normal(size=(3, 64))
     low, high = calibration.bootstrap_interval(values)
-    expected = 2 * 1.96 * values.std(0, correction=0) / 8
-    assert torch.allclose(high - low, expected, rtol=0.1)
-    assert torch.equal(calibration.bootstrap_interval(values)[0], low)
-    assert not torch.equal(calibration.bootstrap_interval(values, seed=1)[0], low)
+    assert np.allclose(high - low, 2 * 1.96 * values.std(-1) / 8, rtol=0.1)
+    assert np.array_equal(calibration.bootstrap_interval(values)[0], low)
+    assert not np.array_equal(calibration.bootstrap_interval(values, seed=1)[0], low)
+
+
+def test_the_interval_of_a_ratio_resamples_spread_and_error_of_an_image_together():
+    """Where an image's spread is always half its error, the ratio of any images is one half."""
+    error = torch.rand(10, generator=torch.Generator().manual_seed(2)) + 0.1
+    statistics = {"histogram": torch.full((10, 4), 0.25), "spread": error / 2, "error": error}
+    entry = calibration.summarize(statistics)["spread_error"]
+    assert (entry["value"], entry["low"], entry["high"]) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_a_single_image_has_no_interval():
+    statistics = {"histogram": torch.full((1, 4), 0.25), "spread": torch.ones(1), "error": torch.ones(1)}
+    summary = calibration.summarize(statistics)
+    assert summary["spread_error"] == {"value": 1.0, "low": None, "high": None}
+    assert summary["coverage"]["low"] == [None] * len(calibration.LEVELS)
 
 
 def test_a_summary_puts_intervals_over_images_around_every_number(generator):

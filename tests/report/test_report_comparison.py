@@ -1,6 +1,7 @@
 """What stands beside a table's means: bold, seeds, published numbers, paired differences, flags, the Pareto figure."""
 
 import json
+import math
 import time
 
 import numpy as np
@@ -256,16 +257,23 @@ def test_published_numbers_stand_beside_ours(tmp_path):
         build_table([tmp_path / "runs"], paper=tmp_path / "bad.csv")
 
 
-def test_the_interval_of_a_difference_is_that_of_its_mean():
-    """For 400 normal differences of mean 1 and deviation 2 the 95 % interval is 1 +- 1.96 * 2 / 20."""
-    ids = [f"{i:03}" for i in range(400)]
-    theirs = pd.Series(np.random.default_rng(0).normal(20, 5, 400), ids)
-    z = np.random.default_rng(1).normal(size=400)
-    ours = theirs + 1 + 2 * (z - z.mean()) / z.std()
-    found = paired_difference(ours, theirs)
-    assert found["difference"] == pytest.approx(1) and found["pairs"] == 400
-    assert (found["difference_low"], found["difference_high"]) == pytest.approx((0.804, 1.196), abs=0.02)
-    assert paired_difference(ours[::-1], theirs) == found
+def test_the_interval_of_a_difference_is_students():
+    """The differences 1, 2 and 6 have mean 3 and standard error sqrt(7 / 3); t of 2 degrees of freedom is 4.303."""
+    theirs = pd.Series([20.0, 30.0, 25.0, 10.0], list("abcd"))
+    found = paired_difference(pd.Series([31.0, 27.0, 26.0], list("bca")), theirs)
+    width = 4.302653 * math.sqrt(7 / 3)
+    assert (found["difference"], found["pairs"]) == (3, 3)
+    assert (found["difference_low"], found["difference_high"]) == pytest.approx((3 - width, 3 + width))
+    t = 3 / math.sqrt(7 / 3)
+    assert found["difference_p"] == pytest.approx(1 - t / math.sqrt(2 + t**2))  # closed form for 2 degrees of freedom
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_interval_of_fewer_than_two_differences(count):
+    found = paired_difference(
+        pd.Series([1.0] * count, list("ab")[:count]), pd.Series([0.0] * count, list("ab")[:count])
+    )
+    assert found["pairs"] == count and all(np.isnan(found[f"difference_{end}"]) for end in ("low", "high", "p"))
 
 
 def test_differences_are_between_images_that_both_restored(tmp_path):
@@ -273,7 +281,7 @@ def test_differences_are_between_images_that_both_restored(tmp_path):
     make_run(tmp_path / "dps", [record(i, "dps", p) for i, p in zip("ab", (19.0, 28.0), strict=True)])
     table = build_table([tmp_path], reference="dps")
     assert list(table["pairs"].fillna(0)) == [2, 0] and table["difference"][0] == 1.5
-    assert "+1.50 [+1.00, +2.00] on 2" in to_markdown(table)
+    assert "+1.50 [-4.85, +7.85] on 2" in to_markdown(table)
     with pytest.raises(ValueError, match="no run is of the reference 'dsp', expected one of alps, dps"):
         build_table([tmp_path], reference="dsp")
 

@@ -6,16 +6,35 @@ numbers. Images are independent, but the pixels of an image are not, so the boot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypedDict
 
+import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from alps_exp.evaluation.metrics import spread_and_error
 
 LEVELS = tuple(i / 20 for i in range(2, 20))
 """Levels of the central intervals of a report: 10, 15, ... 95 %."""
+BATCH = 100  # resamples at a time, which bounds the memory
+
+Numbers = float | list[float]
+
+
+class Entry(TypedDict):
+    """A number of a report, or a list of them, with the ends of its interval over images."""
+
+    value: Numbers
+    low: Numbers | None
+    high: Numbers | None
+
+
+class Statistic(Protocol):
+    """A statistic along one axis, as `numpy.mean`."""
+
+    def __call__(self, values: np.ndarray, /, *, axis: int) -> np.ndarray: ...
 
 
 def ranks(samples: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
@@ -196,25 +215,21 @@ def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int, generator: to
     shape = (a.shape[-1], num_projections)
     directions = torch.randn(shape, generator=generator, dtype=a.dtype).to(a.device)
     directions = directions / directions.norm(dim=0)
-    difference = (a @ directions).sort(0).values - (b @ directions).sort(0).values
+    difference: Tensor = (a @ directions).sort(0).values - (b @ directions).sort(0).values
     return difference.square().mean((0, 2)).sqrt()
 
 
 def bootstrap_interval(
-    values: Tensor,
-    statistic: Callable[[Tensor], Tensor] = lambda values: values.mean(0),
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> tuple[Tensor, Tensor]:
-    """Return the percentile interval of a statistic of images, resampled with replacement; both ends of its shape.
+    values: np.ndarray, statistic: Statistic = np.mean, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the percentile interval of a statistic over images, by SciPy's bootstrap; both ends of its shape.
 
     Parameters
     ----------
     values
-        (B, ...), one row an image.
+        (..., B), one column an image; at least 2.
     statistic
-        Maps (B, ...) to a statistic, by default the mean over the images.
+        Called as ``statistic(values, axis=-1)``; by default the mean over the images.
     level
         Level of the interval.
     resamples
@@ -227,11 +242,18 @@ def bootstrap_interval(
     Efron, "Bootstrap methods: another look at the jackknife", 1979. With few images it is too narrow: by about
     sqrt(1 - 1/B), and more for skewed values.
     """
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(len(values), (resamples, len(values)), generator=generator).to(values.device)
-    statistics = torch.stack([statistic(values[rows]) for rows in chosen])
-    low, high = statistics.quantile(torch.tensor([0.5 - level / 2, 0.5 + level / 2]).to(statistics), dim=0)
-    return low, high
+    interval = stats.bootstrap(
+        (values,),
+        statistic,
+        axis=-1,
+        n_resamples=resamples,
+        batch=BATCH,
+        vectorized=True,
+        confidence_level=level,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return interval.low, interval.high
 
 
 def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -245,7 +267,7 @@ def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator)
     return {"histogram": histogram, "spread": spread, "error": error}
 
 
-def summarize(statistics: Mapping[str, Tensor], seed: int = 0) -> dict[str, dict[str, Any]]:
+def summarize(statistics: Mapping[str, Tensor], seed: int = 0) -> dict[str, Entry]:
     """Return each number of a calibration report with its 95 % bootstrap interval over images.
 
     Parameters
@@ -258,7 +280,7 @@ def summarize(statistics: Mapping[str, Tensor], seed: int = 0) -> dict[str, dict
     Returns
     -------
     ``coverage`` (at `LEVELS`), ``rank_histogram``, ``rank_bias``, ``rank_dispersion``, ``spread_error`` and the further
-    numbers, each with ``value``, ``low`` and ``high``: numbers or lists of them.
+    numbers, each with ``value``, ``low`` and ``high``: numbers or lists of them. The ends are None for a single image.
     """
     further = dict(statistics)
     histogram, both = further.pop("histogram"), torch.stack([further.pop("spread"), further.pop("error")], 1)
@@ -268,15 +290,26 @@ def summarize(statistics: Mapping[str, Tensor], seed: int = 0) -> dict[str, dict
         "rank_bias": rank_bias(histogram),
         "rank_dispersion": rank_dispersion(histogram),
     }
-    summary = {"spread_error": _with_interval(both, lambda rows: spread_error_ratio(rows[:, 0], rows[:, 1]), seed)}
-    for name, values in (means | further).items():
-        summary[name] = _with_interval(values, lambda rows: rows.mean(0), seed)
-    return summary
+    summary = {"spread_error": _with_interval(both, _spread_over_error, seed)}
+    return summary | {name: _with_interval(values, np.mean, seed) for name, values in (means | further).items()}
 
 
-def _with_interval(values: Tensor, statistic: Callable[[Tensor], Tensor], seed: int) -> dict[str, Any]:
-    low, high = bootstrap_interval(values, statistic, seed=seed)
-    return {"value": statistic(values).tolist(), "low": low.tolist(), "high": high.tolist()}
+def _spread_over_error(both: np.ndarray, axis: int) -> np.ndarray:
+    """Return the spread-skill ratio of spreads and errors (2, ..., B)."""
+    spread, error = np.sqrt(np.mean(both**2, axis=axis))
+    ratio: np.ndarray = spread / error
+    return ratio
+
+
+def _with_interval(values: Tensor, statistic: Statistic, seed: int) -> Entry:
+    """Return a statistic over images (B, ...), and the ends of its interval, which a single image does not have."""
+    of_images = np.moveaxis(values.cpu().double().numpy(), 0, -1)
+    value = statistic(of_images, axis=-1)
+    if len(values) < 2:
+        nothing = np.full(value.shape, None).tolist()
+        return {"value": value.tolist(), "low": nothing, "high": nothing}
+    low, high = bootstrap_interval(of_images, statistic, seed=seed)
+    return {"value": value.tolist(), "low": low.tolist(), "high": high.tolist()}
 
 
 def _real_numbers(x: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def _one_run(report: Report) -> str:
     lines = [[f"Coverage of {100 * level:.0f} %", ".3f", level, *ends] for level, *ends in covered]
     lines += [[*_NUMBERS[name], *(report[name][end] for end in _ENDS)] for name in _NUMBERS if name in report]
     texts = [
-        [title, format(value, form), f"{low:{form}} to {high:{form}}", format(ideal, "g")]
+        [title, format(value, form), "-" if low is None else f"{low:{form}} to {high:{form}}", format(ideal, "g")]
         for title, form, ideal, value, low, high in lines
     ]
     head = (
@@ -181,9 +181,8 @@ def _draw_coverage(axis: Axes, reports: Sequence[Report], title: str) -> None:
     for report in reports:
         label = fill(report["sampler"].replace("_", " "), _LABEL_WIDTH)
         (line,) = axis.plot(report["levels"], report["coverage"]["value"], marker=".", markersize=3, label=label)
-        axis.fill_between(
-            report["levels"], report["coverage"]["low"], report["coverage"]["high"], color=line.get_color(), alpha=0.2
-        )
+        low, high = (np.array(report["coverage"][end], float) for end in ("low", "high"))
+        axis.fill_between(report["levels"], low, high, color=line.get_color(), alpha=0.2)
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     _label(axis, title, "Level of the interval", "Coverage")
 
@@ -191,7 +190,7 @@ def _draw_coverage(axis: Axes, reports: Sequence[Report], title: str) -> None:
 def _draw_ranks(axis: Axes, reports: Sequence[Report]) -> None:
     axis.axhline(1, color="0.6", linewidth=0.8)
     for report in reports:
-        shares = {end: np.array(report["rank_histogram"][end]) * (report["samples"] + 1) for end in _ENDS}
+        shares = {end: np.array(report["rank_histogram"][end], float) * (report["samples"] + 1) for end in _ENDS}
         edges = np.arange(report["samples"] + 2) / (report["samples"] + 1)
         line = axis.stairs(shares["value"], edges, baseline=None)
         axis.stairs(shares["high"], edges, baseline=shares["low"], fill=True, color=line.get_edgecolor(), alpha=0.2)

@@ -36,7 +36,7 @@ _TITLES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "nmse": "NMSE", "lpips": "LPIPS"
 _LOWEST = ("nmse", "lpips")
 _NUMBERS = [*_METRICS, "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
 _PAPER = ["paper_psnr", "paper_psnr_std", "paper_ssim", "paper_ssim_std", "paper_data"]
-_DIFFERENCE = ["difference", "difference_low", "difference_high", "pairs"]
+_DIFFERENCE = ["difference", "difference_low", "difference_high", "difference_p", "pairs"]
 _COLUMNS = [
     "task",
     "noise_std",
@@ -133,7 +133,8 @@ def build_table(
         ``compared`` (whether images are missing, and whether the row compares with the others of its task, see the head
         of this file), and ``status``: ``ok``, or what there is to know of the row. A run without any record has a row
         of its own, whose status names its folder. With `paper` there are ``paper_psnr``, ..., with `reference`
-        ``difference``, its interval ``difference_low`` to ``difference_high``, and ``pairs``, on how many images
+        ``difference``, its interval ``difference_low`` to ``difference_high``, the p-value ``difference_p`` of none,
+        and ``pairs``, on how many images
         (`alps_exp.report.paired`); samples are compared with samples, other estimates with the reference's other one.
 
     Raises
