@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -73,7 +73,7 @@ class RunFolder:
             file.flush()
             yield
 
-    def save_config(self, config: Any) -> None:
+    def save_config(self, config: DictConfig | dict[str, object]) -> None:
         """Write the resolved config to `config.yaml`.
 
         Raises
@@ -85,7 +85,7 @@ class RunFolder:
         resolved = OmegaConf.to_container(root, resolve=True, throw_on_missing=True)
         write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)).encode())
 
-    def load_config(self) -> dict[str, Any]:
+    def load_config(self) -> dict[str, object]:
         """Read `config.yaml` as plain values; empty if there is none.
 
         The file may come from someone else, so it is read as data. A saved config never contains interpolations;
@@ -319,7 +319,7 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _interpolation(node: Any) -> str | None:
+def _interpolation(node: object) -> str | None:
     """Return the first text in nested values that OmegaConf would treat as an interpolation."""
     if isinstance(node, str):
         return node if "${" in node else None

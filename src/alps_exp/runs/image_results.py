@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -77,8 +76,8 @@ def _write_array(file: h5py.File, name: str, array: np.ndarray | None) -> None:
         array = np.asarray(array)
         dtype = np.complex64 if np.iscomplexobj(array) else np.float32
         # With a checksum, HDF5 refuses to read damaged data. Scalars and empty arrays cannot have one.
-        checksum: dict[str, Any] = {"chunks": array.shape, "fletcher32": True} if array.ndim and array.size else {}
-        file.create_dataset(name, data=array, dtype=dtype, **checksum)
+        checked = bool(array.ndim and array.size)
+        file.create_dataset(name, data=array, dtype=dtype, chunks=array.shape if checked else None, fletcher32=checked)
 
 
 def read_result(path: Path) -> ImageResult:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from omegaconf import DictConfig
 
 from alps_exp.runs.folder import RunFolder
 from alps_exp.runs.provenance import Provenance, changed_code, changed_environment, changed_inputs
@@ -16,7 +17,7 @@ class Original:
 
     verb: str
     folder: RunFolder
-    config: dict[str, Any]
+    config: dict[str, object]
     start: Provenance
 
     def check_elsewhere(self, folder: RunFolder) -> None:
@@ -24,7 +25,7 @@ class Original:
         if folder.path.resolve() == self.folder.path.resolve():
             raise ValueError(f"{self.folder.path} would be repeated in its own folder: give another output_root")
 
-    def differences(self, config: Any, start: Provenance) -> list[str]:
+    def differences(self, config: DictConfig, start: Provenance) -> list[str]:
         """Describe how a start with the resolved `config` differs in request, inputs, code, packages and device."""
         changes = changed_settings(self.config, config, self.verb)
         asked = [f"{change} (what was derived from it stays)" for change in changes]
@@ -36,14 +37,14 @@ class Original:
         ]
 
 
-def changed_settings(before: Any, now: Any, verb: str) -> list[str]:
+def changed_settings(before: dict[str, object], now: DictConfig, verb: str) -> list[str]:
     """Describe the differences between two configs in what they request of a verb, one phrase for each key."""
     old, new = (_flat(request(config, verb)) for config in (before, now))
     keys = [key for key in {**old, **new} if key not in old or key not in new or old[key] != new[key]]
     return [f"{key} {old.get(key, 'not given')} before, {new.get(key, 'not given')} now" for key in keys]
 
 
-def _flat(node: Any, key: str = "") -> dict[str, Any]:
+def _flat(node: object, key: str = "") -> dict[str, object]:
     if not isinstance(node, dict | list) or not node:
         return {key: node}
     items = node.items() if isinstance(node, dict) else enumerate(node)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from types import UnionType
 
 from alps_exp import __version__
 from alps_exp.errors import OtherVersion
@@ -70,7 +70,7 @@ class Provenance:
             raise TypeError("code has no version")
 
 
-def _is(value: Any, hint: Any) -> bool:
+def _is(value: object, hint: type | UnionType) -> bool:
     """Return whether a value from JSON has the given type, also inside lists and dictionaries."""
     inner = typing.get_args(hint)
     if typing.get_origin(hint) is list:
@@ -220,7 +220,7 @@ def _code_name(code: Mapping[str, str]) -> str:
     return f"{name} with changes {hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else name
 
 
-def index_hash(dataset: Any, masks: Sequence[Path] = ()) -> str:
+def index_hash(dataset: typing.Any, masks: Sequence[Path] = ()) -> str:
     """Return the SHA-256 of a dataset's index, a line for each image, and of the files that mask what is measured."""
     lines = [*dataset.index, *(file_hash(path) for path in masks if path.is_file())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

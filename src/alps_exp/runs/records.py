@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from alps_exp.errors import one_line
 
@@ -62,8 +61,10 @@ class Record:
 
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""
-        no_results: dict[str, Any] = dict.fromkeys(_RESULTS)
-        return replace(self, **no_results, flags=[], status=one_line(reason) or "unknown reason")
+        failed = replace(self, flags=[], status=one_line(reason) or "unknown reason")
+        for name in _RESULTS:
+            setattr(failed, name, None)
+        return failed
 
     def checked(self) -> Record:
         """Return the record itself, or a failed one that names the first non-finite result."""

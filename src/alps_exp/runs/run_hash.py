@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Set
-from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -42,7 +41,7 @@ OPTIMIZERS = ("training.optimizer", "distillation.optimizer")
 LONGEST_NAME = 255  # bytes that common file systems allow for a folder name
 
 
-def request(config: Any, verb: str = "") -> dict[str, Any]:
+def request(config: DictConfig | dict[str, object], verb: str = "") -> dict[str, object]:
     """Return the resolved config without machine-specific keys, as plain dictionaries, lists and values.
 
     Omitted keys are not resolved, so they may refer to values that are not known yet. The number of steps is omitted
@@ -66,16 +65,20 @@ def _without_meaning(root: DictConfig) -> set[str]:
     return {key for key, drop in {"trainer.max_time": no_limit, "trainer.max_steps": constant}.items() if drop}
 
 
-def _resolved(node: Any, left_out: Set[str], prefix: str = "") -> Any:
+def _resolved(root: DictConfig, left_out: Set[str], prefix: str = "") -> dict[str, object]:
+    kept = [key for key in root if prefix + str(key) not in left_out]
+    return {str(key): _plain(root[key], left_out, f"{prefix}{key!s}.") for key in kept}
+
+
+def _plain(node: object, left_out: Set[str], prefix: str) -> object:
     if isinstance(node, DictConfig):
-        kept = [key for key in node if prefix + str(key) not in left_out]
-        return {str(key): _resolved(node[key], left_out, f"{prefix}{key!s}.") for key in kept}
+        return _resolved(node, left_out, prefix)
     if isinstance(node, ListConfig):
-        return [_resolved(node[i], left_out, f"{prefix}{i}.") for i in range(len(node))]
+        return [_plain(node[i], left_out, f"{prefix}{i}.") for i in range(len(node))]
     return node
 
 
-def config_hash(config: Any, verb: str = "") -> str:
+def config_hash(config: DictConfig | dict[str, object], verb: str = "") -> str:
     """Return 12 hexadecimal digits that identify a `request`."""
     # Sorted, so that the order in which Hydra composes a config does not matter.
     text = json.dumps(request(config, verb), sort_keys=True, default=str)
@@ -92,7 +95,7 @@ def _config_hash(verb: str = "", *, _root_: DictConfig) -> str:
     return config_hash(_root_, verb)
 
 
-def folder_name(name: Any) -> str:
+def folder_name(name: object) -> str:
     """Return the name of a run if it is safe as a folder below the output root.
 
     Raises
