@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from omegaconf import DictConfig, OmegaConf
 
 
@@ -15,7 +13,7 @@ def register_device_resolver() -> None:
     OmegaConf.register_new_resolver("on_gpu", _on_gpu, replace=True)
 
 
-def _on_gpu(value: Any, otherwise: Any, *, _root_: DictConfig) -> Any:
+def _on_gpu(value: object, otherwise: object, *, _root_: DictConfig) -> object:
     accelerator = OmegaConf.select(_root_, "trainer.accelerator")
     if accelerator == "auto":
         import torch  # here, because it takes seconds, and --help does not need it

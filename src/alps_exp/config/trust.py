@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from alps_exp.config.arguments import resolve_target
 
@@ -45,7 +44,7 @@ LIBRARY = frozenset(
 """Targets of the shipped configs in other packages; loggers are not needed, since a repeated run does not log."""
 
 
-def check_trust(config: Any, trusted: Sequence[str], source: str) -> None:
+def check_trust(config: object, trusted: Sequence[str], source: str) -> None:
     """Check every `_target_` in `config`, without importing from packages that are not trusted.
 
     Parameters
@@ -70,7 +69,7 @@ def check_trust(config: Any, trusted: Sequence[str], source: str) -> None:
             )
 
 
-def _targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def _targets(node: object, path: str = "") -> Iterator[tuple[str, str]]:
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in items:
         if key == "_target_":
@@ -94,5 +93,5 @@ def _is_trusted(target: str, trusted: Sequence[str], key: str) -> bool:
     return _is_in(getattr(resolve_target(target, key), "__module__", None), trusted)
 
 
-def _is_in(name: Any, packages: Sequence[str]) -> bool:
+def _is_in(name: object, packages: Sequence[str]) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
