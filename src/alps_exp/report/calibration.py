@@ -124,7 +124,7 @@ def calibration_table(reports: Sequence[Report]) -> pd.DataFrame:
     return pd.DataFrame([_row(report) for report in reports])
 
 
-def _row(report: Report) -> dict[str, Any]:
+def _row(report: Report) -> dict[str, object]:
     row = {key: report[key] for key in ("task", "noise_std", "sampler", "seed", "images", "samples")}
     for position, level in enumerate(report["levels"]):
         ends = {end: report["coverage"][end][position] for end in _ENDS}

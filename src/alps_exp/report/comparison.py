@@ -16,6 +16,8 @@ from typing import Any
 
 from alps_exp.runs import RunFolder, request
 
+Row = dict[str, Any]
+"""A row of a table by column."""
 _PLACE = "data.test.path"
 # Selection, caching and solver accuracy do not change the image or measurement that belongs to an id.
 _NEUTRAL = {_PLACE, "data.test.indices", "data.test.count", "data.test.cache_bytes"}
@@ -74,7 +76,7 @@ def draws_images(config: Mapping[str, str]) -> bool:
     return config.get("images") == '"prior"'
 
 
-def _flat(node: Any, prefix: str = "") -> dict[str, str]:
+def _flat(node: object, prefix: str = "") -> dict[str, str]:
     if isinstance(node, dict):
         return {k: v for key, child in node.items() for k, v in _flat(child, f"{prefix}{key}.").items()}
     return {prefix.rstrip("."): dumps(node, default=str)}
@@ -87,7 +89,7 @@ def _drawn(config: Mapping[str, str]) -> dict[str, str]:
     return prior | {key: value for key, value in config.items() if key.startswith("generator.") or key == "seed"}
 
 
-def compared(rows: Sequence[Mapping[str, Any]], images: Sequence[Images]) -> list[tuple[bool, str]]:
+def compared(rows: Sequence[Row], images: Sequence[Images]) -> list[tuple[bool, str]]:
     """Return for each row whether its images are those of its task (and noise), and if not, how they differ.
 
     The images of a task are those of which the most samplers have a complete row; of several such sets, the largest.
@@ -108,7 +110,7 @@ def compared(rows: Sequence[Mapping[str, Any]], images: Sequence[Images]) -> lis
     return [found[i] for i in range(len(rows))]
 
 
-def _leading(rows: Sequence[Mapping[str, Any]], images: Sequence[Images]) -> set[Images]:
+def _leading(rows: Sequence[Row], images: Sequence[Images]) -> set[Images]:
     samplers: defaultdict[Images, set[str]] = defaultdict(set)
     for row, of_row in zip(rows, images, strict=True):
         samplers[of_row] |= set() if row["incomplete"] else {row["sampler"]}

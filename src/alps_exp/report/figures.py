@@ -207,7 +207,8 @@ def _maps(result: ImageResult, name: str) -> Maps:
 
 
 def _rms(image: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
+    rms: np.ndarray = np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
+    return rms
 
 
 def _scales(maps: Sequence[Maps]) -> Scales:

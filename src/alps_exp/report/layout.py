@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ _LATEX = str.maketrans(
 )
 
 
-def noise_text(noise_std: Any) -> str:
+def noise_text(noise_std: float | list[float] | tuple[float, ...] | None) -> str:
     """Return the displayed noise level: a number, several numbers for joint measurements, or - if unknown."""
     if noise_std is None:
         return "-"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -33,8 +32,8 @@ def read_paper(path: str | Path) -> pd.DataFrame:
 
 
 def published(
-    paper: pd.DataFrame, task: str, operator: str, settings: Mapping[str, Any], noise_std: Any, sampler: str
-) -> dict[str, Any]:
+    paper: pd.DataFrame, task: str, operator: str, settings: Mapping[str, object], noise_std: object, sampler: str
+) -> dict[str, object]:
     """Return the numbers of a task or operator, its settings, noise, and sampler (or the method it is a variant of).
 
     Parameters
@@ -69,7 +68,7 @@ def _settings(text: str) -> set[tuple[str, float]]:
         raise ValueError(f"settings are {text!r}, expected NAME=NUMBER NAME=NUMBER ...") from None
 
 
-def _leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _leaves(config: Mapping[str, object]) -> Iterator[tuple[str, float]]:
     """Yield the numbers of a config with the last part of their names."""
     for name, value in config.items():
         if isinstance(value, Mapping):

@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
 from alps_exp.files import write_atomically
-from alps_exp.report.comparison import Images, compared, draws_images, images_of, settings_of, unlike
+from alps_exp.report.comparison import Images, Row, compared, draws_images, images_of, settings_of, unlike
 from alps_exp.report.layout import bold, formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.report.paired import paired_difference
@@ -87,7 +87,7 @@ def _restores_images(run: RunFolder) -> bool:
     return run.images_asked() is not None if run.starts() else bool(_labels(run))
 
 
-def _labels(run: RunFolder) -> dict[str, Any]:
+def _labels(run: RunFolder) -> dict[str, object]:
     """Return the labels in the config of a run; empty if `config.yaml` is not a config of ours, such as a W&B file."""
     try:
         labels = run.load_config().get("labels")
@@ -96,7 +96,7 @@ def _labels(run: RunFolder) -> dict[str, Any]:
     return labels if isinstance(labels, dict) and "task" in labels else {}
 
 
-def _operator(run: RunFolder) -> dict[str, Any]:
+def _operator(run: RunFolder) -> dict[str, object]:
     """Return the operator in the config of a run; empty if there is none."""
     operator = run.load_config().get("operator")
     return operator if isinstance(operator, dict) else {}
@@ -164,7 +164,7 @@ def build_table(
     return table.astype(dict.fromkeys(counts, "Int64"))
 
 
-def _row_without_records(run: RunFolder) -> dict[str, Any]:
+def _row_without_records(run: RunFolder) -> Row:
     """Return the row of a run without records."""
     labels, noise_std = _labels(run), _operator(run).get("noise_std")
     return {
@@ -175,14 +175,14 @@ def _row_without_records(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _plain_noise(noise_std: Any) -> Any:
+def _plain_noise(noise_std: float | list[float] | None) -> float | str:
     """Return the noise level as a number, or as text for several measurements or none, so that it can be grouped by."""
     return noise_std if isinstance(noise_std, int | float) else noise_text(noise_std)
 
 
 def _rows(
     frame: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str, paper: pd.DataFrame | None
-) -> tuple[list[dict[str, Any]], list[pd.Series], list[Images]]:
+) -> tuple[list[Row], list[pd.Series], list[Images]]:
     """Return the rows, and for each the PSNR of its images, and what these are."""
     groups = dict(iter(frame.groupby(["task", "noise_std", "sampler"])))
     rows, psnr, images = [], [], []
@@ -204,7 +204,7 @@ def _rows(
     return rows, psnr, images
 
 
-def _compared(rows: Sequence[dict[str, Any]], images: Sequence[Images]) -> list[dict[str, Any]]:
+def _compared(rows: Sequence[Row], images: Sequence[Images]) -> list[Row]:
     """Add ``compared`` to the rows, and a remark to the status of rows over other images."""
     marked = []
     for row, (same, remark) in zip(rows, compared(rows, images), strict=True):
@@ -213,7 +213,7 @@ def _compared(rows: Sequence[dict[str, Any]], images: Sequence[Images]) -> list[
     return marked
 
 
-def _row_order(key: tuple[str, Any, str]) -> tuple[Any, ...]:
+def _row_order(key: tuple[str, float | str, str]) -> tuple[object, ...]:
     task, noise_std, sampler = key
     return (task, isinstance(noise_std, str), noise_std, sampler_order(sampler))
 
@@ -226,9 +226,7 @@ def _split(group: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str) -> It
             yield from ((f"{label} (seed={seed})", of_seed) for seed, of_seed in part.groupby("seed"))
 
 
-def _subtract(
-    rows: Sequence[dict[str, Any]], psnr: Sequence[pd.Series], images: Sequence[Images], reference: str
-) -> None:
+def _subtract(rows: Sequence[Row], psnr: Sequence[pd.Series], images: Sequence[Images], reference: str) -> None:
     """Add to the rows their paired difference from the reference with the same task, noise and kind of estimate."""
     of_rows = list(zip(rows, psnr, images, strict=False))  # rows without records stand last
     theirs = {_kind(row): (found, of_row) for row, found, of_row in of_rows if row["sampler"] == reference}
@@ -241,7 +239,7 @@ def _subtract(
             row |= paired_difference(mine, other[0])
 
 
-def _kind(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _kind(row: Row) -> tuple[object, ...]:
     return row["task"], row["noise_std"], row["estimate"] == "sample"
 
 
@@ -276,7 +274,7 @@ def _unfinished(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> str:
     return f"unfinished: {sum(there.values())} of {asked} images"
 
 
-def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[dict[str, Any], pd.Series]:
+def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.Series]:
     mine = group[group["estimate"] == estimate].set_index(_IMAGE)
     asked = pd.MultiIndex.from_frame(group[_IMAGE]).unique()
     bad = mine.index[mine["status"] != "ok"].unique()
