@@ -1,18 +1,44 @@
 """Requests against signatures."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pytest
+from omegaconf import DictConfig
 
 from alps_exp.config.arguments import check_arguments, nearest
+from alps_exp.operators import LinearOperator
 
 
 def configured(
-    *, number: float, count: int, name: str | None, mode: Literal["a", "b"], sizes: list[int], anything: Any, on: bool
+    *,
+    number: float,
+    count: int,
+    name: str | None,
+    mode: Literal["a", "b"],
+    sizes: list[int],
+    pair: tuple[int, float],
+    parts: Mapping[str, int] | None,
+    config: DictConfig | None,
+    operator: LinearOperator | int,
+    anything: Any,
+    on: bool,
 ) -> None: ...
 
 
-RIGHT = dict(number=1, count=2, name=None, mode="a", sizes=[1, 2], anything="x", on=True)
+RIGHT = dict(
+    number=1,
+    count=2,
+    name=None,
+    mode="a",
+    sizes=[1, 2],
+    pair=[1, 0.5],
+    parts={"a": 1},
+    config={"a": 1},
+    operator=3,
+    anything="x",
+    on=True,
+)
 
 
 def test_a_right_request_passes():
@@ -30,12 +56,30 @@ def test_a_right_request_passes():
         ({"sizes": [1, "x"]}, "sizes is"),
         ({"on": "yes"}, "on is 'yes', expected true or false"),
         ({"cuont": 1}, "unknown key 'cuont': did you mean count?"),
+        ({"count": {"a": 1}}, "count is {'a': 1}, expected a whole number"),
+        ({"number": {}}, "number is {}, expected a number"),
+        ({"number": [1.0]}, "number is [1.0], expected a number"),
+        ({"on": {"a": True}}, "on is {'a': True}, expected true or false"),
+        ({"name": {"a": "b"}}, "name is {'a': 'b'}, expected text or null"),
+        ({"mode": {"a": "b"}}, "mode is {'a': 'b'}, expected one of a, b"),
+        ({"sizes": {"a": 1}}, "sizes is {'a': 1}"),
+        ({"pair": [1]}, "pair is [1]"),
+        ({"pair": [0.5, 1]}, "pair is [0.5, 1]"),
+        ({"parts": {"a": "x"}}, "parts is {'a': 'x'}"),
+        ({"config": 3}, "config is 3, expected DictConfig or null"),
+        ({"operator": {"noise_std": 1}}, "operator is {'noise_std': 1}, expected LinearOperator or a whole number"),
     ],
 )
 def test_a_wrong_one_is_named(change, message):
     with pytest.raises(ValueError) as refused:
         check_arguments(configured, {**RIGHT, **change})
     assert message in str(refused.value)
+
+
+def test_a_config_of_an_object_may_stand_for_any_value():
+    """As the noise level that comes with the data does for a number."""
+    rule = {"_target_": "alps_exp.masks.NoiseFromBatch"}
+    check_arguments(configured, {**RIGHT, "number": rule, "operator": rule, "sizes": [1, rule]})
 
 
 def test_what_must_be_there_is_missed():

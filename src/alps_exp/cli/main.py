@@ -14,38 +14,23 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from alps_exp import __version__
 from alps_exp.cli.completion import COMPLETION, verb_to_complete
-from alps_exp.cli.imports import import_fault
+from alps_exp.cli.faults import OK, explain, is_known, needs_traceback, refuse, status_before_a_job, status_of
 from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import RefusedSweep
-from alps_exp.cli.verbs import verb_function
+from alps_exp.cli.verbs import VERBS, verb_function
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver
-from alps_exp.errors import ImageError, one_line
 from alps_exp.runs import RunFolder, register_resolvers
 from alps_exp.runs.job import JobContext
 from alps_exp.runs.original import Original
 
-VERBS = {
-    "train": "train an EDM diffusion teacher",
-    "distill": "distill a teacher into a multi-scale energy",
-    "prepare": "prepare k-space: index, coil maps, images; resumable",
-    "restore": "measure test images through an operator and restore them with a sampler",
-    "calibrate": "measure how well the uncertainty of a sampler is calibrated",
-    "table": "collect the records of runs into tables and figures",
-    "checkpoint": "inspect a checkpoint, or convert it to safetensors",
-}
-"""What each verb does; its root config has its name."""
 VERBLESS = (*COMPLETION, "--hydra-help")
-OK, FAILED, WRONG_REQUEST = 0, 1, 2
-REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
 SHOW_TRACEBACK = "HYDRA_FULL_ERROR"
 
 
@@ -62,16 +47,15 @@ def main() -> None:
             print(" ".join(VERBS))
             sys.exit(OK)
         sys.argv.insert(1, verb)
-    wanted = os.environ.get(SHOW_TRACEBACK)
+    show_traceback = os.environ.get(SHOW_TRACEBACK)
     try:
         verb = _put_config_name(sys.argv)
         sys.argv[1:] = map(_choose_no_experiment, sys.argv[1:])
-        status = _run(verb, wanted)
+        status = _run(verb, show_traceback)
     except Exception as error:
-        fault = import_fault(error)
-        if wanted or not (fault or isinstance(error, (*REQUEST_ERRORS, OSError))):
+        if show_traceback or not is_known(error):
             raise
-        status = _refuse(error, WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) and not fault else FAILED)
+        status = refuse(error, status_before_a_job(error))
     sys.exit(status)
 
 
@@ -131,10 +115,9 @@ class Task:
         return status
 
 
-def _run(verb: str, wanted: str | None) -> int:
+def _run(verb: str, show_traceback: str | None) -> int:
     """Let Hydra compose the config and run each job of the verb; return the worst status."""
-    argv = list(sys.argv)
-    task = Task(verb, argv, wanted, original_of(sys.argv, verb, VERBS))
+    task = Task(verb, list(sys.argv), show_traceback, original_of(sys.argv, verb, VERBS))
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     with _environment(SHOW_TRACEBACK, "1"):  # makes Hydra raise its errors instead of printing them
         try:
@@ -157,13 +140,13 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
     except Exception as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise
-        status = _status_of(error, job)
-        if status == FAILED and not isinstance(error, OSError | ImageError) and not import_fault(_root(error)):
+        status = status_of(error, job)
+        if needs_traceback(error, status):
             traceback.print_exc()
         if job.begun:
             with suppress(OSError):  # if the disk is full, which is then the error that is reported anyway
-                job.folder.mark_failed(_one_line(error))
-        return _refuse(error, status)
+                job.folder.mark_failed(explain(error))
+        return refuse(error, status)
 
 
 def _check_launcher() -> None:
@@ -172,57 +155,6 @@ def _check_launcher() -> None:
     launcher = chosen.runtime.choices.get("hydra/launcher", "basic")
     if chosen.mode == RunMode.RUN and launcher != "basic":
         raise ValueError(f"hydra/launcher={launcher} launches sweeps: add -m, also for a single job")
-
-
-def _status_of(error: Exception, job: JobContext) -> int:
-    """Return the exit status of an error: wrong request, or a failure of the job such as a full disk or a lost file."""
-    if import_fault(_root(error)):
-        return FAILED
-    if isinstance(error, ImageError):
-        gone = isinstance(error.__cause__, FileNotFoundError) or FileNotFoundError.__name__ in str(error)
-        return FAILED if gone else WRONG_REQUEST
-    return WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) and not job.under_way else FAILED
-
-
-def _refuse(error: Exception, status: int) -> int:
-    print(f"alps: {_one_line(error)}", file=sys.stderr)
-    return status
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, choice = error.missing_cfg_file.rpartition("/")
-        known = error.options or [path.stem for path in (config_folder() / group).glob("*.yaml")]
-        return f"unknown choice {group}={choice}{nearest(choice, known)}"
-    if isinstance(error, ConfigCompositionException) and (cause := _key_error(error)):
-        return cause
-    root = _root(error)
-    text = import_fault(root) or str(root)
-    if isinstance(error, InterpolationResolutionError):  # OmegaConf keeps the error of a resolver only as text
-        text = text.rpartition(" raised while resolving interpolation: ")[2].partition("\n    full_key: ")[0]
-    if "Original Traceback" in text:  # from a data worker, whose last line is the error
-        text = text.strip().splitlines()[-1].partition(": ")[2]
-    return one_line(text) or type(root).__name__
-
-
-def _root(error: BaseException) -> BaseException:
-    """Return the error that a target raised if Hydra wrapped it."""
-    wrapped = isinstance(error, hydra.errors.InstantiationException)
-    return error.__cause__ if wrapped and error.__cause__ else error
-
-
-def _key_error(error: BaseException) -> str | None:
-    """Describe the unknown key of an override if that is the cause of an error."""
-    cause = error.__cause__
-    while cause is not None and not isinstance(cause, OmegaConfBaseException):
-        cause = cause.__cause__
-    if cause is None or not cause.full_key:
-        return None
-    known: Any = cause.parent_node
-    prefix, _, key = cause.full_key.rpartition(".")
-    if not isinstance(known, DictConfig):
-        return one_line(cause)
-    return f"unknown key {cause.full_key!r}{nearest(key, map(str, known), f'{prefix}.' if prefix else '')}"
 
 
 @contextmanager

@@ -1,10 +1,21 @@
-"""The function that runs a job of a verb."""
+"""The verbs of the command, and the function that runs a job of each."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
 from typing import cast
+
+VERBS = {
+    "train": "train an EDM diffusion teacher",
+    "distill": "distill a teacher into a multi-scale energy",
+    "prepare": "prepare k-space: index, coil maps, images; resumable",
+    "restore": "measure test images through an operator and restore them with a sampler",
+    "calibrate": "measure how well the uncertainty of a sampler is calibrated",
+    "table": "collect the records of runs into tables and figures",
+    "checkpoint": "inspect a checkpoint, or convert it to safetensors",
+}
+"""What each verb does; its root config has its name."""
 
 
 def verb_function(verb: str) -> Callable[..., int]:

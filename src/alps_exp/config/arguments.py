@@ -10,13 +10,18 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from omegaconf import DictConfig
+
 from alps_exp.errors import one_line
 
 HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+PLAIN = (int, float, str, list, Mapping)
+
+Function = Callable[..., object]
 
 
-def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], path: str = "") -> None:
+def check_arguments(function: Function, arguments: Mapping[str, object], path: str = "") -> None:
     """Check that `function(**arguments)` would be a valid call: known parameters, none missing, values of their types.
 
     Arguments that are configs with a `_target_` are checked recursively, including partial ones. Positional-only
@@ -49,7 +54,7 @@ def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], 
             raise ValueError(f"no {path}{name} is given, expected {expected}")
 
 
-def check_targets(value: Any, path: str) -> None:
+def check_targets(value: object, path: str) -> None:
     """Check every config with a `_target_` in `value`; raises as `check_arguments`."""
     if isinstance(value, Mapping) and "_target_" in value:
         check_arguments(resolve_target(value["_target_"], f"{path}_target_"), value, path)
@@ -61,10 +66,11 @@ def check_targets(value: Any, path: str) -> None:
             check_targets(item, f"{path}{index}.")
 
 
-def resolve_target(name: Any, key: str) -> Callable[..., Any]:
+def resolve_target(name: str, key: str) -> Function:
     """Import a `_target_`; raises ValueError with its `key` if it does not exist or cannot be imported."""
     try:
-        return pkgutil.resolve_name(name)
+        target: Function = pkgutil.resolve_name(name)
+        return target
     except Exception as error:  # a user's module can raise anything on import
         reason = one_line(f"{type(error).__name__}: {error}")
         raise ValueError(f"{key} is {name!r}, expected what can be imported ({reason})") from error
@@ -78,40 +84,52 @@ def nearest(given: str, known: Iterable[str], prefix: str = "") -> str:
     return f": expected one of {', '.join(prefix + name for name in sorted(known))}"
 
 
-def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+def _type_hints(function: Function) -> dict[str, object]:
     try:
         return typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
     except NameError:  # annotations that only type checkers can resolve
         return {}
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a value from YAML has the given type; configs of objects always pass."""
-    if isinstance(value, Mapping):
+def _fits(value: object, hint: object) -> bool:
+    """Return whether a value from YAML has the given type; what a config of an object will give is not known."""
+    if hint in (Any, object) or (isinstance(value, Mapping) and "_target_" in value):
         return True
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, argument) for argument in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is not None and inspect.isclass(origin) and issubclass(origin, Sequence):
-        inner = [a for a in arguments if a is not Ellipsis]
-        return isinstance(value, list) and (not inner or all(_fits(item, inner[0]) for item in value))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint in (str, bool):
-        return isinstance(value, hint)
-    if hint is type(None):
-        return value is None
-    return hint is Any or not inspect.isclass(hint) or not isinstance(value, int | float | str | list)
+    kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in inner)
+    if kind is Literal:
+        return value in inner
+    if not inspect.isclass(kind):  # a type variable
+        return True
+    if kind in (int, float):
+        return isinstance(value, int | float if kind is float else int) and not isinstance(value, bool)
+    if kind in (str, bool, types.NoneType):
+        return isinstance(value, kind)
+    if issubclass(kind, Mapping | DictConfig):
+        return isinstance(value, Mapping) and all(_fits(item, inner[-1]) for item in value.values() if inner)
+    if issubclass(kind, Sequence):
+        return isinstance(value, list) and _items_fit(value, inner)
+    return not isinstance(value, PLAIN)
 
 
-def _describe(hint: Any) -> str:
+def _items_fit(items: Sequence[object], hints: Sequence[object]) -> bool:
+    """Return whether the items of a list fit ``list[T]``, ``tuple[T, ...]`` or ``tuple[T, U]``."""
+    if len(hints) > 1 and Ellipsis not in hints:
+        return len(items) == len(hints) and all(map(_fits, items, hints))
+    return all(_fits(item, hints[0]) for item in items if hints)
+
+
+def _describe(hint: object) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_describe(argument) for argument in typing.get_args(hint))
-    names = {float: "a number", int: "a whole number", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(hint, getattr(hint, "__name__", str(hint)))
+    names: dict[object, str] = {
+        float: "a number",
+        int: "a whole number",
+        str: "text",
+        bool: "true or false",
+        types.NoneType: "null",
+    }
+    return names.get(hint) or (hint.__name__ if inspect.isclass(hint) else str(hint))

@@ -1,0 +1,86 @@
+"""What an error tells the user: one line, and the exit status."""
+
+from __future__ import annotations
+
+import sys
+
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+
+from alps_exp.cli.imports import import_fault
+from alps_exp.config.arguments import nearest
+from alps_exp.config.folder import config_folder
+from alps_exp.errors import ImageError, one_line
+from alps_exp.runs.job import JobContext
+
+OK, FAILED, WRONG_REQUEST = 0, 1, 2
+REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
+
+
+def is_known(error: Exception) -> bool:
+    """Return whether an error is of a kind that one line explains; others need a traceback."""
+    return isinstance(error, (*REQUEST_ERRORS, OSError)) or import_fault(error) is not None
+
+
+def status_before_a_job(error: Exception) -> int:
+    """Return the exit status of an error before any job began: wrong request, or a package that cannot be imported."""
+    return WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) and not import_fault(error) else FAILED
+
+
+def status_of(error: Exception, job: JobContext) -> int:
+    """Return the exit status of an error: wrong request, or a failure of the job such as a full disk or a lost file."""
+    if import_fault(root_of(error)):
+        return FAILED
+    if isinstance(error, ImageError):
+        gone = isinstance(error.__cause__, FileNotFoundError) or FileNotFoundError.__name__ in str(error)
+        return FAILED if gone else WRONG_REQUEST
+    return WRONG_REQUEST if isinstance(error, REQUEST_ERRORS) and not job.under_way else FAILED
+
+
+def needs_traceback(error: Exception, status: int) -> bool:
+    """Return whether an error that ended a job is a fault of the program, which its one line does not explain."""
+    return status == FAILED and not isinstance(error, OSError | ImageError) and not import_fault(root_of(error))
+
+
+def refuse(error: Exception, status: int) -> int:
+    """Print the line of an error, and return the exit status."""
+    print(f"alps: {explain(error)}", file=sys.stderr)
+    return status
+
+
+def explain(error: BaseException) -> str:
+    """Return what an error tells the user, in one line."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        known = error.options or [path.stem for path in (config_folder() / group).glob("*.yaml")]
+        return f"unknown choice {group}={choice}{nearest(choice, known)}"
+    if isinstance(error, ConfigCompositionException) and (cause := _key_error(error)):
+        return cause
+    root = root_of(error)
+    text = import_fault(root) or str(root)
+    if isinstance(error, InterpolationResolutionError):  # OmegaConf keeps the error of a resolver only as text
+        text = text.rpartition(" raised while resolving interpolation: ")[2].partition("\n    full_key: ")[0]
+    if "Original Traceback" in text:  # from a data worker, whose last line is the error
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    return one_line(text) or type(root).__name__
+
+
+def root_of(error: BaseException) -> BaseException:
+    """Return the error that a target raised if Hydra wrapped it."""
+    wrapped = isinstance(error, InstantiationException)
+    return error.__cause__ if wrapped and error.__cause__ else error
+
+
+def _key_error(error: BaseException) -> str | None:
+    """Describe the unknown key of an override if that is the cause of an error."""
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+    if cause is None or not cause.full_key:
+        return None
+    known = cause.parent_node
+    prefix, _, key = cause.full_key.rpartition(".")
+    if not isinstance(known, DictConfig):
+        return one_line(cause)
+    return f"unknown key {cause.full_key!r}{nearest(key, map(str, known), f'{prefix}.' if prefix else '')}"
