@@ -39,7 +39,7 @@ def exact_posterior(
     prior
         A Gaussian or Gaussian-mixture prior.
     operator
-        Any linear operator for a batch of one image; its dense normal matrix is built.
+        Linear operator of any kind, for a batch of one image; its dense normal matrix is built.
     y
         Measurement of one image, (1, ...).
     sigma

@@ -33,7 +33,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 class Checkpointing(pl.Callback):
     """Writes a checkpoint every few minutes, on SIGUSR1 and SIGUSR2, and at the end of the training.
 
-    Checkpoints are written after an optimizer step and after all other callbacks, when their state is complete. Any
+    Checkpoints are written after an optimizer step and after all other callbacks, when their state is complete: any
     later, the averaged weights would already be swapped in and saved as the live ones. A received signal is then passed
     on to its previous handler: on SIGUSR2, submitit requeues a job that SLURM is about to end.
 

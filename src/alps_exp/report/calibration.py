@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from alps_exp.files import write_atomically
-from alps_exp.report.comparison import Images, compared, images_of
+from alps_exp.report.comparison import Images, Row, compared, images_of
 from alps_exp.report.figures import save_figure
 from alps_exp.report.layout import formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
@@ -46,7 +45,7 @@ _SHOWN_LEVELS = (50, 90)
 _FONT, _LABEL_WIDTH = 8, 30  # points, characters
 _ENDS = ("value", "low", "high")
 
-Report = Mapping[str, Any]
+Report = Row
 
 
 def write_calibration(report: Report, folder: Path) -> list[Path]:

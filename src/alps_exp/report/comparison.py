@@ -17,7 +17,7 @@ from typing import Any
 from alps_exp.runs import RunFolder, request
 
 Row = dict[str, Any]
-"""A row of a table by column."""
+"""What is known of the runs of a sampler by name: a row of a table, or a report with its nested numbers."""
 _PLACE = "data.test.path"
 # Selection, caching and solver accuracy do not change the image or measurement that belongs to an id.
 _NEUTRAL = {_PLACE, "data.test.indices", "data.test.count", "data.test.cache_bytes"}
