@@ -21,11 +21,14 @@ def block(language, containing):
     return found
 
 
-def test_the_example_from_python():
+def test_the_example_from_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {}
     exec(block("python", "load_energy"), names)
     assert names["estimates"].samples.shape == (2, 2, 3, 64, 64)
     assert names["estimates"].std.shape == (2, 3, 64, 64)
+    assert len(names["trajectory"].scales) == 4
+    assert len(names["run"].records) == 6 and (tmp_path / "outputs" / "mine" / "DONE").exists()
 
 
 def test_the_new_operator_is_whole(monkeypatch):
