@@ -4,10 +4,22 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from matplotlib.figure import Figure
 
 from alps_exp.checkpoints import save_model
 from alps_exp.cli import main as command
 from alps_exp.lightning.checkpointing import Checkpointing
+
+
+@pytest.fixture
+def drawn():
+    """Have figures drawn, which is half the time of a small run."""
+
+
+@pytest.fixture(autouse=True)
+def figures(request, monkeypatch):
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(Figure, "savefig", lambda self, buffer, **_: buffer.write(b"not drawn"))
 
 
 @pytest.fixture

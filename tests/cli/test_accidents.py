@@ -40,8 +40,7 @@ def mmse(folder):
     return {record.image_id: record for record in folder.records() if record.estimate == "mmse"}
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (2, 1), (5, 0)])
 def test_an_unreadable_image_costs_itself(pictures, models, tmp_path, alps, batch_size, workers):
     folder, request = pictures
     request = [*request, *models, "sampler.schedule.steps=2", f"data.batch_size={batch_size}"]
@@ -73,6 +72,7 @@ def test_an_unreadable_image_costs_itself(pictures, models, tmp_path, alps, batc
     assert {path for path in kept if kept[path] != again[path]} == {run.image_path("face1")}
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_folder_without_a_readable_image_fails_and_each_is_named(pictures, models, tmp_path, alps):
     folder, request = pictures
     for path in folder.iterdir():

@@ -39,6 +39,7 @@ def faces(tmp_path):
     return ["data=folder", f"data.test.path={folder}", "data.test.size=16", "logger=none"]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_run_leaves_its_report_and_goes_on_where_it_stopped(alps, tmp_path):
     request = ["calibrate", *GAUSSIAN, *SHORT, "count=3", "data.batch_size=2", f"output_root={tmp_path}"]
     status, out, err = alps(*request)
@@ -112,6 +113,7 @@ def test_an_image_that_fails_is_named_and_the_rest_reported(alps, tmp_path):
     assert not list(tmp_path.rglob("calibration.json"))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_narrow_samples_are_told_from_calibrated_ones_in_one_table(alps, tmp_path):
     sweep = ["sampler.noise=calibrated,independent", "sampler.annealing=static", "sampler.schedule.sigma_min=0.01"]
     several = ["count=24", "num_samples=9", "sampler.schedule.steps=60", f"output_root={tmp_path}"]

@@ -58,6 +58,7 @@ def restored(monkeypatch):
     return images
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("verb", REQUESTS)
 def test_what_is_lost_or_cut_after_done_is_made_again_from_the_images_alone(alps, tmp_path, restored, verb):
     more, reports = REQUESTS[verb]
@@ -104,20 +105,20 @@ def test_an_image_that_is_not_the_one_that_was_left_is_restored_again_and_no_oth
         assert run.is_done()
 
 
-@pytest.mark.parametrize("old", [b"", b"{", b"[]", b'{"files": []}'])
-def test_a_done_that_vouches_for_nothing_is_looked_behind_and_written_anew(alps, tmp_path, restored, old):
+def test_a_done_that_vouches_for_nothing_is_looked_behind_and_written_anew(alps, tmp_path, restored):
     more, _ = REQUESTS["restore"]
     request = ["restore", *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path}"]
     assert alps(*request)[0] == 0
     run = the_run(tmp_path)
     whole, images, sizes = content(run), written(run), run.vouched_files()
     del restored[:]
-    (run.path / "DONE").write_bytes(old)
-    (run.path / "figure.png").unlink()
-    assert run.is_done()  # as far as anybody can tell
-    assert alps(*request)[0] == 0
-    assert content(run) == whole and written(run) == images and not restored
-    assert run.vouched_files().keys() == sizes.keys()
+    for old in (b"", b"{", b"[]", b'{"files": []}'):
+        (run.path / "DONE").write_bytes(old)
+        (run.path / "figure.png").unlink()
+        assert run.is_done()  # as far as anybody can tell
+        assert alps(*request)[0] == 0
+        assert content(run) == whole and written(run) == images and not restored
+        assert run.vouched_files().keys() == sizes.keys()
 
 
 def test_what_is_lost_of_the_provenance_is_said(alps, tmp_path):

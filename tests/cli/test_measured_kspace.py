@@ -225,6 +225,7 @@ def misfit(result, volume_file, estimate, slice_index):
     return np.sum(np.abs(residual[result.measurement != 0]) ** 2) / (2 * volume_file.noise_std**2)
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("sampler", [["sampler=alps", "sampler.schedule.steps=3"], ["sampler=sense"]])
 def test_undersampled_in_retrospect(prepared, tmp_path, sampler):
     request, volume_file = only(prepared, tmp_path, "a_full")
@@ -262,6 +263,7 @@ def test_undersampled_by_a_mask_from_a_file(prepared, tmp_path):
     assert status == 2 and "operator.mask.within.path" in err
 
 
+@pytest.mark.usefixtures("drawn")
 def test_undersampled_as_it_came(prepared, tmp_path):
     request, volume_file = only(prepared, tmp_path, "b_undersampled")
     status, out, err = run("restore", *request, "operator=measured", "sampler.schedule.steps=3")

@@ -59,6 +59,7 @@ def timeless(run_folder):
     return [{**line, "seconds": None} for line in lines]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, models, tmp_path, run, monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
@@ -108,6 +109,7 @@ def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path, r
     assert timeless(folder) == timeless(the_run(tmp_path / "undisturbed"))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_an_image_that_fails_is_recorded_and_named(faces, models, tmp_path, run):
     wild = ["sampler=dps", "sampler.step_size=1e30", "sampler.schedule.scales=4", "num_samples=2", "logger=none"]
     _, err = run("restore", *faces, *models, *wild, status=1)
@@ -117,6 +119,7 @@ def test_an_image_that_fails_is_recorded_and_named(faces, models, tmp_path, run)
     assert all(r["status"] != "ok" and r["psnr"] is None for r in records)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_sweep_ends_in_one_table(faces, models, tmp_path, run):
     run("restore", "-m", *faces, *models, *SHORT, "logger=none", "sampler=alps,map")
     out, _ = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}")
