@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from submitit import Job
 
 OK, FAILED = 0, 1
 POLL, LOOK = 1.0, 20.0  # seconds between looks for results, and between questions to SLURM
@@ -29,7 +32,7 @@ COMMON = ("name", "nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task", "
 class _NotInstalled(Launcher):
     """Stands for a plugin that is not there."""
 
-    def __init__(self, **_: Any) -> None:
+    def __init__(self, **_: object) -> None:
         raise ValueError("this hydra/launcher needs the extra 'slurm': pip install 'alps_exp[slurm]'")
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None: ...
@@ -84,12 +87,12 @@ class Slurm(SlurmLauncher):
         If `tasks_per_node` is no number, or there is no SLURM.
     """
 
-    def __init__(self, **params: Any) -> None:
+    def __init__(self, **params: object) -> None:
         super().__init__(**params)
         if not isinstance(tasks := self.params["tasks_per_node"], int):
             raise ValueError(f"hydra/launcher=slurm starts a process for each device: give their number, not {tasks!r}")
 
-    def __call__(self, *arguments: Any) -> JobReturn:
+    def __call__(self, *arguments: object) -> JobReturn:
         """Run one job; in a job of several processes one that fails ends the others, which would wait for it."""
         done = super().__call__(*arguments)
         if done.return_value != OK and int(os.environ["SLURM_NTASKS"]) > 1:
@@ -140,11 +143,11 @@ def _leave_result(done: JobReturn) -> None:
         cloudpickle_dump(("success", done), path)
 
 
-def _processes(job: Any) -> list[Any]:
+def _processes(job: Job[JobReturn]) -> list[Job[JobReturn]]:
     return [job.task(number) for number in range(job.num_tasks)]
 
 
-def _wait(jobs: Sequence[Any]) -> None:
+def _wait(jobs: Sequence[Job[JobReturn]]) -> None:
     """Wait until every process has a result or is out of SLURM's queue, which holds those that are to run again."""
     waiting = [process for job in jobs for process in _processes(job)]
     looked = time.monotonic()
@@ -169,7 +172,7 @@ def _queue() -> set[str] | None:
     return {job_id for job_id, state in states if state not in ended}
 
 
-def _status(job: Any, overrides: Sequence[str]) -> int:
+def _status(job: Job[JobReturn], overrides: Sequence[str]) -> int:
     """Return the worst exit status of the processes of a job; say so if none tells why another has none."""
     ended = [process for process in _processes(job) if process.paths.result_pickle.exists()]
     outcomes = [process._get_outcome_and_result() for process in ended]

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -134,9 +134,9 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         if original is not None:
             original.check_elsewhere(job.folder)
         function = verb_function(verb)
-        resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        check_arguments(function, resolved)
-        return function(job, **{key: config[key] for key in resolved})
+        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        check_arguments(function, cast("dict[str, object]", resolved))
+        return function(job, **{str(key): value for key, value in config.items()})
     except Exception as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -32,7 +32,7 @@ def prepare(
 
     The output folder counts as done once it holds a volume.
     """
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in {"reader": reader, "maps": maps, "noise": noise, "whiten": whiten}.items()
     }

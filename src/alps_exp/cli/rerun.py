@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from alps_exp.config.folder import config_folder
 from alps_exp.config.trust import check_trust
@@ -99,11 +98,12 @@ def _refuse_choices(argv: list[str]) -> None:
             )
 
 
-def _store(name: str, verb: str, values: Mapping[str, Any]) -> None:
+def _store(name: str, verb: str, values: Mapping[str, object]) -> None:
     """Register a config with these values under a name, with the Hydra settings of the verb's own config."""
-    root: Any = OmegaConf.load(config_folder() / f"{verb}.yaml")
+    root = OmegaConf.load(config_folder() / f"{verb}.yaml")
+    assert isinstance(root, DictConfig)
     choices = [dict(choice) for choice in root.defaults if OmegaConf.is_dict(choice)]
-    ours: dict[str, Any] = {
+    ours = {
         "defaults": ["_self_", *(choice for choice in choices if "hydra/" in str(*choice)), {"logger": "none"}],
         "output_root": OUTPUT_ROOT,
         "resume_anyway": False,

@@ -6,7 +6,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -65,6 +65,8 @@ def run_training(
     folder, path = job.folder, job.folder.path / f"{module.kind}.safetensors"
     fit = Fit(module, data, _budget(trainer_config), folder.path / LAST)
     data.setup("fit")
+    assert data.train is not None
+    images = data.train
     if compiled is not None:
         compiled.compile()
 
@@ -73,7 +75,7 @@ def run_training(
             seeds={"seed": module.seed},
             device=device,
             checkpoints=checkpoints,
-            data_hash=index_hash(data.train),
+            data_hash=index_hash(images),
         )
 
     extended = fit.goes_on_after(folder)
@@ -177,8 +179,8 @@ class Fit:
 
 
 def _budget(trainer: DictConfig) -> Budget:
-    resolved: Any = OmegaConf.to_container(trainer, resolve=True)
-    return Budget(resolved["max_steps"], resolved["max_time"])
+    max_time = trainer.max_time
+    return Budget(trainer.max_steps, dict(max_time) if OmegaConf.is_dict(max_time) else max_time)
 
 
 def _is_whole(folder: RunFolder, weights: Path) -> bool:

@@ -6,7 +6,6 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -62,7 +61,8 @@ def write_training_card(
     """Write the model card next to the weights."""
     choices = HydraConfig.get().runtime.choices
     source = f"`data={choices['data']}`, " if "data" in choices else ""  # a repeated run has no config choices
-    images: Any = data.train
+    images = data.train
+    assert images is not None
     height, width = image_shape(images[0, 0])[1:]
     write_card(
         weights.with_suffix(".md"),

@@ -8,12 +8,13 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import cast
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
+from lightning_fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
 
@@ -63,7 +64,7 @@ def _end_with_the_first_process() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _plugins() -> list[Any]:
+def _plugins() -> list[CheckpointIO | ClusterEnvironment]:
     """Return plugins that replace Lightning's own. Requeuing of SLURM jobs is left to the launcher."""
     in_slurm = SLURMEnvironment.detect()
     return [WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if in_slurm else [])]
@@ -72,8 +73,8 @@ def _plugins() -> list[Any]:
 def log_config(job: JobContext, trainer: pl.Trainer) -> None:
     """Send the resolved config to the logger."""
     if trainer.logger is not None:
-        resolved: Any = OmegaConf.to_container(job.config, resolve=True)
-        trainer.logger.log_hyperparams(resolved)
+        resolved = OmegaConf.to_container(job.config, resolve=True)
+        trainer.logger.log_hyperparams(cast("dict[str, object]", resolved))
 
 
 class _Progress(pl.Callback):
@@ -82,10 +83,10 @@ class _Progress(pl.Callback):
     def __init__(self, job: JobContext) -> None:
         self.job = job
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, *_: object) -> None:
         self.job.under_way = True
 
-    def on_predict_batch_end(self, *_: Any) -> None:
+    def on_predict_batch_end(self, *_: object) -> None:
         self.job.under_way = True
 
 

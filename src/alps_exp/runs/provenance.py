@@ -16,6 +16,7 @@ from pathlib import Path
 from types import UnionType
 
 from alps_exp import __version__
+from alps_exp.batch import ImageDataset, TrainingImages
 from alps_exp.errors import OtherVersion
 from alps_exp.files import file_hash
 
@@ -220,7 +221,7 @@ def _code_name(code: Mapping[str, str]) -> str:
     return f"{name} with changes {hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else name
 
 
-def index_hash(dataset: typing.Any, masks: Sequence[Path] = ()) -> str:
+def index_hash(dataset: ImageDataset | TrainingImages, masks: Sequence[Path] = ()) -> str:
     """Return the SHA-256 of a dataset's index, a line for each image, and of the files that mask what is measured."""
     lines = [*dataset.index, *(file_hash(path) for path in masks if path.is_file())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
