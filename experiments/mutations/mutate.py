@@ -4,7 +4,7 @@
 
 Each mutant is made in a copy of the tree. Its site is drawn at random, by the seed, from the arithmetic operators,
 comparisons, boolean operators, signs and numbers of the chosen rooms, except those in error messages and defaults. The
-tests of its room run on it. Survivors are listed with their line, to be judged by a reader.
+tests of its room run on it, those of its file first. Survivors are listed with their line, to be judged by a reader.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,21 @@ def survives(tree: Path, tests: list[str], seconds: float) -> str | None:
     return None if done.returncode == 0 else KILLED
 
 
+def tests_of(mutant: Mutant) -> list[str]:
+    """Return the tests of a mutant's room, those of its file first."""
+    room = mutant.path.parent.name
+    own = sorted((ROOT / "tests" / room).glob(f"test_{mutant.path.stem}*.py"))
+    return [*(str(path.relative_to(ROOT)) for path in own), *TESTS[room]]
+
+
+def fate_of(mutant: Mutant, seconds: float, all_tests: bool) -> str | None:
+    """Return how a mutant died, or None if it lives."""
+    with copied() as tree:
+        (tree / mutant.path.relative_to(ROOT)).write_text(mutated(mutant))
+        fate = survives(tree, tests_of(mutant), seconds)
+        return survives(tree, ["tests"], 4 * seconds) if fate is None and all_tests else fate
+
+
 def main() -> None:
     """Draw the mutants, test them, and list the survivors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,6 +139,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--rooms", nargs="+", default=list(TESTS), choices=list(TESTS))
     parser.add_argument("--seconds", type=float, default=600, help="limit of one run of a room's tests")
+    parser.add_argument("--processes", type=int, default=1, help="mutants that are tested side by side")
     parser.add_argument("--all-tests", action="store_true", help="what survives its room's tests meets all tests")
     arguments = parser.parse_args()
     package = ROOT / "src" / "alps_exp"
@@ -136,15 +153,12 @@ def main() -> None:
                 sys.exit(f"the tests of {room} fail on the tree as it is: every mutant would count as killed")
     survivors = []
     print(f"{len(found)} sites, seed {arguments.seed}")
-    for number, mutant in enumerate(chosen, 1):
-        relative = mutant.path.relative_to(ROOT)
-        with copied() as tree:
-            (tree / relative).write_text(mutated(mutant))
-            fate = survives(tree, TESTS[mutant.path.parent.name], arguments.seconds)
-            if fate is None and arguments.all_tests:
-                fate = survives(tree, ["tests"], 4 * arguments.seconds)
-        survivors += [mutant] if fate is None else []
-        print(f"{number:3} {fate or 'SURVIVED':14} {relative}:{mutant.line} {mutant.change}", flush=True)
+    with ThreadPoolExecutor(arguments.processes) as pool:
+        fates = pool.map(lambda mutant: fate_of(mutant, arguments.seconds, arguments.all_tests), chosen)
+        for number, (mutant, fate) in enumerate(zip(chosen, fates, strict=True), 1):
+            survivors += [mutant] if fate is None else []
+            place = f"{mutant.path.relative_to(ROOT)}:{mutant.line}"
+            print(f"{number:3} {fate or 'SURVIVED':14} {place} {mutant.change}", flush=True)
     print(f"{len(chosen) - len(survivors)} of {len(chosen)} killed")
     for mutant in survivors:
         line = mutant.path.read_text().splitlines()[mutant.line - 1].strip()
