@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from operator_cases import BATCH, CASES, COILS, ETA, HEIGHT, Case, DensePosterior, as_rows, unit_images
 
 from alps_exp.operators import GaussianBlur
 
-SCALES = [0.01, 0.1, 1.0, 10.0, 100.0]
+SCALES = [0.01, 1.0, 100.0]
 PICKED = [0, 5]  # images of the batch that are compared with dense solves
 
 
@@ -39,7 +41,7 @@ def test_float64_step_equals_dense_solve(case: Case, t: float) -> None:
             assert (sample[chain, image] - expected).norm() < 1e-5 * expected.norm()
 
 
-@pytest.mark.parametrize("t", [0.01, 0.1, 1.0, 1.9, 2.1, 6.0, 10.0, 30.0, 100.0])
+@pytest.mark.parametrize("t", [0.01, 1.9, 2.1, 100.0])
 def test_float32_error_is_small_against_the_posterior_width(case: Case, t: float) -> None:
     operator = case.operator(double=False)
     d, y = case.images(BATCH, seed=1, double=False), case.measurements(BATCH, seed=2, double=False)
@@ -59,7 +61,7 @@ def test_float32_error_is_small_against_the_posterior_width(case: Case, t: float
             assert (error @ dense.precision(t) @ error / pixels).sqrt() < 0.01
 
 
-@pytest.mark.parametrize("t", [0.05, 1.0, 20.0])
+@pytest.mark.parametrize("t", [0.05, 20.0])
 def test_covariance_of_the_sample_is_exact(case: Case, t: float) -> None:
     """The sample is affine in its noise, so unit vectors give the factor M of its covariance M M^T."""
     image, dtype = 2, case.dtype(double=True)
@@ -87,7 +89,7 @@ def test_covariance_of_the_published_noise(case: Case, t: float) -> None:
     torch.testing.assert_close(columns.T @ columns, DensePosterior.of(case, 2).covariance(t), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("t", [0.1, 1.0, 10.0, 100.0])
+@pytest.mark.parametrize("t", [0.1, 100.0])
 def test_result_does_not_depend_on_the_batch(case: Case, t: float) -> None:
     together, image = case.operator(), 3
     alone = case.operator(slice(image, image + 1))
@@ -174,28 +176,29 @@ def test_unmeasured_noise_does_not_matter(case: Case) -> None:
 
 @pytest.mark.parametrize("noise_std", [0.0, -0.1, float("nan"), float("inf"), "0.1"])
 def test_noise_std_must_be_positive(noise_std: float) -> None:
-    with pytest.raises(ValueError, match=r"^noise_std must be a positive finite number, got "):
+    with pytest.raises(ValueError, match=f"^noise_std .* {noise_std!r}"):
         GaussianBlur(1.0, noise_std)
 
 
-@pytest.mark.parametrize("t", [0.0, -1.0, float("nan"), torch.tensor(0.0)])
-def test_scale_must_be_positive(case: Case, t: float) -> None:
-    operator = case.operator()
-    with pytest.raises(ValueError, match=r"^t must be a positive finite number, got "):
-        operator.posterior_mean(case.images(BATCH, seed=1), case.measurements(BATCH, seed=2), t)
+def test_scale_must_be_positive(case: Case) -> None:
+    operator, d, y = case.operator(), case.images(BATCH, seed=1), case.measurements(BATCH, seed=2)
+    for t in (0.0, -1.0, float("nan"), torch.tensor(0.0)):
+        with pytest.raises(ValueError, match=f"^t .* {float(t):g}"):
+            operator.posterior_mean(d, y, t)
 
 
 def test_scale_must_fit_the_batch(case: Case) -> None:
-    with pytest.raises(ValueError, match=r"^t of shape \(3, 1, 1, 1\) does not fit"):
+    with pytest.raises(ValueError, match=r"^t of shape \(3,.* 8, "):
         case.operator().solve(case.images(BATCH, seed=1), torch.ones(3))
 
 
 def test_measurement_must_fit_the_image(case: Case) -> None:
     operator = case.operator(slice(1))
     d, y = case.images(1, seed=1), case.measurements(4, seed=2)
-    with pytest.raises(ValueError, match="^measurement of shape .* does not fit a tensor of shape"):
+    given, expected = (re.escape(str(tuple(x.shape))) for x in (y, y[:1]))
+    with pytest.raises(ValueError, match=f"measurement.*{given}.*{expected}"):
         operator.posterior_mean(d, y, 1.0)
-    with pytest.raises(ValueError, match="^measurement of shape .* does not fit a tensor of shape"):
+    with pytest.raises(ValueError, match=f"measurement.*{given}.*{expected}"):
         operator.misfit(d, y)
 
 
