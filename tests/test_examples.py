@@ -13,6 +13,7 @@ CALLED_FIRST = {
     "operators": ["GaussianBlur", "Inpainting", "JointOperator", "MotionBlur", "MultiCoilMRI", "SuperResolution"],
     "priors": ["ComposedEnergy", "load_energy", "load_teacher", "smooth_gaussian"],
     "reconstruction": ["SENSE"],
+    "restoration": ["restore"],
     "samplers": ["ALPS", "AnnealedSampler", "ExplicitSchedule", "GeometricSchedule", "KarrasSchedule", "MAP", "SMC"],
     "estimates": ["Estimates"],
     "crops": ["center_crop"],

@@ -1,4 +1,4 @@
-"""An operator, a sampler and an experiment in a package of the user's own, with nothing changed in ours."""
+"""An operator, a sampler, images and an experiment in a package of the user's own, with nothing changed in ours."""
 
 import json
 import sys
@@ -34,7 +34,31 @@ SAMPLER = """
             clean = problem.operator.posterior_mean(problem.prior.denoise(x, t), problem.y, t)
             return clean + s * problem.draw()
 """
+IMAGES = """
+    import torch
+
+
+    class Ramps:
+        channels = 3
+
+        def __init__(self, count: int, size: int = 16) -> None:
+            self.image_ids = self.index = [f"ramp{i}" for i in range(count)]
+            self.size = size
+
+        def __len__(self) -> int:
+            return len(self.image_ids)
+
+        def __getitem__(self, index):
+            ramp = torch.linspace(-1, 1, self.size) / (index + 1)
+            return {"image": ramp.expand(3, self.size, self.size), "image_id": self.image_ids[index]}
+"""
 CONFIGS = {
+    "data/ramps.yaml": """
+        _target_: alps_exp.lightning.ImageDataModule
+        test:
+          _target_: her.images.Ramps
+          count: 2
+    """,
     "operator/grayscale.yaml": "_target_: her.operator.Grayscale\n_partial_: true\nnoise_std: 0.05\n",
     "sampler/plug_and_play.yaml": "_target_: her.sampler.PlugAndPlay\nsteps: 4\n",
     "experiment/hers.yaml": """
@@ -42,6 +66,7 @@ CONFIGS = {
         defaults:
           - override /operator: grayscale
           - override /sampler: plug_and_play
+          - override /data: ramps
 
         num_samples: 2
     """,
@@ -51,7 +76,13 @@ CONFIGS = {
 @pytest.fixture
 def her(tmp_path, monkeypatch):
     """Make the package `her` importable, and return the folder of its configs."""
-    files = {"__init__.py": "", "operator.py": OPERATOR, "sampler.py": SAMPLER, "conf/__init__.py": ""}
+    files = {
+        "__init__.py": "",
+        "operator.py": OPERATOR,
+        "sampler.py": SAMPLER,
+        "images.py": IMAGES,
+        "conf/__init__.py": "",
+    }
     for name, text in (files | {f"conf/{name}": text for name, text in CONFIGS.items()}).items():
         path = tmp_path / "site" / "her" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,11 +96,13 @@ def her(tmp_path, monkeypatch):
 @pytest.mark.parametrize("found_by", ["searchpath", "folder"])
 def test_they_are_chosen_as_ours_are(alps, her, tmp_path, models, found_by):
     where = ["hydra.searchpath=[pkg://her.conf]"] if found_by == "searchpath" else ["--config-dir", str(her)]
-    common = [*models, "data=astronaut", "data.test.size=16", "logger=none", f"output_root={tmp_path / 'out'}"]
+    common = [*models, "logger=none", f"output_root={tmp_path / 'out'}"]
     status, out, err = alps("restore", *where, "experiment=hers", *common)
     assert status == 0, out + err
     (records,) = (tmp_path / "out").rglob("records.jsonl")
-    first = json.loads(records.read_text().splitlines()[0])
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    assert {line["image_id"] for line in lines} == {"ramp0", "ramp1"}
+    first = lines[0]
     assert (first["operator"], first["sampler"], first["num_samples"]) == ("grayscale", "plug_and_play", 2)
     assert first["status"] == "ok" and first["nfe_forward"] == 4
     status, _, err = alps("restore", *where, "operator=grayscal", *models, "logger=none")

@@ -52,6 +52,7 @@ def test_its_records_are_a_data_frame_of_those_in_the_folder(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
     assert len(run.records) == len(lines) == 9
     assert run.records["psnr"].tolist() == [line["psnr"] for line in lines]
+    assert repr(run) == f"Run({tmp_path}: 3 images restored, 0 failed)"
     assert set(run.records["task"]) == {"task"} and run.counts() == {"images": 3, "failed": 0, "with_truth": 3}
     table = build_table([tmp_path])
     assert run.means().loc["mmse", "psnr"] == pytest.approx(table.set_index("estimate").loc["mmse", "psnr"])

@@ -41,7 +41,7 @@ METRICS = ["psnr", "ssim", "nmse", "lpips", "data_misfit", "flagged"]
 Trainer = AbstractContextManager[pl.Trainer]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What a run leaves: its folder, and the records of its images, a row for each estimate.
 
@@ -52,6 +52,10 @@ class Run:
     folder: RunFolder
     records: pd.DataFrame
     restored: bool = True
+
+    def __repr__(self) -> str:
+        counts = self.counts()
+        return f"Run({self.folder.path}: {counts['images']} images restored, {counts['failed']} failed)"
 
     @property
     def failed(self) -> dict[str, str]:
