@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 
 import alps_exp
@@ -160,6 +161,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, argum
     with pytest.raises(ValueError, match=told):
         restore(tmp_path / "run", **arguments)
     assert not (tmp_path / "run" / "DONE").exists() and not (tmp_path / "run" / "images").exists()
+
+
+def test_a_trainer_of_the_users_own(tmp_path):
+    quiet = {"logger": False, "accelerator": "cpu", "enable_checkpointing": False, "default_root_dir": tmp_path}
+    with pytest.raises(ValueError, match="inference_mode=False"):
+        restore(tmp_path / "run", trainer=pl.Trainer(**quiet))
+    run = restore(tmp_path / "run", trainer=pl.Trainer(inference_mode=False, **quiet))
+    assert run.counts()["images"] == 3
 
 
 def test_an_operator_must_be_one(tmp_path):

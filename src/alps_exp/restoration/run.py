@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,7 +92,7 @@ def restore(
     lpips: LPIPS | None = None,
     batch_size: int = 32,
     num_workers: int = 0,
-    trainer: Trainer | None = None,
+    trainer: pl.Trainer | Trainer | None = None,
     checkpoints: Mapping[str, Path] | None = None,
     resume_anyway: bool = False,
 ) -> Run:
@@ -126,7 +126,8 @@ def restore(
     batch_size, num_workers
         Images in a batch, and processes that load them.
     trainer
-        Yields the Lightning trainer. None: one for the best device of this machine, without a logger.
+        Lightning trainer with ``inference_mode=False``, since energies need gradients, or a context that yields one.
+        None: one for the best device of this machine, without a logger.
     checkpoints
         Files of the prior's weights by role, for the provenance. None: the weights are hashed as they are.
     resume_anyway
@@ -140,7 +141,8 @@ def restore(
     Raises
     ------
     ValueError
-        If images, operator, sampler and prior do not fit, or the folder holds a run with other arguments.
+        If images, operator, sampler and prior do not fit, the folder holds a run with other arguments, or the trainer
+        is in inference mode.
 
     Examples
     --------
@@ -162,6 +164,10 @@ def restore(
     module = Restoration(prior, operator, sampler, job.folder, settings)
     data = ImageDataModule(test=dataset, batch_size=batch_size, num_workers=num_workers)
 
+    if isinstance(trainer, pl.Trainer):
+        if trainer.predict_loop.inference_mode:
+            raise ValueError("the trainer is in inference mode, where energies have no gradient: inference_mode=False")
+        trainer = nullcontext(trainer)
     run = predict(
         job,
         module,
