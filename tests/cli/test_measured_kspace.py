@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import h5py
@@ -98,6 +99,12 @@ def test_what_failed_is_named(prepared):
     assert status == 2 and "2 of 6 files cannot be read" in err and "Traceback" not in err
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Have volumes prepared by a thread, where the start of a process is all that another one would add."""
+    monkeypatch.setattr("alps_exp.mri.preparation._workers", ThreadPoolExecutor)
+
+
 class Odd(Exception):
     """An error that cannot be made again from its text, as another process would."""
 
@@ -149,7 +156,7 @@ def test_without_a_volume_nothing_is_done(tmp_path):
     assert status == 2 and f"no prepared k-space in {tmp_path / 'prepared'}" in err
 
 
-def test_volumes_are_found_behind_links_and_have_names_that_file_systems_hold(tmp_path):
+def test_volumes_are_found_behind_links_and_have_names_that_file_systems_hold(in_this_process, tmp_path):
     store, source = tmp_path / "store", tmp_path / "source"
     for folder in (store / ("颅脑" * 30), source):
         folder.mkdir(parents=True)
@@ -163,7 +170,7 @@ def test_volumes_are_found_behind_links_and_have_names_that_file_systems_hold(tm
     assert PreparedSlices(tmp_path / "out")[0]["image_id"] == f"{name}_000"
 
 
-def test_a_damaged_volume_costs_its_slices_and_is_prepared_again(prepared, tmp_path):
+def test_a_damaged_volume_costs_its_slices_and_is_prepared_again(prepared, in_this_process, tmp_path):
     folder = tmp_path / "prepared"
     shutil.copytree(prepared[0] / "prepared", folder, ignore=shutil.ignore_patterns(".lock"))
     damaged = folder / "volumes" / "z_full.h5"
@@ -195,7 +202,7 @@ def test_slices_are_those_of_the_index(prepared, tmp_path):
     slices = PreparedSlices(tmp_path / "prepared")
     assert len(slices) == 8 and slices.image_ids[:3] == ["a_full_000", "a_full_001", "y_full_000"]
     index.write_text(lines[0] + lines[1].replace('"sha256": "', '"sha256": "0'))
-    with pytest.raises(ValueError, match="a_full in .* is not what the index says: run `alps prepare` again"):
+    with pytest.raises(ValueError, match="a_full.*alps prepare"):
         PreparedSlices(tmp_path / "prepared")[0]
 
 

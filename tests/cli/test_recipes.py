@@ -27,10 +27,10 @@ def recipe(root, name, *overrides):
 
 
 class Images(torch.utils.data.Dataset):
-    """Smooth images of a recipe's kind, a quarter as wide as its own."""
+    """Smooth images of a recipe's kind, an eighth as wide as its own."""
 
     def __init__(self, config):
-        self.size = config.data.test.size // 4
+        self.size = config.data.test.size // 8
         self.labels = config.data.train.get("probability") is not None
         self.complex = not self.labels
 
