@@ -21,14 +21,12 @@ def no_key(monkeypatch, tmp_path):
 
 
 def test_a_key_is_found_in_the_environment_or_for_the_host_in_netrc(no_key, tmp_path):
-    assert not loggers.has_key()
+    lab, public = "https://wandb.example.org:8080", "https://api.wandb.ai"
+    assert not loggers.has_key(lab)
     (tmp_path / "netrc").write_text("machine wandb.example.org login user password secret\n")
-    assert not loggers.has_key()
-    no_key.setenv("WANDB_BASE_URL", "https://wandb.example.org:8080")
-    assert loggers.has_key()
-    no_key.delenv("WANDB_BASE_URL")
+    assert loggers.has_key(lab) and not loggers.has_key(public)
     no_key.setenv("WANDB_API_KEY", "secret")
-    assert loggers.has_key()
+    assert loggers.has_key(public)
 
 
 def test_the_environment_can_ask_for_nothing_at_all(no_key, tmp_path):
