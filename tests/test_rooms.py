@@ -32,7 +32,7 @@ ROOMS = {
     "samplers": {"operators", "priors"},
     "reconstruction": {"operators", "priors"},
     "training": {"checkpoints", "networks", "priors"},
-    "evaluation": {"checkpoints", "operators", "priors"},
+    "evaluation": {"operators", "priors"},
     "lightning": {"datasets", "runs", "training"},
     "report": {"runs"},
     "restoration": {

@@ -1,4 +1,4 @@
-"""LPIPS against a plain NumPy version of its definition, where its weights may come from, and what it refuses."""
+"""LPIPS against a plain NumPy version of its definition and torchmetrics' own, and where its weights come from."""
 
 import logging
 import pickle
@@ -32,10 +32,11 @@ def heads():
 
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
-    """No weights in any usual place."""
-    monkeypatch.setattr(module, "_usual_places", lambda: [tmp_path / "alexnet.pth", tmp_path / "alexnet.ckpt"])
+    """No weights in PyTorch's hub folder, which this returns."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
     load_lpips.cache_clear()
-    yield tmp_path
+    yield tmp_path / "checkpoints"
     load_lpips.cache_clear()
 
 
@@ -66,6 +67,37 @@ def test_it_is_the_definition(features, heads):
     assert LPIPS(features, heads)(estimate, truth).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_it_is_torchmetrics_own_where_torchvision_works(features):
+    try:
+        from torchvision.models import alexnet  # noqa: F401
+    except Exception as error:
+        pytest.skip(f"torchmetrics' LPIPS needs torchvision: {error}")
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    theirs = _LPIPS(net="alex", pnet_rand=True)  # with trained heads, on a random network
+    for layers in theirs.net.children():
+        names = {name: f"features.{name}" for name, _ in layers.named_parameters()}
+        layers.load_state_dict({name: features[full] for name, full in names.items()})
+    ours = LPIPS(features, module._read(module._heads_file()))
+    generator = torch.Generator().manual_seed(4)
+    truth = torch.rand(3, 3, 64, 80, generator=generator) * 2 - 1
+    estimate = (truth + 0.2 * torch.randn(truth.shape, generator=generator)).clamp(-1, 1)
+    assert torch.allclose(ours(estimate, truth), theirs(estimate, truth).flatten(), rtol=1e-5)
+
+
+def test_with_trained_weights_a_stronger_blur_is_further_from_the_truth():
+    load_lpips.cache_clear()
+    model = load_lpips()
+    load_lpips.cache_clear()
+    if model is None:
+        pytest.skip("torchvision's weights of AlexNet are not in PyTorch's hub folder")
+    generator = torch.Generator().manual_seed(5)
+    truth = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
+    blurred = [torch.nn.functional.avg_pool2d(truth, size, 1, size // 2) for size in (1, 3, 5, 9)]
+    distances = [model(image, truth).item() for image in blurred]
+    assert distances[0] == 0 and distances == sorted(distances) and distances[-1] > 0.1
+
+
 def test_every_image_has_its_own_number(features, heads):
     generator = torch.Generator().manual_seed(3)
     samples, truth = torch.rand(2, 4, 3, 40, 48, generator=generator) * 2 - 1, torch.zeros(4, 3, 40, 48)
@@ -84,55 +116,35 @@ def test_images_it_is_not_made_for_get_no_number(features, heads, shape):
     assert lpips_numbers(LPIPS(features, heads), complex_images, complex_images) == {}
 
 
-def test_both_kinds_of_files_give_the_same(features, nowhere):
+def test_weights_come_from_a_file_or_the_hub_folder(features, nowhere):
     torch.save(features | {"classifier.1.weight": torch.zeros(2)}, nowhere / "a.pth")
-    names = [f"features.{index}" for index in CONVOLUTIONS]
-    layers = {
-        f"Conv_{i}": {
-            "kernel": features[f"{name}.weight"].permute(2, 3, 1, 0).numpy(),
-            "bias": features[f"{name}.bias"].numpy(),
-        }
-        for i, name in enumerate(names)
-    }
-    (nowhere / "b.ckpt").write_bytes(pickle.dumps({"AlexNet_0": layers}, protocol=3))
     x = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
-    one, other = (load_lpips(str(nowhere / name))(x, -x) for name in ("a.pth", "b.ckpt"))
-    assert torch.equal(one, other) and one > 0
-    (nowhere / "a.pth").rename(nowhere / "alexnet.pth")
+    distance = load_lpips(str(nowhere / "a.pth"))(x, -x)
+    assert distance > 0
+    (nowhere / "a.pth").rename(nowhere / module.HUB_FILE)
     load_lpips.cache_clear()
-    assert torch.equal(load_lpips()(x, -x), one)
+    assert torch.equal(load_lpips()(x, -x), distance)
 
 
 def test_without_weights_there_is_one_note_and_no_number(nowhere, caplog):
     with caplog.at_level(logging.WARNING):
         assert load_lpips() is None and load_lpips() is None
-    assert [r.message for r in caplog.records if "no LPIPS: no weights of AlexNet" in r.message] == caplog.messages
-    assert len(caplog.messages) == 1
+    (message,) = caplog.messages
+    assert str(nowhere / module.HUB_FILE) in message and "torchvision's weights of AlexNet as lpips=FILE" in message
     assert lpips_numbers(None, torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)) == {}
+
+
+def test_heads_that_torchmetrics_lacks_are_what_the_note_names(features, nowhere, monkeypatch, caplog):
+    torch.save(features, nowhere / module.HUB_FILE)
+    monkeypatch.setattr(module, "_heads_file", lambda: nowhere / "alex.pth")
+    assert load_lpips() is None
+    (message,) = caplog.messages
+    assert f"this torchmetrics lacks its heads, {nowhere / 'alex.pth'}" in message and module.HUB_FILE not in message
 
 
 class _Runs:
     def __reduce__(self):
         return (print, ("this must not run",))
-
-
-class _ObjectType:
-    def __reduce__(self):
-        return np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)
-
-
-class _Addresses:
-    """An array whose bytes NumPy, told so by the state of its type, would take for the addresses of objects."""
-
-    def __reduce__(self):
-        return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, (1, 1, 1, 1), _ObjectType(), False, bytes(8))
-
-
-def test_an_array_of_addresses_is_no_array(nowhere):
-    layers = {"Conv_0": {"kernel": _Addresses(), "bias": _Addresses()}}
-    (nowhere / "e.ckpt").write_bytes(pickle.dumps({"AlexNet_0": layers}, protocol=3))
-    with pytest.raises(ValueError, match="e.ckpt holds no weights of AlexNet's LPIPS: .*numbers of the type 'O8'"):
-        load_lpips(str(nowhere / "e.ckpt"))
 
 
 def test_wrong_files_are_refused(features, heads, nowhere, capsys):
@@ -141,8 +153,10 @@ def test_wrong_files_are_refused(features, heads, nowhere, capsys):
     torch.save({"features.0.weight": torch.zeros(2)}, nowhere / "a.pth")
     (nowhere / "b.pth").write_bytes(b"no weights")
     (nowhere / "c.ckpt").write_bytes(pickle.dumps(_Runs()))
-    (nowhere / "d.ckpt").write_bytes(pickle.dumps({"VGG_0": 1}))
-    for name in ("a.pth", "b.pth", "c.ckpt", "d.ckpt"):
+    (nowhere / "d.ckpt").write_bytes(pickle.dumps({"AlexNet_0": {"Conv_0": np.zeros(2)}}))
+    torch.save(torch.zeros(2), nowhere / "e.pth")
+    (nowhere / "f.pth").write_bytes(b"")
+    for name in ("a.pth", "b.pth", "c.ckpt", "d.ckpt", "e.pth", "f.pth"):
         with pytest.raises(ValueError, match="no weights of AlexNet's LPIPS"):
             load_lpips(str(nowhere / name))
     assert capsys.readouterr().out == ""

