@@ -52,16 +52,16 @@ def test_half_precision_is_for_weights_not_for_the_frequencies_of_an_embedding(t
 def test_files_that_do_not_fit_are_refused(network, tmp_path):
     path = tmp_path / "model.safetensors"
     save_model(path, network(3), "teacher")
-    with pytest.raises(ValueError, match="of this kind: teacher; expected: energy"):
+    with pytest.raises(ValueError, match="teacher.*energy"):
         load_energy(path)
     weights, header = load_file(path), safe_open(path, "pt").metadata()
     save_file(weights, path, header | {"architecture": header["architecture"].replace(": 16,", ": 32,", 1)})
-    with pytest.raises(ValueError, match="do not fit their architecture: .*size mismatch"):
+    with pytest.raises(ValueError, match="architecture.*size mismatch"):
         load_teacher(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="is not a safetensors file"):
+    with pytest.raises(ValueError, match="safetensors"):
         load_teacher(path)
-    with pytest.raises(ValueError, match="no teacher 'nobody': expected a safetensors file or a shipped model"):
+    with pytest.raises(ValueError, match="nobody.*safetensors.*shipped"):
         load_teacher("nobody")
 
 
@@ -92,7 +92,7 @@ def test_weights_tell_those_that_they_went_on_from(tmp_path, network):
 def test_weights_that_are_not_finite_in_their_file_are_refused(tmp_path, network):
     model = network(3)
     next(model.parameters()).data.fill_(1e6)  # beyond float16
-    with pytest.raises(ValueError, match="not finite as float16"):
+    with pytest.raises(ValueError, match="finite.*float16"):
         save_model(tmp_path / "model.safetensors", model, "teacher", torch.float16)
     assert not list(tmp_path.iterdir())
     save_model(tmp_path / "model.safetensors", model, "teacher")

@@ -44,7 +44,7 @@ def test_a_pickle_gives_the_outputs_of_its_network(nvlabs_pickle):
     assert notes["noise scales"] == "0.002 to 80"
     denoised = load_teacher(path, class_label=1).denoise(x, sigma)
     assert torch.equal(denoised, network(x, sigma, torch.eye(4)[[1] * 5]))
-    with pytest.raises(ValueError, match="class_label is 4, the network in .* has 4 classes"):
+    with pytest.raises(ValueError, match="class_label.* 4.* 4 classes"):
         load_teacher(path, class_label=4)
 
 
@@ -62,7 +62,7 @@ def test_a_global_outside_the_list_is_refused_with_its_name(nvlabs_pickle, tmp_p
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     path = nvlabs_pickle(vp_network(), ARGUMENTS, other=Attack())
-    with pytest.raises(ValueError, match=f"names the global {os.system.__module__}.system, which is not allowed"):
+    with pytest.raises(ValueError, match=f"{os.system.__module__}.system"):
         load_teacher(path)
 
 
@@ -95,16 +95,16 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
 
 def test_what_is_no_whole_network_is_refused(nvlabs_pickle, tmp_path):
     path = nvlabs_pickle(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9, "wings": 2})
-    with pytest.raises(ValueError, match="do not fit their architecture: .*'wings'"):
+    with pytest.raises(ValueError, match="architecture.*wings"):
         load_teacher(path)
     path = nvlabs_pickle(vp_network(), ARGUMENTS | {"augment_dim": 9})
-    with pytest.raises(ValueError, match="do not fit their architecture: .*map_label"):
+    with pytest.raises(ValueError, match="architecture.*map_label"):
         load_teacher(path)
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match="is refused, as truncated, damaged or unsafe"):
+    with pytest.raises(ValueError, match="truncated"):
         load_teacher(path)
     path.write_bytes(pickle.dumps({"G_ema": 1}))
-    with pytest.raises(ValueError, match="has no such object as its network `ema`, expected one of NVlabs' EDM code"):
+    with pytest.raises(ValueError, match="ema.*NVlabs"):
         load_teacher(path)
 
 
@@ -124,14 +124,14 @@ def test_a_forged_module_is_refused_in_one_line(damage, nvlabs_pickle, monkeypat
     else:
         del (content["ema"] if damage == "sigma_min" else model).state[damage]
     monkeypatch.setattr(nvlabs, "read_pickle", lambda path: content)
-    with pytest.raises(ValueError, match=f"the weights in {path} do not fit their architecture: .*"):
+    with pytest.raises(ValueError, match=f"{path}.*architecture"):
         read_nvlabs(path)
 
 
 @pytest.mark.parametrize("forged", [{"channel_mult": []}, {"model_channels": 0}, {"img_resolution": 10**30}])
 def test_forged_arguments_are_refused_in_one_line(forged, nvlabs_pickle):
     path = nvlabs_pickle(vp_network(), ARGUMENTS | forged)
-    with pytest.raises(ValueError, match=r"the weights in .* do not fit their architecture: .") as refusal:
+    with pytest.raises(ValueError, match="architecture") as refusal:
         read_nvlabs(path)
     assert "\n" not in str(refusal.value)
 
@@ -146,15 +146,15 @@ def test_the_authors_weights_load_onto_a_converted_teacher(nvlabs_pickle, tmp_pa
     x, t = torch.randn(1, 3, 16, 16), 0.7
     expected = (x - energy(x, torch.tensor([t]))).square().sum() / 2
     assert torch.allclose(load_energy(weights, architecture=teacher).energy(x, t), expected)
-    with pytest.raises(ValueError, match="holds weights alone: name a teacher of their architecture"):
+    with pytest.raises(ValueError, match="weights alone.*teacher"):
         load_energy(weights)
-    with pytest.raises(ValueError, match="are not among net.model.map_label.weight"):
+    with pytest.raises(ValueError, match="net.model.map_label.weight"):
         load_energy(weights, architecture="faces64")
 
 
 def test_a_missing_or_other_file_is_said_in_one_line(nvlabs_pickle, tmp_path):
     place = tmp_path / "edm.pkl"
-    with pytest.raises(ValueError, match=f"no file {place}: download https://there to this path, or set another"):
+    with pytest.raises(ValueError, match=f"{place}.*https://there"):
         load_teacher(place, source="https://there")
-    with pytest.raises(ValueError, match="has the SHA-256 [0-9a-f]{64}, expected 00"):
+    with pytest.raises(ValueError, match="[0-9a-f]{64}.* 00"):
         load_teacher(nvlabs_pickle(vp_network(), ARGUMENTS), sha256="00")

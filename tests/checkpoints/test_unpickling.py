@@ -145,7 +145,7 @@ def test_a_forged_file_is_refused_and_leaves_no_trace(name, good, tmp_path):
 @pytest.mark.parametrize("content", [b"", START, START + b"N", b"\x00", b"PK\x03\x04"])
 def test_what_is_no_whole_pickle_is_refused(content, tmp_path):
     (tmp_path / "x.pkl").write_bytes(content)
-    with pytest.raises(ValueError, match="x.pkl is refused"):
+    with pytest.raises(ValueError, match="x.pkl"):
         read_pickle(tmp_path / "x.pkl")
 
 
@@ -172,5 +172,5 @@ def test_arrays_are_read_and_nothing_else_is_one(array, tmp_path):
     kind = StoredObject("dtype", ("f4",), state={})
     states = (None, (1, (2,), None), (1, (2,), kind, False, bytes(8)))
     for stored in (read_pickle(path), None, *(StoredObject("ndarray", state=state) for state in states)):
-        with pytest.raises(ValueError, match="expected an array"):
+        with pytest.raises(ValueError, match="array"):
             to_array(stored)

@@ -1,6 +1,7 @@
 """`alps calibrate`: what a run leaves, which images it restores, and that it tells calibrated from narrow samples."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -89,21 +90,18 @@ def test_images_of_the_data_are_its_first_ones(alps, faces, models, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["num_samples=1"], "num_samples must be at least 2, got 1"),
-        (["count=0"], "count must be at least 1, got 0"),
-        (["sampler=map"], "a MAP estimate has no spread to calibrate"),
-        (
-            ["images=data", "data=prior", "count=17"],
-            "count must be from 1 to 16, the images of this data choice, got 17",
-        ),
-        (["images=other"], "images is 'other', expected one of prior, data"),
-        (["generator.schedule.stepps=3"], "did you mean"),
+        (["num_samples=1"], "num_samples.* 2.* 1"),
+        (["count=0"], "count.* 1.* 0"),
+        (["sampler=map"], "MAP.*spread"),
+        (["images=data", "data=prior", "count=17"], "count.* 1 .*16.* 17"),
+        (["images=other"], "images.*'other'.*prior, data"),
+        (["generator.schedule.stepps=3"], "generator.schedule.stepps.*generator.schedule.steps\\b"),
     ],
 )
 def test_wrong_requests_get_one_line_and_status_two(alps, tmp_path, arguments, message):
     status, _, err = alps("calibrate", *GAUSSIAN, f"output_root={tmp_path}", *arguments)
     lines = [line for line in err.splitlines() if line.startswith("alps: ")]
-    assert status == 2 and len(lines) == 1 and message in lines[0]
+    assert status == 2 and len(lines) == 1 and re.search(message, lines[0])
 
 
 def test_an_image_that_fails_is_named_and_the_rest_reported(alps, tmp_path):
@@ -182,5 +180,5 @@ def test_parts_and_places_of_a_dataset(monkeypatch):
     blanks = ZeroImages(whole, 7)
     assert len(blanks) == 7 == len(set(blanks.image_ids)) and blanks.channels == 2
     assert torch.equal(blanks[6]["image"], torch.zeros(1, 4, 4, dtype=torch.complex64))
-    with pytest.raises(ValueError, match="count must be from 1 to 5"):
+    with pytest.raises(ValueError, match="count.*1.* 5"):
         FirstImages(whole, 6)

@@ -1,5 +1,6 @@
 """The command line: what it answers to right and to wrong requests."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,38 +32,38 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["restor"], "unknown verb 'restor': did you mean restore?"),
-        (["restore", "operator=inpaint_rand"], "unknown choice operator=inpaint_rand: did you mean inpaint_random?"),
-        (["restore", "operator.noise_stdd=0.1"], "'operator.noise_stdd': did you mean operator.noise_std?"),
-        (["restore", "+operator.noise_stdd=0.1"], "'operator.noise_stdd': did you mean operator.noise_std?"),
-        (["restore", "+sede=1"], "unknown key 'sede': did you mean seed?"),
-        (["restore", "operator.noise_std=abc"], "operator.noise_std is 'abc', expected a number"),
-        (["restore", "operator.noise_std=0"], "noise_std must be a positive finite number, got 0"),
-        (["restore", "save=everything"], "save is 'everything', expected one of summary, samples"),
-        (["restore", "sampler.noise=loud"], "expected one of calibrated, independent, reference, none"),
-        (["restore", "data=brain"], "works on 3 channels (complex images have 2), the images of this data"),
-        (["restore", "data=ffhq", "data.test.path=/nowhere"], "no such folder or zip archive of images: /nowhere"),
+        (["restor"], "'restor'.* restore"),
+        (["restore", "operator=inpaint_rand"], "operator=inpaint_rand\\b.* inpaint_random"),
+        (["restore", "operator.noise_stdd=0.1"], "operator.noise_stdd.* operator.noise_std\\b"),
+        (["restore", "+operator.noise_stdd=0.1"], "operator.noise_stdd.* operator.noise_std\\b"),
+        (["restore", "+sede=1"], "'sede'.* seed"),
+        (["restore", "operator.noise_std=abc"], "operator.noise_std.*'abc'.*number"),
+        (["restore", "operator.noise_std=0"], "noise_std.*positive.* 0"),
+        (["restore", "save=everything"], "save.*'everything'.*summary, samples"),
+        (["restore", "sampler.noise=loud"], "noise.*'loud'.*calibrated, independent, reference, none"),
+        (["restore", "data=brain"], "3 channels.*images of this data"),
+        (["restore", "data=ffhq", "data.test.path=/nowhere"], "folder or zip archive.*/nowhere"),
         (["restore", "operator=inpaint_box", "operator.mask.size=65"], "65"),
-        (["restore", "sampler=dps", "teacher.name=/nowhere"], "no teacher '/nowhere'"),
+        (["restore", "sampler=dps", "teacher.name=/nowhere"], "teacher '/nowhere'"),
         (
             ["restore", "operator._target_=alps_exp.datasets.In"],
-            "operator._target_ is 'alps_exp.datasets.In', expected what",
+            "operator._target_.*alps_exp.datasets.In",
         ),
-        (["restore", "~operator.mask"], "no operator.mask is given"),
-        (["train", "weights=bfloat16"], "weights is 'bfloat16', expected one of float32, float16"),
-        (["restore", "num_samples=0"], "num_samples must be at least 1, got 0"),
+        (["restore", "~operator.mask"], "operator.mask"),
+        (["train", "weights=bfloat16"], "weights.*bfloat16.*float32, float16"),
+        (["restore", "num_samples=0"], "num_samples.* 1.* 0"),
         (["restore", "seed="], "seed"),
-        (["restore", "hydra/launcher=joblib"], "hydra/launcher=joblib launches sweeps: add -m"),
-        (["table", "runs=/nowhere"], "no folder /nowhere"),
-        (["restore", "experiment=demo_fac"], "unknown choice experiment=demo_fac: did you mean demo_face?"),
-        (["restore", "experiment=[demo_face,demo_fac]"], "unknown choice experiment=demo_fac: did you mean demo_face?"),
-        (["restore", "experiment=demo_fac", "--cfg", "job"], "did you mean demo_face?"),
-        (["restore", "+experiment=demo_fac"], "did you mean demo_face?"),
-        (["restore", "logger=wndb"], "unknown choice logger=wndb: did you mean wandb?"),
-        (["calibrate", "experiment=demo_fac"], "did you mean demo_face?"),
-        (["distill", "experiment=brain64_enrgy"], "did you mean brain64_energy?"),
-        (["train", "experiment=brain64_teachr"], "did you mean brain64_teacher?"),
-        (["restore", "--trust", "mylab"], "--trust mylab is of no use without --from"),
+        (["restore", "hydra/launcher=joblib"], "hydra/launcher=joblib.* -m"),
+        (["table", "runs=/nowhere"], "/nowhere"),
+        (["restore", "experiment=demo_fac"], "experiment=demo_fac\\b.* demo_face"),
+        (["restore", "experiment=[demo_face,demo_fac]"], "experiment=demo_fac\\b.* demo_face"),
+        (["restore", "experiment=demo_fac", "--cfg", "job"], " demo_face\\b"),
+        (["restore", "+experiment=demo_fac"], " demo_face\\b"),
+        (["restore", "logger=wndb"], "logger=wndb.* wandb"),
+        (["calibrate", "experiment=demo_fac"], " demo_face\\b"),
+        (["distill", "experiment=brain64_enrgy"], " brain64_energy\\b"),
+        (["train", "experiment=brain64_teachr"], " brain64_teacher\\b"),
+        (["restore", "--trust", "mylab"], "--trust mylab.*--from"),
     ],
 )
 def test_wrong_requests_get_one_line_and_status_two(alps, tmp_path, models, arguments, message):
@@ -71,7 +72,7 @@ def test_wrong_requests_get_one_line_and_status_two(alps, tmp_path, models, argu
     status, _, err = alps(verb, *folder, *(models if verb == "restore" else []), *rest)
     lines = [line for line in err.splitlines() if line.startswith("alps: ")]
     assert status == 2
-    assert len(lines) == 1 and message in lines[0]
+    assert len(lines) == 1 and re.search(message, lines[0])
     assert "Traceback" not in err
     assert not any(list(Path(tmp_path).rglob(name)) for name in ("DONE", "images"))
 
@@ -80,10 +81,10 @@ def test_data_that_are_not_there_are_refused(alps, tmp_path, models):
     images = tmp_path / "images"
     request = ["restore", "data=folder", f"data.test.path={images}", f"output_root={tmp_path}", "logger=none", *models]
     status, _, err = alps(*request)
-    assert status == 2 and f"alps: no such folder or zip archive of images: {images}\n" in err
+    assert status == 2 and re.search(f"^alps: .*{images}$", err, re.M)
     images.mkdir()
     status, _, err = alps(*request)
-    assert status == 2 and f"no PNG, JPEG or WebP image in {images}" in err
+    assert status == 2 and re.search(f"PNG, JPEG or WebP.*{images}", err)
     Image.new("RGB", (16, 16)).save(images / "a.png")
     status, _, err = alps(*request, "data.test.crop=[0,0,32,32]")
     assert status == 2 and "a.png of 16 x 16" in err and "Traceback" not in err

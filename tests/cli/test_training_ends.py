@@ -242,25 +242,25 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(teach, tmp_path, monke
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        (f"{OPTIMIZER}.learning_rate=nan", "learning_rate must be a positive finite number, got nan"),
-        (f"{OPTIMIZER}.learning_rate=-1e-3", "learning_rate must be a positive finite number"),
-        (f"{OPTIMIZER}.learning_rate=inf", "learning_rate must be a positive finite number, got inf"),
-        (f"{OPTIMIZER}.warmup_steps=-1", "warmup_steps must be at least 0, got -1"),
-        (f"+{OPTIMIZER}.beta2=1.0", "beta2 must be at least 0 and below 1, got 1.0"),
-        ("training.network.sigma_data=nan", "sigma_data must be a positive finite number, got nan"),
-        ("training.sigma.mean=nan", "sigma.mean must be finite, got nan"),
-        ("training.sigma.std=inf", "sigma.std must be at least 0 and finite, got inf"),
-        ("training.energy_weight=nan", "energy_weight must be at least 0 and finite, got nan"),
-        ("ema_decay=1.0", "ema_decay must be at least 0 and below 1, got 1.0"),
-        ("checkpoint_minutes=nan", "checkpoint_minutes must be at least 0, got nan"),
-        ("trainer.max_steps=0", "trainer.max_steps must be at least 1"),
-        ("trainer.max_time=3min", "trainer.max_time is '3min', expected DD:HH:MM:SS"),
-        ("trainer.max_time={mins:3}", "trainer.max_time is"),
-        ("trainer.max_time=00:00:00:00", "trainer.max_time must be positive"),
+        (f"{OPTIMIZER}.learning_rate=nan", "learning_rate.*positive.* nan"),
+        (f"{OPTIMIZER}.learning_rate=-1e-3", "learning_rate.*positive.*-0.001"),
+        (f"{OPTIMIZER}.learning_rate=inf", "learning_rate.*finite.* inf"),
+        (f"{OPTIMIZER}.warmup_steps=-1", "warmup_steps.* 0.* -1"),
+        (f"+{OPTIMIZER}.beta2=1.0", "beta2.*below 1.* 1.0"),
+        ("training.network.sigma_data=nan", "sigma_data.*positive.* nan"),
+        ("training.sigma.mean=nan", "sigma.mean.*finite.* nan"),
+        ("training.sigma.std=inf", "sigma.std.*finite.* inf"),
+        ("training.energy_weight=nan", "energy_weight.*finite.* nan"),
+        ("ema_decay=1.0", "ema_decay.*below 1.* 1.0"),
+        ("checkpoint_minutes=nan", "checkpoint_minutes.* 0.* nan"),
+        ("trainer.max_steps=0", "trainer.max_steps.* 1.* 0"),
+        ("trainer.max_time=3min", "trainer.max_time.*'3min'.*DD:HH:MM:SS"),
+        ("trainer.max_time={mins:3}", "trainer.max_time.*mins"),
+        ("trainer.max_time=00:00:00:00", "trainer.max_time.*positive"),
     ],
 )
 def test_numbers_that_no_training_can_have_are_refused(teach, tmp_path, argument, message):
     status, _, err = teach(argument)
     lines = [line for line in err.splitlines() if line.startswith("alps: ")]
-    assert status == 2 and len(lines) == 1 and message in lines[0], err
+    assert status == 2 and len(lines) == 1 and re.search(message, lines[0]), err
     assert not list(tmp_path.rglob("provenance.json"))

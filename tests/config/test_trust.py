@@ -45,7 +45,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("target", FOREIGN)
 def test_a_foreign_target_is_refused(target):
-    with pytest.raises(ValueError, match="RUN names energy._target_="):
+    with pytest.raises(ValueError, match="energy._target_="):
         check_trust({"energy": {"_target_": target}}, [], "RUN")
 
 

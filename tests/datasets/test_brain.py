@@ -77,9 +77,9 @@ def test_validation_is_deterministic_and_varied(volume):
 
 
 def test_bad_parts_and_missing_keys(volume):
-    with pytest.raises(ValueError, match="train, validation or test, got 'training'"):
+    with pytest.raises(ValueError, match="train.*validation.*test.*'training'"):
         BrainSlices("training")
-    with pytest.raises(ValueError, match="got an index alone"):
+    with pytest.raises(ValueError, match="index alone"):
         BrainSlices("train", SIZE)[0]
 
 
@@ -149,16 +149,16 @@ def test_bad_archives(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
         len(MagnitudeSlices(str(tmp_path / "nowhere.npz")))
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(ValueError, match="text.npz is not an .npz archive"):
+    with pytest.raises(ValueError, match="text.npz"):
         len(MagnitudeSlices(str(tmp_path / "text.npz")))
     np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
-    with pytest.raises(ValueError, match="other.npz is not an .npz archive with images and axial"):
+    with pytest.raises(ValueError, match="other.npz.*images.*axial"):
         len(MagnitudeSlices(str(tmp_path / "other.npz")))
     path = archive(tmp_path / "float.npz", np.zeros((2, 4, 4)), np.ones(2, bool))
-    with pytest.raises(ValueError, match=r"must be \(N, n, n\) uint8"):
+    with pytest.raises(ValueError, match=r"\(N, n, n\) uint8"):
         len(MagnitudeSlices(path))
     path = archive(tmp_path / "none.npz", np.zeros((2, 4, 4), np.uint8), np.zeros(2, bool))
-    with pytest.raises(ValueError, match="no slice to use"):
+    with pytest.raises(ValueError, match="no slice"):
         len(MagnitudeSlices(path))
 
 
@@ -206,20 +206,20 @@ def test_slices_of_heads_are_functions_of_key_volume_and_warp(nifti):
 
 
 def test_bad_volumes(nifti, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such volume: nowhere.nii"):
+    with pytest.raises(FileNotFoundError, match="nowhere.nii"):
         HeadSlices("nowhere.nii")[0, 0]
     (tmp_path / "text.nii.gz").write_text("no volume")
-    with pytest.raises(ValueError, match="text.nii.gz is not a NIfTI volume"):
+    with pytest.raises(ValueError, match="text.nii.gz"):
         HeadSlices(str(tmp_path / "text.nii.gz"))[0, 0]
-    with pytest.raises(ValueError, match="one volume of 1 mm along the axes of MNI space"):
+    with pytest.raises(ValueError, match="1 mm.*MNI"):
         HeadSlices(nifti(affine=np.diag([2, 2, 2, 1])))[0, 0]
     far = np.eye(4)
     far[:3, 3] = 500
-    with pytest.raises(ValueError, match="corner at 500, 500, 500 mm lies outside"):
+    with pytest.raises(ValueError, match="500, 500, 500"):
         HeadSlices(nifti(affine=far))[0, 0]
-    with pytest.raises(ValueError, match="not finite, or none above 0"):
+    with pytest.raises(ValueError, match="finite"):
         HeadSlices(nifti(bright=0))[0, 0]
     whole = Path(nifti()).read_bytes()
     (tmp_path / "torn.nii.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="torn.nii.gz is not a NIfTI volume"):
+    with pytest.raises(ValueError, match="torn.nii.gz"):
         HeadSlices(str(tmp_path / "torn.nii.gz"))[0, 0]

@@ -236,9 +236,9 @@ def test_missing_path_is_named_on_first_use_only(tmp_path):
 
 def test_empty_folder_and_empty_range(tmp_path, folder):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no PNG, JPEG or WebP image in .*empty"):
+    with pytest.raises(ValueError, match="PNG, JPEG or WebP.*empty"):
         len(ImageFolder(str(tmp_path / "empty"), size=4))
-    with pytest.raises(ValueError, match=r"\[3, 6\) do not fit the 5 images"):
+    with pytest.raises(ValueError, match=r"\[3, 6\).* 5 images"):
         len(ImageFolder(str(folder), size=4, indices=(3, 6)))
 
 
@@ -249,19 +249,19 @@ def test_unreadable_images_are_named(tmp_path, folder, ramp):
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(folder / "002.png")
     images = ImageFolder(str(folder), size=4)
     for index in (0, 1):
-        with pytest.raises(ValueError, match=f"unreadable image 00{index}.png"):
+        with pytest.raises(ValueError, match=f"00{index}.png"):
             images[index]
     with pytest.raises(ValueError, match="002.png .* 8 bits"):
         images[2]
     (folder / "002.png").unlink()
-    with pytest.raises(ValueError, match=r"crop .* does not fit image 003.png of 6 x 8"):
+    with pytest.raises(ValueError, match="crop.*003.png.*6 x 8"):
         len(ImageFolder(str(folder), size=4, crop=(0, 0, 7, 7)))
     write_image(folder / "004.png", np.zeros((7, 7, 3), np.uint8))
     images = ImageFolder(str(folder), size=4, crop=(0, 0, 7, 7))
     assert torch.all(images[3]["image"] == -1)
-    with pytest.raises(ImageError, match=r"crop .* does not fit image 003.png of 6 x 8"):
+    with pytest.raises(ImageError, match="crop.*003.png.*6 x 8"):
         images[2]
     broken = tmp_path / "broken.zip"
     broken.write_bytes(io.BytesIO(b"no archive").getvalue())
-    with pytest.raises(ValueError, match="neither a folder nor a zip archive: .*broken.zip"):
+    with pytest.raises(ValueError, match="zip archive.*broken.zip"):
         len(ImageFolder(str(broken), size=4))

@@ -49,7 +49,7 @@ def test_no_image_is_lost_to_the_rounding_of_its_share():
 
 
 def test_bad_mixtures():
-    with pytest.raises(ValueError, match=r"one number of channels, got \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"channels.*\[2, 3\]"):
         MixedDataset([Numbers("a", 2), Numbers("b", 3, channels=2)])
-    with pytest.raises(ValueError, match="shares must be 2 positive numbers"):
+    with pytest.raises(ValueError, match="shares.* 2 positive"):
         MixedDataset([Numbers("a", 2), Numbers("b", 3)], shares=[1])

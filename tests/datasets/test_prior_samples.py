@@ -32,7 +32,7 @@ def test_images_have_the_covariance_of_the_prior(complex_valued):
 
 
 def test_what_cannot_be_drawn_is_refused(network):
-    with pytest.raises(ValueError, match="expected a prior that can draw images, as a closed form, got a Energy"):
+    with pytest.raises(ValueError, match="closed form.* Energy"):
         PriorSamples(Energy(network(3)))
-    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="count.* 1.* 0"):
         PriorSamples(smooth_gaussian(size=3), 0)

@@ -126,7 +126,7 @@ def test_float32_priors_give_float64_posteriors():
 
 def test_several_images_are_refused():
     prior = GaussianPrior(torch.zeros(1, 3, 3), torch.eye(9))
-    with pytest.raises(ValueError, match="of one image, got measurements of 2"):
+    with pytest.raises(ValueError, match="one image.* 2"):
         exact_posterior(prior, GaussianBlur(1.0, 0.1), torch.ones(2, 1, 3, 3))
 
 
@@ -152,5 +152,5 @@ def test_samples_are_compared_in_units_of_the_exact_posterior(complex_valued):
     assert numbers["wasserstein_excess"] == pytest.approx(0.09, abs=0.02)
     numbers = compare_with_exact(shifted, posterior, generator)
     assert numbers["squared_bias"] == pytest.approx(0.25, abs=0.02)
-    with pytest.raises(ValueError, match="at least 2 samples, got 1"):
+    with pytest.raises(ValueError, match="2 samples.* 1"):
         compare_with_exact(exact[:1], posterior, generator)

@@ -61,7 +61,7 @@ def test_metrics_inside_a_crop_are_those_of_the_cropped_images(generator):
     inside = image_metrics(estimate, truth, crop=(12, 13))
     expected = image_metrics(estimate[..., 6:18, 3:16], truth[..., 6:18, 3:16])
     assert all(torch.equal(inside[name], expected[name]) for name in expected)
-    with pytest.raises(ValueError, match="a crop of 26 x 20 does not fit an image of 25 x 20"):
+    with pytest.raises(ValueError, match="26 x 20.*25 x 20"):
         center_crop(truth, (26, 20))
 
 
@@ -127,11 +127,11 @@ def test_a_single_sample_has_no_spread():
 
 def test_mistakes_are_named():
     real, image = torch.zeros(3, 12, 12), torch.zeros(1, 12, 12, dtype=torch.complex64)
-    with pytest.raises(ValueError, match="both real or both complex"):
+    with pytest.raises(ValueError, match="real.*complex"):
         image_metrics(image, real)
-    with pytest.raises(ValueError, match="truth's size 3 x 12 x 12, got 1 x 12 x 12"):
+    with pytest.raises(ValueError, match="3 x 12 x 12.*1 x 12 x 12"):
         image_metrics(real[:1], real)
-    with pytest.raises(ValueError, match="at least 11 x 11 pixels, got 3 x 12 x 10"):
+    with pytest.raises(ValueError, match="11 x 11.*12 x 10"):
         ssim(real[..., :10], real[..., :10])
-    with pytest.raises(ValueError, match="at least 1, got 0"):
+    with pytest.raises(ValueError, match="1.* 0"):
         spread_and_error(real, None, 0, real)

@@ -31,7 +31,7 @@ class Keyed(torch.utils.data.Dataset):
 
 class Missing(Keyed):
     def __len__(self):
-        raise FileNotFoundError("no such folder")
+        raise FileNotFoundError("folder")
 
 
 class Recorder(pl.LightningModule):
@@ -172,16 +172,16 @@ def test_a_batch_of_images_that_differ_in_size_is_refused():
 def test_only_what_a_stage_needs_is_looked_at():
     data = ImageDataModule(train=Missing(), validation=Missing(), test=Keyed())
     data.setup("predict")
-    with pytest.raises(FileNotFoundError, match="no such folder"):
+    with pytest.raises(FileNotFoundError, match="folder"):
         data.setup("fit")
 
 
 def test_missing_datasets_are_named():
-    with pytest.raises(ValueError, match="no train images, which fit needs"):
+    with pytest.raises(ValueError, match="train images.*fit"):
         ImageDataModule(test=Keyed()).setup("fit")
-    with pytest.raises(ValueError, match="no test images, which predict needs"):
+    with pytest.raises(ValueError, match="test images.*predict"):
         ImageDataModule(train=Keyed()).setup("predict")
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size.* 1.* 0"):
         ImageDataModule(batch_size=0)
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(ValueError, match="one image"):
         StepKeyedBatchSampler(0, 3)

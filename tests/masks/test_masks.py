@@ -106,24 +106,24 @@ def test_masks_of_a_file_go_by_image_id(tmp_path):
     np.savez(tmp_path / "masks.npz", a=np.zeros((20, 26)), b=np.ones((20, 26)))
     masks = FileMask(str(tmp_path / "masks.npz"))
     assert masks(batch("b", "a", "b")).mean((1, 2, 3)).tolist() == [1, 0, 1]
-    with pytest.raises(ValueError, match=r"masks.npz holds 2 masks, but none for the image c"):
+    with pytest.raises(ValueError, match="masks.npz.* 2 .* c"):
         masks(batch("a", "c"))
 
 
 def test_bad_files_of_masks(tmp_path):
     path = tmp_path / "mask.npy"
-    with pytest.raises(FileNotFoundError, match=r"no such mask file: .*mask.npy"):
+    with pytest.raises(FileNotFoundError, match="mask.npy"):
         FileMask(str(path))(batch("a"))
     for array, message in (
-        (np.ones((20, 25)), r"mask.npy has shape \(20, 25\), the image \(20, 26\)"),
-        (np.full((20, 26), 0.5), "must hold only 0 and 1"),
-        (np.array([None]), r"mask.npy is no .npy, .npz, .h5 or image file of masks"),
+        (np.ones((20, 25)), r"mask.npy.*\(20, 25\).*\(20, 26\)"),
+        (np.full((20, 26), 0.5), "0 and 1"),
+        (np.array([None]), "mask.npy"),
     ):
         np.save(path, array)
         with pytest.raises(ValueError, match=message):
             FileMask(str(path))(batch("a"))
     (tmp_path / "gray.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"gray.png is no .npy"):
+    with pytest.raises(ValueError, match="gray.png"):
         FileMask(str(tmp_path / "gray.png"))(batch("a"))
 
 
@@ -154,22 +154,22 @@ def test_points_are_exact_with_a_sampled_center(acceleration):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomMask(1.1), r"must be in \[0, 1\], got 1.1"),
-        (lambda: BoxMask(0), "at least 1 pixel, got 0"),
-        (lambda: RandomMask([0.9, 0.8]), r"must be in \[0, 1\], got \[0.9, 0.8\]"),
-        (lambda: RandomMask([0.1, 0.2, 0.3]), r"must be a number or \(low, high\), got \[0.1, 0.2, 0.3\]"),
-        (lambda: BoxMask([4, 3]), r"at least 1 pixel, got \[4, 3\]"),
-        (lambda: BoxMask(4, margin=-1), "margin of the box must be at least 0 pixels, got -1"),
-        (lambda: BoxMask(18, margin=2)(batch("a")), "box of 18 x 18 with a margin of 2 does not fit an image of 20 x"),
-        (lambda: MaskProduct([]), "needs at least one, got none"),
-        (lambda: BoxMask(2, "left"), "center or random, got 'left'"),
-        (lambda: BoxMask(21)(batch("a")), "box of 21 x 21 does not fit an image of 20 x 26"),
-        (lambda: CartesianMask1D(0.5), "acceleration must be at least 1, got 0.5"),
-        (lambda: CartesianMask1D(4, 1.5), r"center_fraction must be in \[0, 1\], got 1.5"),
-        (lambda: CartesianMask1D(4, kind="radial"), "random or equispaced, got 'radial'"),
-        (lambda: CartesianMask1D(13, 0.2)(batch("a")), "keeps 2 samples, fewer than the 5 of the center"),
-        (lambda: CartesianMask2D(2000, 0)(batch("a")), "keeps 0 samples, fewer than the 1"),
-        (lambda: CartesianMask2D(50, 0.2)(batch("a")), "keeps 10 samples, fewer than the 20 of the center"),
+        (lambda: RandomMask(1.1), r"\[0, 1\].* 1.1"),
+        (lambda: BoxMask(0), "1 pixel.* 0"),
+        (lambda: RandomMask([0.9, 0.8]), r"\[0, 1\].*\[0.9, 0.8\]"),
+        (lambda: RandomMask([0.1, 0.2, 0.3]), r"\(low, high\).*\[0.1, 0.2, 0.3\]"),
+        (lambda: BoxMask([4, 3]), r"1 pixel.*\[4, 3\]"),
+        (lambda: BoxMask(4, margin=-1), "margin.* 0 pixels.* -1"),
+        (lambda: BoxMask(18, margin=2)(batch("a")), "18 x 18.*margin.* 2.*20 x 26"),
+        (lambda: MaskProduct([]), "at least one"),
+        (lambda: BoxMask(2, "left"), "center.*random.*'left'"),
+        (lambda: BoxMask(21)(batch("a")), "21 x 21.*20 x 26"),
+        (lambda: CartesianMask1D(0.5), "acceleration.* 1.* 0.5"),
+        (lambda: CartesianMask1D(4, 1.5), r"center_fraction.*\[0, 1\].* 1.5"),
+        (lambda: CartesianMask1D(4, kind="radial"), "random.*equispaced.*'radial'"),
+        (lambda: CartesianMask1D(13, 0.2)(batch("a")), "13 .* 2 .* 5 .*0.2"),
+        (lambda: CartesianMask2D(2000, 0)(batch("a")), "2000 .* 0 .* 1 "),
+        (lambda: CartesianMask2D(50, 0.2)(batch("a")), "50 .* 10 .* 20 .*0.2"),
     ],
 )
 def test_bad_masks(make, message):

@@ -66,7 +66,7 @@ def test_fastmri_slices_are_read_and_cropped_as_published(tmp_path, kspace):
         cropped = volume.slice(index)
         assert cropped.dtype == np.complex64
         np.testing.assert_allclose(ifft2(cropped), ifft2(kspace[index])[:, 10:31], atol=1e-4)
-    with pytest.raises(IndexError, match="3 slices, got index 3"):
+    with pytest.raises(IndexError, match="3 slices.* 3"):
         volume.read(3)
 
 
@@ -182,9 +182,7 @@ def test_a_file_that_an_older_version_prepared_is_refused_with_the_cure(tmp_path
     write_prepared_volume(tmp_path / "old.h5", ready, {}, 1)
     with h5py.File(tmp_path / "old.h5", "a") as file:
         file.attrs["reconstruction"] = file.attrs.pop("recon_shape")
-    with pytest.raises(
-        KSpaceError, match=r"old\.h5 was not prepared by this version .*recon_shape.*: prepare it again"
-    ):
+    with pytest.raises(KSpaceError, match=r"old\.h5.*recon_shape.*prepare"):
         PreparedVolumeFile(tmp_path / "old.h5")
 
 
@@ -204,10 +202,10 @@ def test_a_prepared_file_is_a_function_of_its_volume_and_reads_back(tmp_path, ks
 
 def test_nothing_is_half_read(tmp_path, kspace):
     kspace[1] = 0
-    with pytest.raises(KSpaceError, match="slice 1 of .* is empty"):
+    with pytest.raises(KSpaceError, match="slice 1.*empty"):
         prepare(FastMRIVolume(write_fastmri(tmp_path / "a.h5", kspace)), recipe())
     kspace[1] = np.nan
-    with pytest.raises(KSpaceError, match="slice 1 of .* not finite"):
+    with pytest.raises(KSpaceError, match="slice 1.*not finite"):
         prepare(FastMRIVolume(write_fastmri(tmp_path / "b.h5", kspace)), recipe())
 
 

@@ -105,9 +105,9 @@ def test_impossible_architectures_are_refused(change, message):
 
 def test_images_that_do_not_fit_the_network_are_refused():
     network = EDMPrecond(SongUNet(**TINY))
-    with pytest.raises(ValueError, match="trained on 3 channels, the images have 2"):
+    with pytest.raises(ValueError, match="3.*channels.* 2"):
         network(torch.zeros(1, 2, 16, 16), torch.ones(1))
-    with pytest.raises(ValueError, match="1 x 16, the model needs more than 1 a side"):
+    with pytest.raises(ValueError, match="1 x 16"):
         network(torch.zeros(1, 3, 1, 16), torch.ones(1))
 
 

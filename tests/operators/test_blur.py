@@ -78,17 +78,17 @@ def test_kernels_equal_the_published_code(reference: dict[str, np.ndarray]) -> N
 
 def test_bad_input() -> None:
     image = torch.zeros(1, 3, 8, 8)
-    with pytest.raises(ValueError, match="^blur kernel of 9 x 3 pixels is larger than the image of 8 x 8$"):
+    with pytest.raises(ValueError, match="9 x 3.*8 x 8"):
         Blur(torch.ones(9, 3), 0.1).forward(image)
-    with pytest.raises(ValueError, match="^blur kernel of 1 x 21 pixels is larger than the image of 8 x 8$"):
+    with pytest.raises(ValueError, match="1 x 21.*8 x 8"):
         MotionBlur(20, 0, 0.1).solve(image, 1.0)
-    with pytest.raises(ValueError, match=r"^kernel must be a real finite \(kh, kw\) matrix"):
+    with pytest.raises(ValueError, match=r"^kernel.*real finite \(kh, kw\)"):
         Blur(torch.ones(1, 1, 3, 3), 0.1)
-    with pytest.raises(ValueError, match=r"^kernel must be a real finite \(kh, kw\) matrix"):
+    with pytest.raises(ValueError, match=r"^kernel.*real finite \(kh, kw\)"):
         Blur(torch.tensor([[float("nan")]]), 0.1)
-    with pytest.raises(ValueError, match="^sigma must be a positive finite number, got 0$"):
+    with pytest.raises(ValueError, match="^sigma.* 0$"):
         GaussianBlur(0, 0.1)
-    with pytest.raises(ValueError, match="^length must be a positive finite number, got -3$"):
+    with pytest.raises(ValueError, match="^length.* -3$"):
         MotionBlur(-3, 0, 0.1)
-    with pytest.raises(ValueError, match="^angle must be a finite number of degrees, got inf$"):
+    with pytest.raises(ValueError, match="^angle.* inf$"):
         MotionBlur(3, float("inf"), 0.1)

@@ -68,11 +68,11 @@ def test_complex_systems() -> None:
 def test_non_finite_input_names_the_images() -> None:
     b = torch.ones(2, 3, 1, 2, 2)
     b[1, 0, 0, 0, 0], b[1, 2, 0, 0, 0] = float("nan"), float("inf")
-    with pytest.raises(FloatingPointError, match=r"non-finite values in images \[3, 5\]"):
+    with pytest.raises(FloatingPointError, match=r"finite.*\[3, 5\]"):
         conjugate_gradients(lambda v: v, b, 0.5, 1e-6, 50)
 
 
 def test_iteration_limit() -> None:
     values, b = diagonal_system(seed=1)
-    with pytest.raises(RuntimeError, match="within 17 iterations: 1 of 2 images are above the tolerance"):
+    with pytest.raises(RuntimeError, match="17 iterations.*1 of 2"):
         conjugate_gradients(lambda v: values * v, torch.stack([b, 0 * b]), 1e-6, 1e-6, 17)

@@ -52,7 +52,7 @@ def test_float64_starts_where_the_smallest_noise_needs_it() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     _, joint = parts_and_joint()
-    with pytest.raises(ValueError, match="at least one operator"):
+    with pytest.raises(ValueError, match="one operator"):
         JointOperator([], SHAPE)
-    with pytest.raises(ValueError, match=r"must have shape \(..., B, 1, 1, 120\), got \(3, 2, 5, 6\)"):
+    with pytest.raises(ValueError, match=r"1, 1, 120\).*\(3, 2, 5, 6\)"):
         joint.adjoint(torch.zeros(3, *SHAPE))

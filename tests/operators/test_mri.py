@@ -105,35 +105,35 @@ def test_published_noise_leaves_out_the_coils() -> None:
 def test_iteration_limit_is_an_error() -> None:
     mask, maps = random_mask(1, 1, HEIGHT, WIDTH, seed=1), smooth_maps(COMPLEX)[:1]
     operator = MultiCoilMRI(mask, maps, ETA, max_iterations=5)
-    with pytest.raises(RuntimeError, match="did not converge within 5 iterations: 1 of 1 images"):
+    with pytest.raises(RuntimeError, match="5 iterations.*1 of 1"):
         operator.solve(randn(1, 1, HEIGHT, WIDTH, seed=2, dtype=COMPLEX), 10.0)
 
 
 def test_bad_input() -> None:
     mask, maps = torch.ones(2, 1, HEIGHT, WIDTH), smooth_maps(COMPLEX)[:2]
-    with pytest.raises(ValueError, match="^sensitivity_maps must be complex with shape"):
+    with pytest.raises(ValueError, match="^sensitivity_maps.*complex"):
         MultiCoilMRI(mask, maps.real, ETA)
-    with pytest.raises(ValueError, match="^sensitivity_maps must be complex with shape"):
+    with pytest.raises(ValueError, match="^sensitivity_maps.*complex"):
         MultiCoilMRI(mask, maps[0], ETA)
     for wrong in (mask[..., :-1], mask.expand(2, 3, HEIGHT, WIDTH), torch.ones(3, 1, HEIGHT, WIDTH)):
-        with pytest.raises(ValueError, match=r"^mask of shape .* does not fit sensitivity_maps of shape"):
+        with pytest.raises(ValueError, match="^mask.*sensitivity_maps"):
             MultiCoilMRI(wrong, maps, ETA)
-    with pytest.raises(ValueError, match="^mask must hold only 0 and 1"):
+    with pytest.raises(ValueError, match="^mask.*0 and 1"):
         MultiCoilMRI(0.5 * mask, maps, ETA)
-    with pytest.raises(ValueError, match="^tolerance must be a positive finite number"):
+    with pytest.raises(ValueError, match="^tolerance.*positive"):
         MultiCoilMRI(mask, maps, ETA, tolerance=0)
-    with pytest.raises(ValueError, match="^solver must be 'auto' or 'cg', got 'direct'"):
+    with pytest.raises(ValueError, match="^solver.*auto.*cg.*direct"):
         MultiCoilMRI(mask, maps, ETA, solver="direct")
 
 
 def test_tensors_that_do_not_fit() -> None:
     operator = MultiCoilMRI(torch.ones(2, 1, HEIGHT, WIDTH), smooth_maps(COMPLEX)[:2], ETA)
     for image in (torch.zeros(2, 1, HEIGHT, WIDTH), torch.zeros(2, 2, HEIGHT, WIDTH, dtype=COMPLEX)):
-        with pytest.raises(ValueError, match="^image must be complex with shape"):
+        with pytest.raises(ValueError, match="^image.*complex"):
             operator.forward(image)
-    with pytest.raises(ValueError, match=r"^mask of shape .* does not fit a tensor of shape"):
+    with pytest.raises(ValueError, match="^mask of shape .* shape"):
         operator.forward(torch.zeros(3, 1, HEIGHT, WIDTH, dtype=COMPLEX))
-    with pytest.raises(ValueError, match=r"^k-space must be complex with shape \(..., B, 3, 8, 7\), got"):
+    with pytest.raises(ValueError, match=r"^k-space.*3, 8, 7\)"):
         operator.adjoint(torch.zeros(2, 4, HEIGHT, WIDTH, dtype=COMPLEX))
     with pytest.raises(ValueError, match="does not fit"):
         operator.adjoint(torch.zeros(3, COILS, HEIGHT, WIDTH, dtype=COMPLEX))

@@ -20,5 +20,5 @@ def test_it_is_the_function_of_the_normal_matrix(case):
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.has_cg], ids=lambda case: case.name)
 def test_operators_without_a_spectrum_say_so(case):
-    with pytest.raises(ValueError, match="has no known spectrum"):
+    with pytest.raises(ValueError, match="spectrum"):
         case.operator().spectral_filter(case.images(BATCH, seed=1), torch.sqrt)

@@ -66,10 +66,10 @@ def test_denoising_is_the_weighted_mean() -> None:
 
 def test_bad_input() -> None:
     for factor in (1, 0, 2.5, "4"):
-        with pytest.raises(ValueError, match="^factor must be a whole number of at least 2, got "):
+        with pytest.raises(ValueError, match="^factor.*whole.* 2"):
             SuperResolution(factor, 0.1)
-    with pytest.raises(ValueError, match="^kind must be 'average' or 'bicubic', got 'cubic'$"):
+    with pytest.raises(ValueError, match="^kind.*average.*bicubic.*'cubic'"):
         SuperResolution(2, 0.1, "cubic")
     for call in (SuperResolution(4, 0.1).forward, lambda x: SuperResolution(4, 0.1).measurement_shape(x.shape)):
-        with pytest.raises(ValueError, match="^a factor of 4 does not divide an image side of 6 pixels$"):
+        with pytest.raises(ValueError, match="4.* 6 pixels"):
             call(torch.zeros(1, 1, 8, 6))

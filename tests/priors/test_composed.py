@@ -50,7 +50,7 @@ def test_samplers_that_do_not_know_its_curvature_refuse_it(pair):
     _, composed = pair
     operator = Inpainting(torch.ones(1, *SHAPE), noise_std=0.1)
     y = operator.forward(torch.zeros(1, *SHAPE, dtype=pair[0][0][1].mean.dtype))
-    with pytest.raises(ValueError, match="CSGM does not sample a composed energy"):
+    with pytest.raises(ValueError, match="CSGM.*composed"):
         CSGM(GeometricSchedule(steps=2))(composed, operator, y)
     thirds = ComposedEnergy([part for _, part in [*pair[0], pair[0][0]]], [0.7, 0.2, 0.1])  # of sum 1, but for rounding
     assert CSGM(GeometricSchedule(steps=2))(thirds, operator, y).samples.isfinite().all()
@@ -109,7 +109,7 @@ def test_calls_are_those_of_the_parts():
 def test_what_does_not_compose_is_refused():
     real, complex_one = random_gaussian(torch.float64, 1), random_gaussian(torch.complex128, 1)
     for energies, weights in ([real], [1.0, 2.0]), ([], []), ([real], [-1.0]), ([real], [float("nan")]):
-        with pytest.raises(ValueError, match="expected a positive weight for each of"):
+        with pytest.raises(ValueError, match="positive weight"):
             ComposedEnergy(energies, weights)
-    with pytest.raises(ValueError, match=r"one number of channels, got \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"channels.*\[1, 2\]"):
         ComposedEnergy([real, complex_one], [1.0, 1.0])

@@ -38,7 +38,7 @@ def test_denoiser_is_the_posterior_mean():
 
 
 def test_covariances_that_are_none_are_refused():
-    with pytest.raises(ValueError, match=r"shape \(3, 3\), expected a square of 4"):
+    with pytest.raises(ValueError, match=r"\(3, 3\).* 4"):
         GaussianPrior(torch.zeros(1, 2, 2), torch.eye(3))
-    with pytest.raises(ValueError, match="negative eigenvalue -1"):
+    with pytest.raises(ValueError, match="eigenvalue.*-1"):
         GaussianPrior(torch.zeros(1, 2, 2), torch.diag(torch.tensor([-1.0, 1, 1, 1])))

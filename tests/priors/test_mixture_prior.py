@@ -151,11 +151,11 @@ def test_calls_and_channels():
 
 def test_what_is_no_mixture_is_refused():
     means, covariances = torch.zeros(2, 1, 2, 2), torch.eye(4).expand(2, 4, 4)
-    with pytest.raises(ValueError, match=r"expected \(2,\) and \(2, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"\(2,\).*\(2, 4, 4\)"):
         GaussianMixturePrior(torch.tensor([1.0]), means, covariances)
-    with pytest.raises(ValueError, match="of sum 1"):
+    with pytest.raises(ValueError, match="sum 1"):
         GaussianMixturePrior(torch.tensor([0.5, 0.4]), means, covariances)
-    with pytest.raises(ValueError, match="negative eigenvalue -1"):
+    with pytest.raises(ValueError, match="eigenvalue.*-1"):
         GaussianMixturePrior(torch.tensor([0.5, 0.5]), means, covariances * torch.tensor([1, -1])[:, None, None])
 
 
@@ -175,7 +175,7 @@ def test_smooth_priors_have_the_stated_spectrum_and_modes(complex_valued):
 
 
 def test_smooth_priors_of_no_width_are_refused():
-    with pytest.raises(ValueError, match=r"length, std and floor must be positive, got 0.0, 0.2 and 0.05"):
+    with pytest.raises(ValueError, match="length.*std.*floor.*positive.* 0.0.*0.2.*0.05"):
         smooth_gaussian(length=0.0)
-    with pytest.raises(ValueError, match=r"weight in \[0, 1\], got 2.0 and 1.5"):
+    with pytest.raises(ValueError, match=r"weight.*\[0, 1\].* 1.5"):
         two_mode_mixture(weight=1.5)

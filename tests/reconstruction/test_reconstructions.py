@@ -125,11 +125,14 @@ def test_real_images_of_other_operators_are_reconstructed_too():
 
 def test_no_prior_is_a_clear_error_where_one_is_needed(scan):
     operator, y, _ = scan
-    with pytest.raises(ValueError, match="this sampler needs a prior, got none"):
+    with pytest.raises(ValueError, match="prior.*none"):
         run(DPS(), operator, y)
 
 
-@pytest.mark.parametrize("build", [lambda: SENSE(0), lambda: L1Wavelet(weight=-1.0), lambda: TotalVariation(0.1, 0)])
-def test_impossible_requests_are_refused(build):
-    with pytest.raises(ValueError, match="must be a positive finite number|must be at least 1, got 0"):
+@pytest.mark.parametrize(
+    ("build", "given"),
+    [(lambda: SENSE(0), 0), (lambda: L1Wavelet(weight=-1.0), -1.0), (lambda: TotalVariation(0.1, 0), 0)],
+)
+def test_impossible_requests_are_refused(build, given):
+    with pytest.raises(ValueError, match=f" {given}$"):
         build()

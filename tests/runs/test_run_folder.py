@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def test_results_read_back(tmp_path):
         name: array.tolist() for name, array in numbers.items()
     }
     assert read.record("mmse") == written.records[0]
-    with pytest.raises(ValueError, match="no record of the estimate 'map'"):
+    with pytest.raises(ValueError, match="'map'"):
         read.record("map")
 
 
@@ -165,7 +166,7 @@ def test_image_ids_that_no_file_could_be_named_after(run):
     assert run.image_path("plain_001").name == "plain_001.h5"
     assert run.image_path(long[0]).name == f"{long[0]}.h5" and run.image_path("a#b").name == "a%23b.h5"
     assert [run.load_result(image_id).records[0].image_id for image_id in ids] == ids
-    with pytest.raises(ValueError, match="image id 'a' occurs more than once"):
+    with pytest.raises(ValueError, match="'a'.*more than once"):
         run.unfinished(["a", "b", "a"])
 
 
@@ -241,7 +242,7 @@ def test_records_before_the_merge_are_those_of_the_whole_files(run, caplog):
 
 def test_a_line_that_is_no_record_is_named(run):
     write_atomically(run.path / "records.jsonl", f"{result('a').records[0].to_json()}\n{{\n".encode())
-    with pytest.raises(ValueError, match=r"records.jsonl, line 2: not a record"):
+    with pytest.raises(ValueError, match="records.jsonl, line 2"):
         run.records()
 
 
@@ -260,7 +261,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone_even_if_killed(run)
     command = [sys.executable, "-c", HOLDER, run.path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert next_line(holder) == "locked\n"
-        with pytest.raises(ValueError, match=rf"run is in use by process {holder.pid} on .+: wait") as caught:
+        with pytest.raises(ValueError, match=rf"run.* {holder.pid} on ") as caught:
             with run.lock():
                 pass
         assert "\n" not in str(caught.value)
@@ -292,14 +293,11 @@ def test_every_start_is_kept_and_the_last_one_ends(run, tmp_path):
 def test_other_inputs_are_refused_with_what_differs(run, tmp_path):
     run.begin(provenance(tmp_path))
     run.mark_done()
-    message = (
-        r"^run folder .*run was started with other inputs \(energy checkpoint 9a129038d9a0 before,"
-        r" d9298a10d1b0 now; data dddddddddddd before, eeeeeeeeeeee now\):"
-        r" remove it to start afresh, or give resume_anyway=true to go on$"
-    )
     other = provenance(tmp_path, b"other", "e" * 64)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="/run .*resume_anyway=true") as refused:
         run.begin(other)
+    for what, before, now in (("energy", "9a129038d9a0", "d9298a10d1b0"), ("data", "d" * 12, "e" * 12)):
+        assert re.search(f"{what}[^;]*{before}[^;]*{now}", str(refused.value))
     assert run.is_done() and len(run.starts()) == 1
 
 
@@ -322,12 +320,12 @@ def test_other_code_is_warned_about_and_recorded(run, tmp_path, caplog):
 
 def test_a_provenance_file_that_is_none_is_named(run):
     write_atomically(run.path / "provenance.json", b"[]")
-    with pytest.raises(ValueError, match=r"provenance.json is not a provenance file"):
+    with pytest.raises(ValueError, match="provenance.json"):
         run.starts()
 
 
 def test_a_run_that_was_never_begun_is_not_done(run):
-    with pytest.raises(ValueError, match="never begun"):
+    with pytest.raises(ValueError, match="begun"):
         run.mark_done()
 
 
@@ -337,7 +335,7 @@ def test_the_config_is_saved_resolved(run):
     assert run.load_config() == {"a": 1, "b": 1}
     assert RunFolder(run.path / "none").load_config() == {}
     (run.path / "config.yaml").write_text("a: [")
-    with pytest.raises(ValueError, match="config.yaml is not a config"):
+    with pytest.raises(ValueError, match="config.yaml"):
         run.load_config()
 
 
@@ -384,5 +382,5 @@ def test_a_provenance_file_with_other_types_is_none(run, tmp_path, change):
     starts = json.loads(path.read_text())
     starts["runs"][0].update(change)
     path.write_text(json.dumps(starts))
-    with pytest.raises(ValueError, match="provenance.json is not a provenance file"):
+    with pytest.raises(ValueError, match="provenance.json"):
         run.starts()

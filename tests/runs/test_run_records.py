@@ -86,7 +86,7 @@ def test_the_reason_of_a_failure_is_one_line():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="unknown estimate 'mean', expected one of sample, mmse, map, point"):
+    with pytest.raises(ValueError, match="'mean'.*sample, mmse, map, point"):
         Record("a", "blur", "gaussian_blur", 0.05, "alps", 0, "mean")
     for line in ("{", "[]", '{"image_id": "a"}', '{"image": 1}'):
         with pytest.raises(ValueError, match="not a record"):

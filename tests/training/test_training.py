@@ -221,7 +221,7 @@ def test_a_published_network_is_trained_without_the_augmentation_labels_of_its_o
 
 
 def test_a_training_needs_a_last_step(network, tmp_path):
-    with pytest.raises(ValueError, match="trainer.max_steps must be at least 1 .*got -1"):
+    with pytest.raises(ValueError, match="trainer.max_steps.* 1 .*-1"):
         fit(teacher_training(network), -1, tmp_path)
 
 
@@ -303,12 +303,12 @@ def test_what_labels_mean_is_learned_from_the_data(tmp_path):
 def test_labels_that_a_network_does_not_take_are_refused(width, tmp_path):
     data = ImageDataModule(train=LabelledWaves(), batch_size=4)
     training = TeacherTraining(labeled_network(width=width), CosineAdam(1e-3, 1), LogNormalSigma())
-    with pytest.raises(ValueError, match=f"9 augmentation labels, the network takes {width}"):
+    with pytest.raises(ValueError, match=f"9.*labels.* {width}"):
         fit(training, 1, tmp_path, data=data)
     distillation = EnergyDistillation(
         Denoiser(labeled_network(width=width)), CosineAdam(), LogNormalSigma(), start=Energy(labeled_network())
     )
-    with pytest.raises(ValueError, match=f"9 augmentation labels, the network takes {width}"):
+    with pytest.raises(ValueError, match=f"9.*labels.* {width}"):
         fit(distillation, 1, tmp_path, data=data)
 
 
