@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alps_exp.cli import restore as verb
+from alps_exp.cli.restore import report
+from alps_exp.restoration import run as run_module
 from alps_exp.runs import Record, RunFolder
 
 SMALL = ["data=prior", "energy=gaussian", "teacher=gaussian", "logger=none", "num_samples=2"]
@@ -64,13 +65,16 @@ def test_calibrations_on_draws_of_different_priors_say_so(table_of, tmp_path):
 
 def test_means_are_reported_with_their_number_of_images(monkeypatch, capsys, tmp_path):
     given = {}
-    monkeypatch.setattr(verb, "run_figure", lambda folder: folder.path / "figure.png")
-    monkeypatch.setattr(verb, "log_result", lambda loop, numbers, *_: given.update(numbers))
+    monkeypatch.setattr(run_module, "run_figure", lambda folder: folder.path / "figure.png")
+    monkeypatch.setattr(run_module, "log_result", lambda loop, numbers, *_: given.update(numbers))
     common = {"task": "t", "operator": "o", "noise_std": 0.1, "sampler": "map", "seed": 0, "estimate": "map"}
     a = Record("a", psnr=20.0, data_misfit=5.0, flags=["convergence"], **common)
     b, c = Record("b", data_misfit=7.0, **common), Record("c", **common).failed("out of memory")
-    verb._report(RunFolder(tmp_path), [a, b, c], None)
-    assert "2 of 3 images, 1 of them with a truth" in capsys.readouterr().out
+    run = run_module.Run(RunFolder(tmp_path), pd.DataFrame([vars(record) for record in (a, b, c)]))
+    run_module._report(run, None)
+    assert report(run) == 1
+    out, err = capsys.readouterr()
+    assert "2 of 3 images, 1 of them with a truth" in out and "c: out of memory" in err
     assert given == {
         "images": 2,
         "failed": 1,
