@@ -1,5 +1,7 @@
 """`alps checkpoint`: inspects and converts, with one clear line for what it cannot."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -67,16 +69,16 @@ def test_a_conversion_that_breaks_off_between_its_files_is_repeated(alps, files,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", "path=nowhere.pkl"], "no file nowhere.pkl: expected a checkpoint in path=PATH"),
-        (["convert", "path=energy.pth"], "energy.pth holds weights alone: name a teacher"),
-        (["convert", "path=energy.pth", "architecture=teacher.safetensors"], "expected kind=teacher or kind=energy"),
-        (["convert", "path=energy.pth", "architecture=brain64", "kind=energy"], "do not fit their architecture"),
-        (["convert", "path=last.ckpt", "kind=teacher"], "kind is teacher, the weights in last.ckpt are those of a"),
-        (["convert", "path=torn.ckpt"], "torn.ckpt is refused, as truncated, damaged or unsafe"),
-        (["inspect", "path=text.pkl"], "text.pkl is not a safetensors file, a torch file or a pickle"),
-        (["inspct", "path=last.ckpt"], "action is 'inspct', expected one of inspect, convert"),
+        (["convert", "path=nowhere.pkl"], "nowhere.pkl.*path=PATH"),
+        (["convert", "path=energy.pth"], "energy.pth.*weights alone.*teacher"),
+        (["convert", "path=energy.pth", "architecture=teacher.safetensors"], "kind=teacher.*kind=energy"),
+        (["convert", "path=energy.pth", "architecture=brain64", "kind=energy"], "energy.pth.*architecture"),
+        (["convert", "path=last.ckpt", "kind=teacher"], "kind.*teacher.*last.ckpt"),
+        (["convert", "path=torn.ckpt"], "torn.ckpt.*truncated"),
+        (["inspect", "path=text.pkl"], "text.pkl.*safetensors.*torch.*pickle"),
+        (["inspct", "path=last.ckpt"], "action.*'inspct'.*inspect, convert"),
         (["inspect"], "path"),
-        (["inspect", "path=last.ckpt", "kind=prior"], "kind is 'prior', expected"),
+        (["inspect", "path=last.ckpt", "kind=prior"], "kind.*'prior'"),
     ],
 )
 def test_wrong_requests_get_one_line_and_leave_nothing(alps, files, monkeypatch, arguments, message):
@@ -86,7 +88,7 @@ def test_wrong_requests_get_one_line_and_leave_nothing(alps, files, monkeypatch,
     before = sorted(files.rglob("*"))
     status, _, err = alps("checkpoint", *arguments)
     lines = [line for line in err.splitlines() if line.startswith("alps: ")]
-    assert status == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err
+    assert status == 2 and len(lines) == 1 and re.search(message, lines[0]) and "Traceback" not in err
     assert sorted(files.rglob("*")) == before
 
 

