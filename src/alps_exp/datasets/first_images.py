@@ -10,6 +10,13 @@ from alps_exp.batch import ImageDataset, Item
 class FirstImages(Dataset[Item]):
     """The first `count` images of a dataset, with the lines of its index that concern all images.
 
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    count
+        Number of images, from 1 to the length of the dataset.
+
     Raises
     ------
     ValueError

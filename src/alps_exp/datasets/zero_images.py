@@ -13,6 +13,13 @@ from alps_exp.errors import ImageError
 class ZeroImages(Dataset[Item]):
     """`count` images of zeros with the size, dtype and channels of the first readable image of a dataset.
 
+    Parameters
+    ----------
+    dataset
+        Images of the wanted size.
+    count
+        Number of images, at least 1.
+
     Raises
     ------
     ValueError

@@ -10,7 +10,13 @@ from alps_exp.priors.base import VJP, Prior, Scale, as_channels, as_images, as_s
 
 
 class Denoiser(Prior):
-    """Prior given by a preconditioned denoiser network D, with score (D(x, t) - x) / t^2; one forward pass per call."""
+    """Prior given by a preconditioned denoiser network D, with score (D(x, t) - x) / t^2; one forward pass per call.
+
+    Parameters
+    ----------
+    network
+        The denoiser D of real images (N, channels, H, W); a complex channel is given to it as two.
+    """
 
     def __init__(self, network: Preconditioned) -> None:
         super().__init__()

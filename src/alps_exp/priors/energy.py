@@ -34,7 +34,13 @@ def energy_and_gradient(
 
 
 class Energy(EnergyPrior):
-    """The energy of a preconditioned network psi; its gradient costs one forward pass and one VJP."""
+    """The energy of a preconditioned network psi; its gradient costs one forward pass and one VJP.
+
+    Parameters
+    ----------
+    network
+        The network psi of real images (N, channels, H, W); a complex channel is given to it as two.
+    """
 
     def __init__(self, network: Preconditioned) -> None:
         super().__init__()

@@ -56,7 +56,19 @@ def load_energy(
     source: str | None = None,
     sha256: str | None = None,
 ) -> Energy:
-    """Load an energy by name or path; arguments and errors are those of `load_teacher`.
+    """Load an energy by the name of a shipped model or the path of a file.
+
+    Parameters
+    ----------
+    name
+        Name of a shipped model, or path of a safetensors file, or a torch or Lightning file of weights.
+    architecture, class_label, source, sha256
+        As in `load_teacher`.
+
+    Raises
+    ------
+    ValueError
+        As `load_teacher`.
 
     Examples
     --------

@@ -15,7 +15,21 @@ from alps_exp.samplers.batched_prior import BatchedPrior
 
 @dataclass(frozen=True)
 class Problem:
-    """The posterior p(x | y): a prior, and the measurement y = A x + eta n of a batch of B images, (B, ...)."""
+    """The posterior p(x | y): a prior, and the measurement y = A x + eta n of a batch of B images.
+
+    Attributes
+    ----------
+    prior
+        The prior, evaluated in micro-batches; it counts the network calls for each image.
+    operator
+        Forward operator A with the noise level eta.
+    y
+        Measurement, (B, ...).
+    noise
+        Source of the standard normal noise of S chains for each image.
+    image_ids
+        Ids of the B images; empty if nothing needs them.
+    """
 
     prior: BatchedPrior
     operator: LinearOperator

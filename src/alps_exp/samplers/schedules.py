@@ -10,8 +10,14 @@ from dataclasses import dataclass
 class GeometricSchedule:
     """`steps` scales with a constant ratio, from `sigma_max` down to `sigma_min`.
 
-    A sigma_max of about five times the standard deviation of the images is safe. Choose sigma_min well below the
-    smallest relevant detail.
+    Parameters
+    ----------
+    sigma_max
+        Largest scale, in the units of the images. About five times their standard deviation is safe.
+    sigma_min
+        Smallest scale, above 0. Choose it well below the smallest relevant detail.
+    steps
+        Number of scales, at least 2.
 
     Raises
     ------
@@ -43,6 +49,17 @@ class KarrasSchedule:
 
     The published ALPS uses sigma_max 100, sigma_min 0.1, rho 5, 50 scales and 5 inner steps (Chand & Jacob 2026);
     EDM (Karras et al. 2022, equation 5) and DAPS use rho 7.
+
+    Parameters
+    ----------
+    sigma_max, sigma_min
+        As in `GeometricSchedule`.
+    scales
+        Number of different scales, at least 2.
+    rho
+        Order of the roots, above 0. A larger rho places more of the scales near sigma_min.
+    inner_steps
+        Number of consecutive steps at each scale, at least 1.
 
     Raises
     ------
@@ -77,10 +94,18 @@ class KarrasSchedule:
 class ExplicitSchedule:
     """An explicit list of scales, with a number of steps for each.
 
+    Parameters
+    ----------
+    scales
+        Positive and strictly decreasing scales, at least 2, in the units of the images.
+    steps
+        Number of consecutive steps at each scale, at least 1; as many numbers as scales.
+
     Raises
     ------
     ValueError
-        If the scales are not positive and strictly decreasing, or `steps` does not hold one number >= 1 per scale.
+        If there are fewer than 2 scales, they are not positive and strictly decreasing, or `steps` does not hold one
+        number >= 1 per scale.
 
     Examples
     --------
