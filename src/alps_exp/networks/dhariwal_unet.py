@@ -69,15 +69,27 @@ class TimestepEmbedding(nn.Module):
 class DhariwalUNet(nn.Module):
     """U-Net of Dhariwal & Nichol (2021) as used by EDM: adaptive group normalization and multi-head attention.
 
-    Arguments and `forward` are as in `SongUNet`. As published, attention has one head per 64 channels; blocks with
-    fewer channels have no attention.
+    `forward` is as in `SongUNet`. As published, attention has one head per 64 channels; blocks with fewer channels have
+    no attention.
+
+    Parameters
+    ----------
+    img_resolution, in_channels, out_channels, model_channels, channel_mult, channel_mult_emb, num_blocks
+        As in `SongUNet`.
+    attn_resolutions
+        Sides in pixels of the levels with self-attention, in every block that does not resample. The first block of the
+        decoder always has it.
+    dropout, label_dim, augment_dim
+        As in `SongUNet`.
 
     Raises
     ------
     ValueError
         If the resolution is not divisible as the number of levels requires.
 
-    Source: Dhariwal & Nichol 2021 (arXiv 2105.05233); Karras et al. 2022 (arXiv 2206.00364), Table 7.
+    References
+    ----------
+    Dhariwal & Nichol 2021 (arXiv 2105.05233); Karras et al. 2022 (arXiv 2206.00364), Table 7.
     """
 
     __call__: Callable[..., Tensor]

@@ -28,6 +28,13 @@ class Preconditioned(nn.Module, ABC):
     cropped. A class-conditional network takes labels (N, label_dim); without them it uses `class_label`, or no class
     (zeros) if that is None.
 
+    Parameters
+    ----------
+    model
+        The network F.
+    **arguments
+        Numbers of the preconditioning by name, positive and finite, for `architecture_of`.
+
     Raises
     ------
     ValueError
@@ -95,9 +102,18 @@ class Preconditioned(nn.Module, ABC):
 
 
 class EDMPrecond(Preconditioned):
-    """EDM preconditioning, for images of standard deviation `sigma_data`.
+    """EDM preconditioning.
 
-    Source: Karras et al. 2022 (arXiv 2206.00364), equation 7 and Table 1.
+    Parameters
+    ----------
+    model
+        The network F.
+    sigma_data
+        Standard deviation of the images, above 0.
+
+    References
+    ----------
+    Karras et al. 2022 (arXiv 2206.00364), equation 7 and Table 1.
     """
 
     def __init__(self, model: SongUNet | DhariwalUNet, sigma_data: float = 0.5) -> None:
@@ -113,7 +129,14 @@ class EDMPrecond(Preconditioned):
 class VEPrecond(Preconditioned):
     """Preconditioning of variance-exploding (VE) diffusion models.
 
-    Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
+    Parameters
+    ----------
+    model
+        The network F.
+
+    References
+    ----------
+    Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
     """
 
     def __init__(self, model: SongUNet | DhariwalUNet) -> None:
@@ -124,9 +147,20 @@ class VEPrecond(Preconditioned):
 
 
 class VPPrecond(Preconditioned):
-    """Preconditioning of variance-preserving (VP) diffusion models with `M` steps and beta(t) = beta_min + beta_d t.
+    """Preconditioning of variance-preserving (VP) diffusion models with beta(t) = beta_min + beta_d t.
 
-    Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
+    Parameters
+    ----------
+    model
+        The network F.
+    beta_d, beta_min
+        Slope of the noise rate beta over time t from 0 to 1, and its value at 0; above 0.
+    M
+        Number of steps of the discrete model: the noise label is (M - 1) t.
+
+    References
+    ----------
+    Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
     """
 
     def __init__(
@@ -144,9 +178,22 @@ class VPPrecond(Preconditioned):
 
 
 class iDDPMPrecond(Preconditioned):
-    """Preconditioning of improved DDPM: the noise label is the nearest step of a cosine schedule of `M` steps.
+    """Preconditioning of improved DDPM: the noise label is the nearest step of a cosine schedule.
 
-    Source: Karras et al. 2022 (arXiv 2206.00364), Table 1; Nichol & Dhariwal 2021 (arXiv 2102.09672).
+    Parameters
+    ----------
+    model
+        The network F.
+    C_1
+        Lower bound of the ratio of alpha_bar at consecutive steps, which limits the largest noise scales; above 0.
+    C_2
+        Offset s of the cosine schedule, which keeps the steps at low noise from becoming too small; above 0.
+    M
+        Number of steps.
+
+    References
+    ----------
+    Karras et al. 2022 (arXiv 2206.00364), Table 1; Nichol & Dhariwal 2021 (arXiv 2102.09672).
     """
 
     u: Tensor

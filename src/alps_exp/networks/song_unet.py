@@ -177,9 +177,49 @@ class SongUNet(nn.Module):
 
     `forward(x, noise_labels, class_labels, augment_labels)` maps (N, in_channels, H, W) and (N,) to (N, out_channels,
     H, W). Class labels (N, label_dim) are required if `label_dim` is positive. Augmentation labels (N, augment_dim)
-    describe how a training image was transformed; None means that it was not. `img_resolution` only names the levels
-    and places the attention; the network is fully convolutional. With `patch_size` p the U-Net works on p x p patches
-    stacked as channels, which makes it about p^2 times cheaper at full resolution.
+    describe how a training image was transformed; None means that it was not.
+
+    Parameters
+    ----------
+    img_resolution
+        Side of the training images in pixels. It only names the levels and places the attention; the network is fully
+        convolutional.
+    in_channels, out_channels
+        Channels of the input and of the output.
+    model_channels
+        Base width, in channels.
+    channel_mult
+        Width of each level in units of `model_channels`, from the finest to the coarsest; each halves the resolution
+        of the one before.
+    channel_mult_emb
+        Length of the embedding that all blocks receive, in units of `model_channels`.
+    num_blocks
+        Residual blocks of a level in the encoder, besides the one that resamples; the decoder has one more.
+    attn_resolutions
+        Sides of the levels with self-attention, in pixels or, with `patch_size`, in patches. There, every block of the
+        encoder that does not resample has it, and the last one of the decoder. The first block of the decoder always
+        has it.
+    dropout
+        Probability of dropout in the residual blocks, in training mode.
+    embedding_type
+        Embedding of the noise label: ``positional`` (DDPM++) or ``fourier``, with random frequencies (NCSN++).
+    channel_mult_noise
+        Length of that embedding in units of `model_channels`: 1 for DDPM++, 2 for NCSN++.
+    encoder_type
+        What a level of the encoder receives besides the features of the finer one: nothing if ``standard`` (DDPM++),
+        the downsampled input if ``skip``, the downsampled input with learned filters if ``residual`` (NCSN++).
+    decoder_type
+        ``standard``: the finest level gives the output (DDPM++ and NCSN++); ``skip``: the output is the sum of those of
+        all levels, upsampled.
+    resample_filter
+        Weights of the separable filter that resamples, of any sum: (1, 1) for DDPM++, (1, 3, 3, 1) for NCSN++.
+    patch_size
+        With p > 1 the U-Net works on p x p patches stacked as channels, which makes it about p^2 times cheaper at full
+        resolution.
+    label_dim
+        Number of classes; 0: unconditional.
+    augment_dim
+        Length of the augmentation labels; 0: none.
 
     Raises
     ------
@@ -187,7 +227,9 @@ class SongUNet(nn.Module):
         If the embedding, encoder or decoder type is unknown, or the resolution is not divisible as `patch_size` and the
         number of levels require.
 
-    Source: Karras et al. 2022 (arXiv 2206.00364), Table 7; Song et al. 2021 (arXiv 2011.13456).
+    References
+    ----------
+    Karras et al. 2022 (arXiv 2206.00364), Table 7; Song et al. 2021 (arXiv 2011.13456).
     """
 
     __call__: Callable[..., Tensor]

@@ -19,18 +19,28 @@ from alps_exp.training.optimizers import ScheduledAdam
 class EnergyDistillation(DenoisingTraining):
     """Lightning module that distills a teacher: regression of grad E on x - D, with E(x, t) = 1/2 ||x - psi(x, t)||^2.
 
-    The student psi (`network`) starts from the teacher's weights, or from an energy whose training continues
-    (`start`). Augmentation labels in the data are given to both networks. The loss is differentiated through the
-    vector-Jacobian product in grad E. Its weight is EDM's, which for small sigma tends to 1 / sigma^2, so that the loss
-    is the squared relative gap. Validation logs, at fixed noise scales, the gap ||(x - grad E) - D||^2, its reference
-    ||x - D||^2, and the denoising errors of teacher and energy.
+    The student psi is the attribute `network`. Augmentation labels in the data are given to both networks. The loss is
+    differentiated through the vector-Jacobian product in grad E. Its weight is EDM's, which for small sigma tends to
+    1 / sigma^2, so that the loss is the squared relative gap. Validation logs, at fixed noise scales, the gap
+    ||(x - grad E) - D||^2, its reference ||x - D||^2, and the denoising errors of teacher and energy.
+
+    Parameters
+    ----------
+    teacher
+        The denoiser D; its weights do not change.
+    optimizer, sigma, seed, band_interval
+        As in `DenoisingTraining`.
+    start
+        Energy whose training continues. None: the student starts from the teacher's weights.
 
     Raises
     ------
     ValueError
         If the teacher is not a network.
 
-    Source: Chand & Jacob 2026 (arXiv 2601.02594).
+    References
+    ----------
+    Chand & Jacob 2026 (arXiv 2601.02594).
     """
 
     kind = "energy"

@@ -13,6 +13,13 @@ from torch import Tensor
 class LogNormalSigma:
     """Noise scales with ln(sigma) ~ N(mean, std^2) (Karras et al. 2022, Table 1: -1.2, 1.2).
 
+    Parameters
+    ----------
+    mean
+        Mean of ln(sigma), with sigma in the units of the images.
+    std
+        Standard deviation of ln(sigma), at least 0.
+
     Raises
     ------
     ValueError

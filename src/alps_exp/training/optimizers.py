@@ -18,6 +18,15 @@ from alps_exp.checks import positive
 class ScheduledAdam(ABC):
     """Adam whose learning rate warms up linearly over `warmup_steps` and is multiplied by `decay` of the spent budget.
 
+    Parameters
+    ----------
+    learning_rate
+        Learning rate at the end of the warm-up, before any decay; above 0.
+    warmup_steps
+        Number of steps of the warm-up; 0: none.
+    beta2
+        Adam's decay rate for the mean squared gradient, in [0, 1); beta1 is 0.9.
+
     Raises
     ------
     ValueError
@@ -69,7 +78,13 @@ class ScheduledAdam(ABC):
 
 @dataclass(frozen=True)
 class CosineAdam(ScheduledAdam):
-    """Adam with linear warm-up and a half-cosine decay to zero at the end of the budget."""
+    """Adam with linear warm-up and a half-cosine decay to zero at the end of the budget.
+
+    Parameters
+    ----------
+    learning_rate, warmup_steps, beta2
+        As in `ScheduledAdam`.
+    """
 
     def decay(self, progress: float) -> float:
         return (1 + math.cos(math.pi * progress)) / 2
@@ -87,10 +102,14 @@ class BudgetAdam(ScheduledAdam):
 
     Parameters
     ----------
+    learning_rate, warmup_steps, beta2
+        As in `ScheduledAdam`.
     decay_fraction
         Fraction of the budget, 0 to 1, over which the rate decays; 0: no decay.
 
-    Source: Hägele et al. 2024 (arXiv 2405.18392), who find 1 - sqrt over the last 20 % better than a linear decay and
+    References
+    ----------
+    Hägele et al. 2024 (arXiv 2405.18392), who find 1 - sqrt over the last 20 % better than a linear decay and
     as good as the cosine; warm-up, stable and decay phases: Hu et al. 2024 (arXiv 2404.06395).
     """
 
