@@ -100,11 +100,18 @@ def _offsets(histogram: Tensor) -> Tensor:
 
 
 def credible_interval(samples: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """Return the ends of the pixelwise central interval at a level, each (B, C, H, W), from samples (S, B, C, H, W).
+    """Return the ends of the pixelwise central interval at a level, each (B, C, H, W).
 
     The quantile p is taken at position (S + 1) p among the sorted samples. Exchangeable samples then have coverage
     `level`, exactly if (S + 1) (1 - level) / 2 is an integer and approximately otherwise. Real and imaginary parts have
     separate intervals.
+
+    Parameters
+    ----------
+    samples
+        (S, B, C, H, W), real or complex.
+    level
+        Level of the interval, above 0 and at most (S - 1) / (S + 1).
 
     Raises
     ------
@@ -199,10 +206,19 @@ def _pair_products(a: Tensor, b: Tensor) -> Tensor:
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int, generator: torch.Generator) -> Tensor:
-    """Return the sliced 2-Wasserstein distance of two sets of samples (S, B, C, H, W) of equal size, (B,).
+    """Return the sliced 2-Wasserstein distance of two sets of samples of equal size, (B,).
 
     The root of the mean over random unit directions of the squared one-dimensional distance (Rabin et al. 2011,
-    Bonneel et al. 2015); the directions are drawn by `generator`, on the CPU, the same for all images.
+    Bonneel et al. 2015).
+
+    Parameters
+    ----------
+    a, b
+        The two sets, each (S, B, C, H, W), real or complex.
+    num_projections
+        Number of directions.
+    generator
+        CPU generator of the directions, which are the same for all images.
 
     Raises
     ------

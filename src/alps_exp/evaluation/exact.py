@@ -13,7 +13,15 @@ from alps_exp.priors import GaussianMixturePrior
 
 
 class ExactPosterior(GaussianMixturePrior):
-    """The posterior of one image: a Gaussian mixture with its log evidence log p(y), a scalar."""
+    """The posterior of one image: a Gaussian mixture with its evidence.
+
+    Parameters
+    ----------
+    weights, means, covariances
+        As in `GaussianMixturePrior`.
+    log_evidence
+        log p(y), a scalar.
+    """
 
     log_evidence: Tensor
 
@@ -74,9 +82,20 @@ def exact_posterior(
 def compare_with_exact(
     samples: Tensor, posterior: ExactPosterior, generator: torch.Generator, num_projections: int = 100
 ) -> dict[str, Tensor]:
-    """Compare samples (S, C, H, W) of one image with its exact posterior; each result is a scalar in float64.
+    """Compare samples of one image with its exact posterior; each result is a scalar in float64.
 
     Pixels are in units of their exact standard deviation; real and imaginary parts count as separate numbers.
+
+    Parameters
+    ----------
+    samples
+        (S, C, H, W), with S of at least 2.
+    posterior
+        The posterior of the image, see `exact_posterior`.
+    generator
+        CPU generator of the exact draws and of the projections.
+    num_projections
+        Number of random directions of the sliced Wasserstein distance.
 
     Returns
     -------

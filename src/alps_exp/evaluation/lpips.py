@@ -87,7 +87,17 @@ class LPIPS(nn.Module):
 
 
 def lpips_numbers(model: LPIPS | None, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Return ``lpips`` of real images (..., 3, H, W), float64; nothing without weights, or for other images."""
+    """Return ``lpips`` of every RGB image, in float64; nothing without a model, or for other images.
+
+    Parameters
+    ----------
+    model
+        The distance, see `load_lpips`; None: there are no weights.
+    estimate
+        Real images (..., 3, H, W) of at least 31 x 31 pixels, clipped to [-1, 1].
+    truth
+        Ground truth; broadcasts against `estimate`.
+    """
     if model is None or truth.is_complex() or truth.shape[-3] != 3 or min(truth.shape[-2:]) < SMALLEST:
         return {}
     return {"lpips": model.to(truth.device)(estimate, truth).double()}

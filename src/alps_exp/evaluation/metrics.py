@@ -59,7 +59,13 @@ def image_metrics(
 
 
 def psnr(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
-    """Compute the peak signal-to-noise ratio in dB; arguments, shapes and errors as in `image_metrics`."""
+    """Compute the peak signal-to-noise ratio in dB; shapes and errors as in `image_metrics`.
+
+    Parameters
+    ----------
+    estimate, truth, maximum
+        As in `image_metrics`.
+    """
     estimate, truth = _matched(estimate, truth)
     values = peak_signal_noise_ratio(
         _comparable(estimate),
@@ -72,11 +78,16 @@ def psnr(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
 
 
 def ssim(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
-    """Compute the structural similarity; arguments, shapes and errors as in `image_metrics`.
+    """Compute the structural similarity; shapes and errors as in `image_metrics`.
 
     The mean is over the pixels whose whole window lies inside the image (Z. Wang et al., "Image quality
     assessment: from error visibility to structural similarity", 2004; scikit-image does the same). The window is
     Gaussian for real images; for complex ones it is fastMRI's, uniform and with the sample covariance.
+
+    Parameters
+    ----------
+    estimate, truth, maximum
+        As in `image_metrics`.
     """
     estimate, truth = _matched(estimate, truth)
     if truth.is_complex():
@@ -99,6 +110,11 @@ def nmse(estimate: Tensor, truth: Tensor) -> Tensor:
     """Compute ``||estimate - truth||^2 / ||truth||^2``; shapes and errors as in `image_metrics`.
 
     Real estimates are clipped to [-1, 1] first; complex images are compared by magnitude, see `complex_nmse`.
+
+    Parameters
+    ----------
+    estimate, truth
+        As in `image_metrics`.
     """
     estimate, truth = _matched(estimate, truth)
     if estimate.is_complex():
@@ -107,7 +123,13 @@ def nmse(estimate: Tensor, truth: Tensor) -> Tensor:
 
 
 def complex_nmse(estimate: Tensor, truth: Tensor) -> Tensor:
-    """Compute ``||estimate - truth||^2 / ||truth||^2`` with the phase; shapes and errors as in `image_metrics`."""
+    """Compute ``||estimate - truth||^2 / ||truth||^2`` with the phase; shapes and errors as in `image_metrics`.
+
+    Parameters
+    ----------
+    estimate, truth
+        As in `image_metrics`.
+    """
     return _relative_error(*_matched(estimate, truth))
 
 
