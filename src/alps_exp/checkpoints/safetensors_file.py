@@ -61,7 +61,26 @@ def save_model(
     dtype: torch.dtype = torch.float32,
     history: History | None = None,
 ) -> None:
-    """Write the network of a teacher or an energy atomically to a safetensors file, see `model_bytes`."""
+    """Write the network of a teacher or an energy atomically to a safetensors file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    network
+        The network; its architecture is stored as well.
+    kind
+        ``teacher`` or ``energy``.
+    dtype
+        Floating-point type of the stored weights; buffers keep theirs.
+    history
+        Steps and origins of the weights; None: not stored.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite in `dtype`.
+    """
     write_atomically(path, model_bytes(network, kind, dtype, history))
 
 

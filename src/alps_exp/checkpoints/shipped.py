@@ -14,7 +14,14 @@ def shipped_models(kind: str) -> list[str]:
 
 
 def model_path(name: str | Path, kind: str) -> Path:
-    """Return the file of a model given by the name of a shipped model or by a path.
+    """Return the file of a model.
+
+    Parameters
+    ----------
+    name
+        Name of a shipped model or, if there is none of that name, path of a file.
+    kind
+        ``teacher`` or ``energy``.
 
     Raises
     ------

@@ -49,7 +49,15 @@ Report = Row
 
 
 def write_calibration(report: Report, folder: Path) -> list[Path]:
-    """Write the report of a run to `calibration.json`, `calibration.md` and `calibration.png`; return their paths."""
+    """Write the report of a run to `calibration.json`, `calibration.md` and `calibration.png`; return their paths.
+
+    Parameters
+    ----------
+    report
+        Numbers of the run, see `alps_exp.restoration.calibration_report`.
+    folder
+        Folder for the files.
+    """
     numbers, text = folder / REPORT, folder / "calibration.md"
     write_atomically(numbers, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     write_atomically(text, _one_run(report).encode())
@@ -74,12 +82,31 @@ def _one_run(report: Report) -> str:
 
 
 def find_calibrations(paths: Iterable[str | Path]) -> list[RunFolder]:
-    """Return the runs of `alps calibrate` in and below the given folders; raises as `alps_exp.report.find_runs`."""
+    """Return the runs of `alps calibrate` in and below the given folders; those without a report are left out.
+
+    Parameters
+    ----------
+    paths
+        Run folders, or folders above them.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `alps_exp.report.find_runs`.
+    """
     return [run for run in find_runs(paths) if (run.path / REPORT).exists()]
 
 
 def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
-    """Write the reports of runs to `calibration.md`, `.csv` (all numbers), `.tex` and `.png`; return their paths."""
+    """Write the reports of runs to `calibration.md`, `.csv` (all numbers), `.tex` and `.png`; return their paths.
+
+    Parameters
+    ----------
+    runs
+        Runs with a report, see `find_calibrations`; at least one.
+    folder
+        Folder for the files.
+    """
     reports = _labeled(runs)
     table = calibration_table(reports)
     texts = _texts(table)

@@ -60,6 +60,13 @@ def run_figure(run: RunFolder, num_images: int = 4) -> Path:
 
     Error and standard deviation are those of the MMSE estimate, or else of the MAP or point estimate.
 
+    Parameters
+    ----------
+    run
+        The run; the figure is written into its folder.
+    num_images
+        How many images to show at most.
+
     Raises
     ------
     ValueError
@@ -138,6 +145,15 @@ def task_figures(paths: Iterable[str | Path], folder: Path, num_images: int = 1)
 
     Of several runs of one sampler the first that ended is shown. A task without a shared image is left out
     with a warning.
+
+    Parameters
+    ----------
+    paths
+        Run folders, or folders above them.
+    folder
+        Folder for the figures.
+    num_images
+        How many images of a task to show at most.
 
     Raises
     ------

@@ -42,6 +42,13 @@ def pareto_figure(table: pd.DataFrame, path: Path) -> Path | None:
     Open marks are single samples, full ones MMSE, MAP and point estimates; the line joins those that none surpasses
     at lower cost. Rows that do not compare (failed, missing or other images) or have flagged estimates are crosses, and
     not on that line.
+
+    Parameters
+    ----------
+    table
+        A table of `build_table`.
+    path
+        The PNG file to write.
     """
     rows = with_costs(table)
     if rows.empty:

@@ -62,6 +62,11 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
 
     They have records, a start, or at least the config of a run that was asked for and never began.
 
+    Parameters
+    ----------
+    paths
+        Run folders, or folders above them.
+
     Raises
     ------
     FileNotFoundError
@@ -380,19 +385,39 @@ def _mean_and_deviation(table: pd.DataFrame, name: str, prefix: str = "") -> pd.
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Return a table of `build_table` in Markdown, its columns aligned for reading as plain text."""
+    """Return a table in Markdown, its columns aligned for reading as plain text.
+
+    Parameters
+    ----------
+    table
+        A table of `build_table`.
+    """
     return markdown_table(_texts(table))
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    r"""Return a table of `build_table` as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``."""
+    r"""Return a table as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``.
+
+    Parameters
+    ----------
+    table
+        A table of `build_table`.
+    """
     texts = _texts(table)
     left = ("Task", "Sampler", "Estimate", "Paper data", "Status")
     return latex_table(texts, "".join("l" if name in left else "r" for name in texts.columns))
 
 
 def write_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write `table.md`, `table.csv` (all digits) and `table.tex` into a folder, and return their paths."""
+    """Write `table.md`, `table.csv` (all digits) and `table.tex` into a folder, and return their paths.
+
+    Parameters
+    ----------
+    table
+        A table of `build_table`.
+    folder
+        Folder for the files.
+    """
     texts = {"md": to_markdown(table), "csv": table.to_csv(index=False), "tex": to_latex(table)}
     for suffix, text in texts.items():
         write_atomically(folder / f"table.{suffix}", text.encode())

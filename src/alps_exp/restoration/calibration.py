@@ -121,6 +121,15 @@ def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) 
     They are those of `alps_exp.evaluation.calibration.summarize` over the restored images, with the run's labels,
     ``images`` (how many), ``failed`` (how many were not restored), ``samples``, ``levels`` of the coverage, and the
     cost: ``nfe_forward`` and ``nfe_vjp`` of a sample, ``seconds`` of an image.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run, with the samples in its results.
+    records
+        Records of the run.
+    seed
+        Seed of the breaking of ties among ranks, and of the bootstrap.
     """
     failed = {record.image_id for record in records if record.status != "ok"}
     restored = [r for r in records if r.estimate == "mmse" and r.image_id not in failed]

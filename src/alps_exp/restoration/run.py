@@ -43,10 +43,17 @@ Trainer = AbstractContextManager[pl.Trainer]
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """What a run leaves: its folder, and the records of its images, a row for each estimate.
+    """What a run leaves: its folder, and the records of its images.
 
-    `restored` is whether this start did anything: not if the run was done before, nor in any but the first of several
-    processes, where `records` is empty.
+    Attributes
+    ----------
+    folder
+        Folder of the run.
+    records
+        One row for each estimate of an image, with the fields of `Record` as columns.
+    restored
+        Whether this start did anything: not if the run was done before, nor in any but the first of several processes,
+        where `records` is empty.
     """
 
     folder: RunFolder

@@ -9,7 +9,17 @@ from alps_exp.evaluation import LPIPS
 
 @dataclass(frozen=True)
 class Labels:
-    """Names that every record of a run carries."""
+    """Names that every record of a run carries.
+
+    Attributes
+    ----------
+    task
+        Name of the task; reports compare the runs of one task and noise level.
+    operator
+        Name of the forward operator.
+    sampler
+        Name of the sampler or reconstruction.
+    """
 
     task: str
     operator: str

@@ -22,10 +22,24 @@ _GROUPS = ("estimates", "diagnostics")
 class ImageResult:
     """The records of one image and the arrays behind them; a failed image may have no arrays.
 
-    `truth` and the estimates have shape (C, H, W); `measurement` and its `adjoint` A^H y (for display) have the
-    operator's shapes; `std` is real, (C, H, W); `samples` has shape (S, C, H, W). The keys of `estimates` are those of
-    the records: ``sample`` (the first one), ``mmse``, ``map``, ``point``. `diagnostics` holds real numbers by name, per
-    chain (S, ...) or per image ().
+    Attributes
+    ----------
+    records
+        A record for each estimate, and for each of the samples.
+    truth
+        Ground truth, (C, H, W); None: unknown.
+    measurement
+        Measurement y, of the operator's shape without the batch.
+    adjoint
+        A^H y, (C, H, W), for display.
+    estimates
+        Estimates (C, H, W) by the names of the records: ``sample`` (the first one), ``mmse``, ``map``, ``point``.
+    std
+        Standard deviation of the samples, real, (C, H, W); None for a single sample.
+    samples
+        All samples, (S, C, H, W); None if they are not kept.
+    diagnostics
+        Real numbers by name, per chain (S, ...) or per image ().
     """
 
     records: list[Record]
@@ -59,6 +73,13 @@ def write_result(path: Path, result: ImageResult) -> None:
     """Write a result atomically, real arrays as float32 and complex arrays as complex64.
 
     A record with a non-finite number is written as failed.
+
+    Parameters
+    ----------
+    path
+        The HDF5 file; one that exists is replaced.
+    result
+        The result of an image.
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -83,6 +104,11 @@ def _write_array(file: h5py.File, name: str, array: np.ndarray | None) -> None:
 def read_result(path: Path) -> ImageResult:
     """Read the result of an image.
 
+    Parameters
+    ----------
+    path
+        A file of `write_result`.
+
     Raises
     ------
     FileNotFoundError
@@ -97,7 +123,18 @@ def read_result(path: Path) -> ImageResult:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read the records of a result without its arrays; raises as `read_result`."""
+    """Read the records of a result without its arrays.
+
+    Parameters
+    ----------
+    path
+        A file of `write_result`.
+
+    Raises
+    ------
+    FileNotFoundError, DamagedFile
+        As `read_result`.
+    """
     with _opened(path) as file:
         return _records(file)
 

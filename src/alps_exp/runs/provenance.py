@@ -39,11 +39,44 @@ RENAMED = (0, 2)
 class Provenance:
     """One start of a run; `provenance.json` has an entry per start.
 
-    `code` has ``version`` and, for a checkout, ``commit``, ``diff`` (of tracked files) and ``untracked``;
-    `checkpoints` has ``path`` and ``sha256`` by role (``energy``, ``teacher``); `data` is the hash of the dataset's
-    index; `num_images` is the number of images to restore; `changes` lists the differences from the previous start. If
-    the run repeats another one, `original` is the folder of that run and `differences` lists the differences from its
-    last start.
+    Attributes
+    ----------
+    command
+        The command line, as in `sys.argv`.
+    start
+        When it began: UTC in ISO 8601, to the second.
+    end
+        When it was done, as `start`; None until then.
+    host
+        Name of the machine.
+    device
+        Device of the run, for readers; may be empty.
+    python
+        Version of Python.
+    packages
+        Versions of the installed packages among `PACKAGES`, by name.
+    code
+        ``version`` and, for a checkout, ``commit``, ``diff`` (of tracked files) and ``untracked``.
+    seeds
+        Seeds of the request by key.
+    checkpoints
+        ``path`` and ``sha256`` of the weights by role (``energy``, ``teacher``). Weights that come from no file have
+        the role ``prior``, with the name of its class as the path.
+    data
+        Hash of the dataset's index and of mask files, see `index_hash`; None without a dataset.
+    num_images
+        Number of images to restore; None for runs that restore none.
+    changes
+        Differences from the previous start, one phrase each.
+    original
+        Folder of the run that this one repeats; None if it repeats none.
+    differences
+        Differences from the last start of the original, one phrase each.
+
+    Raises
+    ------
+    TypeError
+        If a value has the wrong type, or `code` is not empty and has no ``version``.
     """
 
     command: list[str]

@@ -16,16 +16,47 @@ _RESULTS = ("psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_
 class Record:
     """One estimate of one image; the fields are listed in the order in which they are written.
 
-    `noise_std` is eta, a list for joint measurements, or None if it comes with data that could not be read. `spread`
-    and `error` are defined in `alps_exp.evaluation.spread_and_error`. `nfe_forward` and `nfe_vjp` are network calls
-    per posterior sample. `seconds` is the wall time of the image with all its samples, the only field in which two runs
-    of one request may differ. Numbers that do not exist are None. `flags` come from
-    `alps_exp.evaluation.estimate_flags`. `status` is ``ok`` or the reason why there is no result.
+    Numbers that do not exist are None.
+
+    Attributes
+    ----------
+    image_id
+        Id of the image in its dataset.
+    task, operator
+        Names of the task and of the forward operator.
+    noise_std
+        eta, a list for joint measurements; None if it comes with data that could not be read.
+    sampler
+        Name of the sampler or reconstruction.
+    seed
+        Seed of measurement noise and sampling noise.
+    estimate
+        ``sample``, ``mmse``, ``map`` or ``point``.
+    sample_index
+        Index of a sample, from 0; None for other estimates.
+    num_samples
+        Number of samples of the image.
+    psnr, ssim, nmse, lpips
+        Metrics, see `alps_exp.evaluation.image_metrics` and `alps_exp.evaluation.lpips_numbers`; PSNR in dB.
+    spread, error
+        Spread of the samples and error of their mean, see `alps_exp.evaluation.spread_and_error`.
+    nfe_forward, nfe_vjp
+        Network calls per posterior sample: forward passes and vector-Jacobian products.
+    seconds
+        Wall time of the image with all its samples, the only field in which two runs of one request may differ.
+    energy
+        E / t^2 at the sampler's last scale t, for an energy prior.
+    data_misfit
+        ||A x - y||^2 / (2 eta^2).
+    flags
+        Flags of implausible estimates, see `alps_exp.evaluation.estimate_flags`.
+    status
+        ``ok``, or the reason why there is no result.
 
     Raises
     ------
     ValueError
-        If `estimate` is none of ``sample``, ``mmse``, ``map``, ``point``.
+        If `estimate` is none of these.
     """
 
     image_id: str

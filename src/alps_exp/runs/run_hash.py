@@ -79,7 +79,13 @@ def _plain(node: object, left_out: Set[str], prefix: str) -> object:
 
 
 def config_hash(config: DictConfig | dict[str, object], verb: str = "") -> str:
-    """Return 12 hexadecimal digits that identify a `request`."""
+    """Return 12 hexadecimal digits that identify a `request`.
+
+    Parameters
+    ----------
+    config, verb
+        As in `request`.
+    """
     # Sorted, so that the order in which Hydra composes a config does not matter.
     text = json.dumps(request(config, verb), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
