@@ -143,22 +143,19 @@ def test_what_cannot_be_run_again_is_refused_in_one_line(run, tmp_path):
     starts = (first / "provenance.json").read_text()
     (broken["verbless"] / "provenance.json").write_text(starts.replace('"restore"', '"restored"'))
     for arguments, message in [
-        (["restore", "--from"], "--from is given without the folder of a run"),
-        (["restore", "--from", "nowhere"], "nowhere is not the folder of a run: it has no config.yaml"),
-        (["restore", "--from", "no-start"], "no-start is not the folder of a run: it has no provenance.json"),
-        (["restore", "--from", "torn"], "torn cannot be run again: "),
-        (["restore", "--from", "unknown"], "unknown key 'sede': did you mean seed?"),
-        (["restore", "--from", "verbless"], "verbless does not say which verb it is a run of"),
-        (["calibrate", "--from", str(first)], f"is a run of restore, not of calibrate: alps restore --from {first}"),
-        (
-            ["restore", "--from", str(first), "output_root=first"],
-            "would be repeated in its own folder: give another output_",
-        ),
-        (["restore", "--from", str(first), "sampler=map"], "sampler=map cannot be chosen with --from"),
-        (["restore", "--from", str(first), "sede=1"], "unknown key 'sede': did you mean seed?"),
+        (["restore", "--from"], "--from.*folder"),
+        (["restore", "--from", "nowhere"], "nowhere.*config.yaml"),
+        (["restore", "--from", "no-start"], "no-start.*provenance.json"),
+        (["restore", "--from", "torn"], "torn"),
+        (["restore", "--from", "unknown"], "'sede'.* seed"),
+        (["restore", "--from", "verbless"], "verbless.*verb"),
+        (["calibrate", "--from", str(first)], f"restore.*calibrate.*alps restore --from {first}"),
+        (["restore", "--from", str(first), "output_root=first"], "its own folder.*output_root"),
+        (["restore", "--from", str(first), "sampler=map"], "sampler=map.*--from"),
+        (["restore", "--from", str(first), "sede=1"], "'sede'.* seed"),
     ]:
         lines = [line for line in run(*arguments, status=2).splitlines() if line.startswith("alps: ")]
-        assert len(lines) == 1 and message in lines[0]
+        assert len(lines) == 1 and re.search(message, lines[0])
     assert len(RunFolder(first).starts()) == 1
 
 
@@ -236,7 +233,7 @@ def test_a_run_of_an_older_version_is_refused_in_one_line_that_names_it(run, tmp
         for asked in (request, ["table", "runs=out"], ["restore", "--from", str(folder)]):
             err = run(*asked, status=2)
             (line,) = [line for line in err.splitlines() if line.startswith("alps: ")]
-            assert f"{folder.name} is a run of alps_exp {version}," in line and "Traceback" not in err
+            assert re.search(f"{folder.name}.* {version}\\b", line) and "Traceback" not in err
         assert files_of(folder) == before
     provenance["runs"][0]["code"] = {"version": "0.10.1"}
     (folder / "provenance.json").write_text(json.dumps(provenance))
