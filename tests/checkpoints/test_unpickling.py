@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from alps_exp.checkpoints import unpickling
-from alps_exp.checkpoints.unpickling import DataUnpickler, StoredObject, read_pickle, to_array
+from alps_exp.checkpoints.unpickling import DataUnpickler, StoredObject, read_pickle
 
 START = b"\x80\x04"
 DICT = b"ccollections\nOrderedDict\n"
@@ -161,16 +161,3 @@ def test_the_state_of_an_object_is_only_stored(tmp_path):
     stored = read_pickle(path)
     assert type(stored) is StoredObject and stored.class_name == "ModuleDict"
     assert stored.state == (None, {"class_name": "x", "__class__": "y"})
-
-
-@pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3).T, np.arange(3, dtype=">i4"), np.array(True)])
-def test_arrays_are_read_and_nothing_else_is_one(array, tmp_path):
-    path = tmp_path / "array.pkl"
-    path.write_bytes(pickle.dumps(array, protocol=3))
-    assert np.array_equal(to_array(read_pickle(path)), array)
-    path.write_bytes(pickle.dumps(np.array([None, "x"]), protocol=3))
-    kind = StoredObject("dtype", ("f4",), state={})
-    states = (None, (1, (2,), None), (1, (2,), kind, False, bytes(8)))
-    for stored in (read_pickle(path), None, *(StoredObject("ndarray", state=state) for state in states)):
-        with pytest.raises(ValueError, match="array"):
-            to_array(stored)

@@ -193,12 +193,3 @@ def read_pickle(path: Path) -> Any:
     except Exception as error:  # a damaged or forged file can raise any
         reason = one_line(error)
         raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {reason}") from error
-
-
-def to_array(stored: Any) -> np.ndarray:
-    """Return the NumPy array that a pickle describes; raises ValueError if the object is none, or damaged."""
-    try:
-        _, shape, kind, in_columns, content = stored.state
-        return _numbers(kind, content).reshape(shape, order="F" if in_columns else "C")
-    except (AttributeError, LookupError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        raise ValueError(f"expected an array of numbers ({error})") from error
