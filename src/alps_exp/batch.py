@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
-from torch import Tensor
+if TYPE_CHECKING:  # the command's help gets here, and must not wait for torch
+    from torch import Tensor
 
 KeyedIndex = int | tuple[int, int]
 """An index, or an index with the key from which a training item draws all its randomness."""
