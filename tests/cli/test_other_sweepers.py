@@ -1,5 +1,6 @@
 """A sweeper that is not Hydra's own, from a package of a user, runs the jobs; what can be known before is checked."""
 
+import json
 import os
 import subprocess
 import sys
@@ -35,56 +36,80 @@ params:
 """
 
 
-@pytest.fixture
-def sweep(tmp_path):
-    """Return what runs a sweep in a process that finds the user's package: its exit status and errors."""
-    (tmp_path / "lab" / "hydra_plugins").mkdir(parents=True)
-    (tmp_path / "lab" / "hydra_plugins" / "seeds_sweeper.py").write_text(SWEEPER)
-    group = tmp_path / "lab" / "conf" / "hydra" / "sweeper"
+COMMANDS = {
+    "chosen": ["hydra/sweeper=seeds", "operator.noise_std=interval(0.1,1)"],
+    "one is wrong": ["hydra/sweeper=seeds", "seed=???", "hydra.sweeper.params.seed=[abc,5]"],
+    "unknown key": ["hydra/sweeper=seeds", "operator.noise_sdt=interval(0.1,1)"],
+    "wrong value": ["hydra/sweeper=seeds", "num_samples=abc"],
+    "no job": ["hydra/sweeper=seeds", "save=range(0)"],
+    "listed": ["hydra/sweeper=listed"],
+}
+DRIVER = """
+import contextlib, io, json, sys
+from alps_exp.cli.main import main
+
+results = {}
+for name, words in json.loads(sys.argv[1]).items():
+    sys.argv, errors = ["alps", *words], io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+    results[name] = status, [line for line in errors.getvalue().splitlines() if line.startswith("alps: ")]
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory):
+    """Run the sweeps in one process that finds the user's package; return their statuses, errors and folders."""
+    root = tmp_path_factory.mktemp("sweeps")
+    (root / "lab" / "hydra_plugins").mkdir(parents=True)
+    (root / "lab" / "hydra_plugins" / "seeds_sweeper.py").write_text(SWEEPER)
+    group = root / "lab" / "conf" / "hydra" / "sweeper"
     group.mkdir(parents=True)
     (group / "seeds.yaml").write_text(GROUP)
     (group / "listed.yaml").write_text("defaults: [basic]\nparams:\n  seed: 0,abc\n")
-    paths = [str(tmp_path / "lab"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    paths = [str(root / "lab"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    search = f"hydra.searchpath=[file://{root / 'lab' / 'conf'}]"
+    commands = {
+        name: ["restore", "-m", f"output_root={root / name}", *TINY, search, *words] for name, words in COMMANDS.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
+    assert done.returncode == 0, done.stderr
+    return {name: (status, lines, root / name) for name, (status, lines) in json.loads(done.stdout).items()}
 
-    def run(*words):
-        command = [sys.executable, "-m", "alps_exp", "restore", "-m", f"output_root={tmp_path / 'out'}", *TINY]
-        done = subprocess.run(
-            [*command, f"hydra.searchpath=[file://{tmp_path / 'lab' / 'conf'}]", *words],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        )
-        return done.returncode, [line for line in done.stderr.splitlines() if line.startswith("alps: ")]
 
-    return run
-
-
-def test_it_chooses_the_values_while_jobs_run(sweep, tmp_path):
-    assert sweep("hydra/sweeper=seeds", "operator.noise_std=interval(0.1,1)") == (0, [])
-    configs = [RunFolder(done.parent).load_config() for done in tmp_path.rglob("DONE")]
+def test_it_chooses_the_values_while_jobs_run(sweeps):
+    status, lines, folder = sweeps["chosen"]
+    assert (status, lines) == (0, [])
+    configs = [RunFolder(done.parent).load_config() for done in folder.rglob("DONE")]
     assert sorted((config["seed"], config["operator"]["noise_std"]) for config in configs) == [(3, 0.2), (5, 0.1)]
 
 
-def test_the_worst_of_its_jobs_is_the_exit_status(sweep, tmp_path):
-    status, (line,) = sweep("hydra/sweeper=seeds", "seed=???", "hydra.sweeper.params.seed=[abc,5]")
+def test_the_worst_of_its_jobs_is_the_exit_status(sweeps):
+    status, (line,), folder = sweeps["one is wrong"]
     assert status == 2 and line == "alps: seed is 'abc', expected a whole number"
-    assert len(list(tmp_path.rglob("DONE"))) == 1
+    assert len(list(folder.rglob("DONE"))) == 1
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    ("name", "message"),
     [
-        ("operator.noise_sdt=interval(0.1,1)", "unknown key 'operator.noise_sdt': did you mean operator.noise_std?"),
-        ("num_samples=abc", "num_samples is 'abc', expected a whole number"),
-        ("save=range(0)", "save=range(0) leaves the sweep without a job: expected values, as KEY=1,2"),
+        ("unknown key", "unknown key 'operator.noise_sdt': did you mean operator.noise_std?"),
+        ("wrong value", "num_samples is 'abc', expected a whole number"),
+        ("no job", "save=range(0) leaves the sweep without a job: expected values, as KEY=1,2"),
+        ("listed", "seed is 'abc', expected a whole number"),  # of the config of Hydra's own sweeper
     ],
 )
-def test_what_no_value_of_it_can_mend_is_refused_before_the_first_job(sweep, tmp_path, word, message):
-    assert sweep("hydra/sweeper=seeds", word) == (2, [f"alps: {message}"])
-    assert not (tmp_path / "out").exists()
-
-
-def test_what_the_config_of_hydras_own_sweeper_adds_is_checked_too(sweep, tmp_path):
-    assert sweep("hydra/sweeper=listed") == (2, ["alps: seed is 'abc', expected a whole number"])
-    assert not (tmp_path / "out").exists()
+def test_what_no_value_of_it_can_mend_is_refused_before_the_first_job(sweeps, name, message):
+    status, lines, folder = sweeps[name]
+    assert (status, lines) == (2, [f"alps: {message}"])
+    assert not folder.exists()

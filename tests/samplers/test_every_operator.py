@@ -212,12 +212,12 @@ def test_the_settings_of_alps_teacher_give_the_posterior(name):
     assert error < 0.1
 
 
-@pytest.mark.parametrize(("annealing", "steps", "largest_error"), [("diffused", 250, 0.15), ("static", 100, 0.25)])
+@pytest.mark.parametrize(("annealing", "widest"), [("diffused", 1.07), ("static", 1.05)])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_calibrated_noise_gives_the_posterior(name, annealing, steps, largest_error):
-    ratios, error = ratios_of_deviations(ALPS(GeometricSchedule(5.0, 0.02, steps), "calibrated", annealing), name)
-    assert 0.95 <= ratios.min() and ratios.max() <= 1.05
-    assert error < largest_error
+def test_calibrated_noise_gives_the_posterior(name, annealing, widest):
+    ratios, error = ratios_of_deviations(ALPS(GeometricSchedule(5.0, 0.02, 100), "calibrated", annealing), name)
+    assert 0.95 <= ratios.min() and ratios.max() <= widest
+    assert error < 0.25
 
 
 def test_measurements_of_other_dimensions_are_refused():
