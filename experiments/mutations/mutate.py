@@ -140,22 +140,24 @@ def main() -> None:
     parser.add_argument("--rooms", nargs="+", default=list(TESTS), choices=list(TESTS))
     parser.add_argument("--seconds", type=float, default=600, help="limit of one run of a room's tests")
     parser.add_argument("--processes", type=int, default=1, help="mutants that are tested side by side")
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of the drawn mutants to test; all by default")
     parser.add_argument("--all-tests", action="store_true", help="what survives its room's tests meets all tests")
     arguments = parser.parse_args()
     package = ROOT / "src" / "alps_exp"
     found = [
         mutant for room in arguments.rooms for path in sorted((package / room).glob("*.py")) for mutant in sites(path)
     ]
-    chosen = random.Random(arguments.seed).sample(found, arguments.count)
-    for room in arguments.rooms:
+    drawn = dict(enumerate(random.Random(arguments.seed).sample(found, arguments.count), 1))
+    chosen = {number: drawn[number] for number in arguments.only or drawn}
+    for room in {mutant.path.parent.name for mutant in chosen.values()}:
         with copied() as tree:
             if survives(tree, TESTS[room], arguments.seconds):
                 sys.exit(f"the tests of {room} fail on the tree as it is: every mutant would count as killed")
     survivors = []
     print(f"{len(found)} sites, seed {arguments.seed}")
     with ThreadPoolExecutor(arguments.processes) as pool:
-        fates = pool.map(lambda mutant: fate_of(mutant, arguments.seconds, arguments.all_tests), chosen)
-        for number, (mutant, fate) in enumerate(zip(chosen, fates, strict=True), 1):
+        fates = pool.map(lambda mutant: fate_of(mutant, arguments.seconds, arguments.all_tests), chosen.values())
+        for (number, mutant), fate in zip(chosen.items(), fates, strict=True):
             survivors += [mutant] if fate is None else []
             place = f"{mutant.path.relative_to(ROOT)}:{mutant.line}"
             print(f"{number:3} {fate or 'SURVIVED':14} {place} {mutant.change}", flush=True)

@@ -56,6 +56,21 @@ def numpy_features(x, weights):
     return found
 
 
+def test_its_layers_are_those_of_alexnet(heads):
+    """Names, shapes and sizes as torchvision has them: 64 pixels become 15, pooled 7, pooled 3."""
+    shapes = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
+    weights = {f"features.{index}.weight": torch.zeros(shape) for index, shape in shapes.items()}
+    weights |= {f"features.{index}.bias": torch.zeros(shape[0]) for index, shape in shapes.items()}
+    found = LPIPS(weights, heads)._features(torch.zeros(1, 3, 64, 64))
+    assert [tuple(each.shape[1:]) for each in found] == [
+        (64, 15, 15),
+        (192, 7, 7),
+        (384, 3, 3),
+        (256, 3, 3),
+        (256, 3, 3),
+    ]
+
+
 def test_it_is_the_definition(features, heads):
     generator = torch.Generator().manual_seed(2)
     estimate, truth = (torch.rand(3, 64, 64, generator=generator).double() * 2 - 1 for _ in range(2))

@@ -7,6 +7,7 @@ import torch
 from operator_cases import randn
 from torch import Tensor
 
+from alps_exp.operators import LinearOperator
 from alps_exp.operators.cg import conjugate_gradients
 
 SIZE = 400
@@ -76,3 +77,26 @@ def test_iteration_limit() -> None:
     values, b = diagonal_system(seed=1)
     with pytest.raises(RuntimeError, match="17 iterations.*1 of 2"):
         conjugate_gradients(lambda v: values * v, torch.stack([b, 0 * b]), 1e-6, 1e-6, 17)
+
+
+class Rows(LinearOperator):
+    """A matrix that mixes the pixels of an image; it sets no tolerance of its own."""
+
+    def __init__(self, matrix: Tensor, noise_std: float) -> None:
+        super().__init__(noise_std)
+        self.matrix = matrix
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(-3) @ self.matrix.mT).reshape(x.shape)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return (y.flatten(-3) @ self.matrix).reshape(y.shape)
+
+
+def test_an_operator_of_the_users_own_is_solved_to_a_small_part_of_the_posteriors_width() -> None:
+    matrix, d, y = (randn(*shape, seed=seed) for seed, shape in enumerate([(64, 64), (1, 1, 8, 8), (1, 1, 8, 8)]))
+    operator, t = Rows(matrix / 8, noise_std=0.1), 1.0
+    precision = operator.matrix.mT @ operator.matrix / 0.1**2 + torch.eye(64, dtype=matrix.dtype) / t**2
+    pull = operator.adjoint(y).flatten() / 0.1**2 + d.flatten() / t**2
+    error = operator.posterior_mean(d, y, t).flatten() - torch.linalg.solve(precision, pull)
+    assert (error @ precision @ error / 64).sqrt() <= 3e-3

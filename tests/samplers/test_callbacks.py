@@ -21,6 +21,7 @@ from alps_exp.samplers import (
     REDDiff,
     Trajectory,
 )
+from alps_exp.samplers.batched_prior import BatchedPrior
 
 SCALES = GeometricSchedule(sigma_max=2.0, sigma_min=0.1, steps=6)
 SAMPLERS = {
@@ -131,6 +132,14 @@ def test_convergence_is_drawn_from_a_trajectory(tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="without steps"):
         convergence_figure([], tmp_path / "none.png")
+
+
+def test_energies_of_chains_are_those_of_each_alone():
+    prior, _, _ = two_images()
+    x = torch.randn(3, 2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    together = BatchedPrior(prior, 4).energy(x, 0.5)
+    alone = torch.stack([torch.cat([prior.energy(x[s, b][None], 0.5) for b in range(2)]) for s in range(3)])
+    assert torch.allclose(together, alone) and together.shape == (3, 2)
 
 
 def test_the_number_of_steps_is_that_of_the_bar():

@@ -7,6 +7,9 @@ from gaussian_posterior import exact_posterior, measurement, operator_named, ran
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Energy, GaussianMixturePrior
 from alps_exp.samplers import ALPS, MAP, GeometricSchedule
+from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.map import _line_search
+from alps_exp.samplers.potential import Point, Potential
 
 SIGMA_MIN = 0.02
 
@@ -65,3 +68,36 @@ def test_of_several_starts_the_lowest_end_is_the_estimate():
     several = MAP(schedule, tolerance=1e-6, starts=12)(prior, operator, y)
     assert (several.mean > 0).all()
     assert (several.diagnostics["apart"] > 1.5).all()
+
+
+class Uphill:
+    """A potential that rises wherever it is asked, although its gradient promises a descent."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, x, wanted):
+        self.asked += 1
+        return Point(x, torch.ones(1, 1), torch.ones_like(x), torch.ones_like(x))
+
+
+def test_a_search_that_finds_no_descent_ends_where_it_began():
+    x = torch.zeros(1, 1, 1, 2, 2)
+    potential = Uphill()
+    point = Point(x, torch.zeros(1, 1), torch.ones_like(x), torch.ones_like(x))
+    found = _line_search(potential, point, -torch.ones_like(x))
+    assert torch.equal(found.x, x) and found.value.item() == 0
+    assert potential.asked == 13  # the unit step and twelve halvings
+    assert _line_search(potential, point, torch.ones_like(x)) is point and potential.asked == 13  # an ascent
+
+
+def test_the_gradient_norm_is_that_of_an_exact_solve():
+    """Points need conjugate gradients; their error in P g must not show in the norm that decides."""
+    operator, dtype = operator_named("mri_2d")
+    operator.tolerance = 0.3
+    prior = random_prior(dtype)
+    y = measurement(operator, prior)
+    best = MAP(GeometricSchedule(5.0, SIGMA_MIN, 10), tolerance=0.05, max_iterations=1)(prior, operator, y)
+    exact = Potential(BatchedPrior(prior, None), operator, y, SIGMA_MIN, accuracy=1e-8)(best.samples)
+    norm = (exact.square / best.samples[0, 0].numel()).sqrt()
+    assert torch.allclose(best.diagnostics["gradient_norm"], norm, rtol=0.02)

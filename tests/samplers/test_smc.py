@@ -82,6 +82,7 @@ def test_moves_go_on_until_the_chains_agree():
     schedule = GeometricSchedule(5.0, 0.5, 4)
     with pytest.raises(ValueError, match="at least 2, got num_samples=1"):
         run(SMC(schedule, agree=1.1), prior, operator, y, chains=1)
+    run(SMC(schedule, agree=1.5, max_moves=16), prior, operator, y, chains=2)
     short, diagnostics = run(SMC(schedule, agree=1.1, max_moves=400), prior, operator, y, chains=8)
     assert torch.all(diagnostics["r_hat"] <= 1.1)
     stopped, diagnostics = run(SMC(schedule, agree=1.0001, max_moves=20), prior, operator, y, chains=8)
@@ -104,6 +105,14 @@ def test_r_hat_is_the_root_of_total_over_within_variance():
     within, between = x.var(0).mean(0), x.mean(0).var(0)
     assert r_hat.item() == pytest.approx((15 / 16 + between / within).sqrt().max().item())
     assert r_hat > 1.1
+
+
+def test_the_first_step_falls_with_the_cube_root_of_the_dimension():
+    operator, dtype = operator_named("blur")
+    prior = random_prior(dtype)
+    y = measurement(operator, prior)
+    population = _Population(Problem(BatchedPrior(prior, None), operator, y, OneStream(4)), 0.5)
+    assert population.log_step.exp().item() == pytest.approx(prior.mean.numel() ** (-1 / 3))
 
 
 def test_a_potential_that_is_not_finite_is_not_passed_over():
