@@ -20,8 +20,10 @@ class Item(_NamedItem, total=False):
 
     `image` is (C, H, W), real in [-1, 1] or complex; measured data may lack it. They bring `measurement`, and what it
     was measured with: `sensitivity_maps` (coils, H, W), `mask` (1, H, W) and `noise_std`. `crop` (2,) int64 gives rows
-    and columns of the center in which images are compared. `augment` (9,) are augmentation labels of a training item.
-    `unreadable` is the reason why an image could not be read; such an item has no other entry.
+    and columns of the center in which images are compared. `truth_misfit` and `truth_residual` say how well a truth
+    explains the data that it was made from (NaN if that is not known), and `truth_sound` whether well enough. `augment`
+    (9,) are augmentation labels of a training item. `unreadable` is the reason why an image could not be read; such an
+    item has no other entry.
     """
 
     image: Tensor
@@ -30,6 +32,9 @@ class Item(_NamedItem, total=False):
     mask: Tensor
     noise_std: float
     crop: Tensor
+    truth_misfit: float
+    truth_residual: float
+    truth_sound: bool
     augment: Tensor
     unreadable: str
 
@@ -47,6 +52,9 @@ class Batch(_NamedBatch, total=False):
     mask: Tensor
     noise_std: Tensor
     crop: Tensor
+    truth_misfit: Tensor
+    truth_residual: Tensor
+    truth_sound: Tensor
     augment: Tensor
     unreadable: dict[str, str]
 

@@ -85,7 +85,7 @@ def test_killed_and_restarted_it_does_what_is_left_and_gives_the_same_bytes(prep
     assert {name: (volumes / name).stat().st_mtime_ns for name in before} == before
     assert sorted(path.name for path in volumes.iterdir()) == [f"{name}.h5" for name in SLICES]
     settings = PreparedVolumeFile(volumes / "a_full.h5").settings
-    recipe = PreparationSettings(partial(FastMRIVolume), EspiritMaps(**MAPS), "edge", True, settings)
+    recipe = PreparationSettings(partial(FastMRIVolume), EspiritMaps(**MAPS), "auto", True, settings)
     for name in SLICES:
         prepare_file(root / "files" / f"{name}.h5", tmp_path / "again.h5", recipe)
         assert (tmp_path / "again.h5").read_bytes() == (volumes / f"{name}.h5").read_bytes(), name
@@ -135,7 +135,7 @@ class RaisingReader:
 def test_a_file_that_raises_anything_costs_itself(tmp_path, error):
     reader = RaisingReader(error)
     _, refused = open_volumes({"a": tmp_path / "a.h5"}, reader)
-    recipe = PreparationSettings(reader, EspiritMaps(**MAPS), "edge", True, {})
+    recipe = PreparationSettings(reader, EspiritMaps(**MAPS), "auto", True, {})
     assert refused == {"a": _try_file(tmp_path / "a.h5", tmp_path / "out.h5", recipe)}
     known = isinstance(error, OSError)
     assert ("lost" in refused["a"] or not error.args) and (type(error).__name__ in refused["a"]) != known

@@ -43,3 +43,23 @@ def test_complex_measurements_of_real_images_have_noise_in_both_parts():
     measured = [torch.as_tensor(r.measurement) for r in restore(SENSE(), Fourier(0.1), images)]
     noise = torch.stack(measured)
     assert noise.real.std() == pytest.approx(0.1, rel=0.05) and noise.imag.std() == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_truth_that_does_not_explain_its_data_flags_every_estimate_of_its_image():
+    prior = GaussianPrior(torch.zeros(1, SIDE, SIDE), 0.25 * torch.eye(SIDE**2))
+    settings = RestorationSettings(Labels("task", "operator", "sampler"), num_samples=2, seed=0)
+    operator = Inpainting(torch.ones(1, 1, SIDE, SIDE), 0.1)
+    module = Restoration(prior, operator, ALPS(GeometricSchedule(3.0, 0.05, 5)), None, settings)
+    batch = {"image": torch.zeros(3, 1, SIDE, SIDE), "image_id": ["sound", "unsound", "unknown"]}
+    batch |= {
+        "truth_misfit": torch.tensor([1.0, 4.5, torch.nan]),
+        "truth_residual": torch.tensor([0.1, 0.7, torch.nan]),
+    }
+    results = module.restore(batch | {"truth_sound": torch.tensor([True, False, True])})
+    numbers = [(r.records[0].truth_misfit, r.records[0].truth_residual) for r in results]
+    assert numbers == [(1.0, pytest.approx(0.1)), (4.5, pytest.approx(0.7)), (None, None)]
+    assert [["truth" in record.flags for record in result.records] for result in results] == [
+        [False] * 3,
+        [True] * 3,
+        [False] * 3,
+    ]

@@ -23,7 +23,7 @@ def prepare(
     output: str,
     reader: DictConfig,
     maps: DictConfig,
-    noise: str,
+    noise: str | float,
     whiten: bool,
     invalid: Literal["skip", "refuse"],
     num_workers: int,

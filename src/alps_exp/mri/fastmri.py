@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+
 from alps_exp.mri.fourier import Array
-from alps_exp.mri.kspace import HDF5File, KSpaceError, KSpaceVolume, check_complex
+from alps_exp.mri.kspace import AXES, HDF5File, KSpaceError, KSpaceVolume, check_complex
 
 NAMESPACE = {"ismrmrd": "http://www.ismrm.org/ISMRMRD"}
 
@@ -14,9 +16,9 @@ NAMESPACE = {"ismrmrd": "http://www.ismrm.org/ISMRMRD"}
 class FastMRIVolume(KSpaceVolume):
     """A multi-coil volume of fastMRI (Zbontar et al., arXiv 1811.08839).
 
-    The file holds ``kspace`` (slices, coils, rows, columns), rows along the readout, and ``ismrmrd_header``. The
-    header's reconstructed matrix says how much of the readout is kept (twice as much is stored) and in which center
-    of the image reconstructions are compared.
+    The file holds ``kspace`` (slices, coils, rows, columns), or (slices, rows, columns) of a single coil, rows along
+    the readout, and ``ismrmrd_header``. The header's reconstructed matrix says how much of the readout is kept (twice
+    as much is stored) and in which center of the image reconstructions are compared.
 
     Parameters
     ----------
@@ -33,10 +35,15 @@ class FastMRIVolume(KSpaceVolume):
         self.path = Path(path)
         self._file = HDF5File(self.path)
         stored = self._file["kspace"]
-        check_complex(self.path, stored, 4)
-        self.shape = stored.shape
+        check_complex(self.path, stored, 3 if stored.ndim == 3 else 4)
+        self.shape = stored.shape if stored.ndim == 4 else (stored.shape[0], 1, *stored.shape[1:])
         self.encoded_shape, reconstructed = self._matrices()
         rows, columns = self.shape[2:]
+        if rows != self.encoded_shape[0] == columns:
+            raise KSpaceError(
+                f"{self.path} has {rows} rows and {columns} columns, and the readout of its header has {columns}"
+                " samples: give reader=arrays 'reader.axes=[slice,coil,column,row]'"
+            )
         self.recon_shape = min(reconstructed[0], rows), min(reconstructed[1], columns)
         self.image_shape = self.recon_shape[0], columns
 
@@ -53,18 +60,27 @@ class FastMRIVolume(KSpaceVolume):
     def read(self, index: int) -> Array:
         """Return the k-space of a slice as stored, (coils, rows, columns) complex64."""
         self._check_index(index)
-        return self._file.read("kspace", index).astype("complex64", copy=False)
+        found = self._file.read("kspace", index).astype("complex64", copy=False)
+        return found if found.ndim == 3 else found[None]
 
     def _matrices(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the encoded and the reconstructed matrix (readout, phase encoding) of the header."""
         if "ismrmrd_header" not in self._file:
-            raise KSpaceError(f"no ismrmrd_header in {self.path}: expected a fastMRI file")
-        header = self._file.read("ismrmrd_header")
+            raise KSpaceError(
+                f"no ismrmrd_header in {self.path}, as fastMRI's files have: give reader=arrays, which takes the axes"
+                f" {self.shape} for {', '.join(AXES)} unless reader.axes says otherwise"
+            )
         try:
-            text = header.decode() if isinstance(header, bytes) else str(header)
-            return parse_header(text)
+            return parse_header(_text(self._file.read("ismrmrd_header")))
         except ValueError as error:
             raise KSpaceError(f"ismrmrd_header in {self.path} is not usable: {error}") from error
+
+
+def _text(stored: Array | bytes | str) -> str:
+    """Return a text that is stored as text, bytes, an array of one of these, or an array of characters."""
+    if isinstance(stored, np.ndarray):
+        stored = stored.tobytes() if stored.dtype == np.uint8 else stored.item()
+    return stored.decode() if isinstance(stored, bytes) else str(stored)
 
 
 def parse_header(text: str) -> tuple[tuple[int, int], tuple[int, int]]:

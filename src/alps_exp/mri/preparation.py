@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -23,9 +23,11 @@ from alps_exp.errors import one_line
 from alps_exp.files import file_name, files_below, write_atomically
 from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
+from alps_exp.mri.layout import centered
+from alps_exp.mri.noise import SOURCES, Noise, estimated_noise, given_noise, scanned_noise, whitening_matrix
 from alps_exp.mri.prepared_volume import PreparedVolume, PreparedVolumeFile, write_prepared_volume
 from alps_exp.mri.sensitivity import MapEstimator, calibration_region, calibration_width
-from alps_exp.mri.whitening import edge_samples, noise_covariance, whitening_matrix
+from alps_exp.mri.truth import TruthCheck, check_truth
 
 SUFFIXES = (".h5", ".hdf5", ".npy")
 INDEX = "index.jsonl"
@@ -44,9 +46,10 @@ class PreparationSettings:
         Opens a file as a `KSpaceVolume`.
     maps : MapEstimator
         Estimates the sensitivity maps of a slice.
-    noise : str
-        ``edge``, or the name of a noise scan (coils, samples) in every file, acquired with the bandwidth of the
-        k-space.
+    noise : str or float
+        ``edge`` of k-space, ``background`` of the images, ``auto`` for the quieter of the two, the name of a noise scan
+        (coils, samples) in every file, acquired with the bandwidth of the k-space, or the standard deviation of real
+        and imaginary part each, in the units of the file.
     whiten : bool
         Whether to make the noise of the coils uncorrelated with equal variance. Otherwise the coils are kept, and
         `noise_std` is the root mean square over them.
@@ -56,7 +59,7 @@ class PreparationSettings:
 
     reader: Callable[[Path], KSpaceVolume]
     maps: MapEstimator
-    noise: str
+    noise: str | float
     whiten: bool
     config: dict[str, object]
 
@@ -79,6 +82,15 @@ class Report:
             f"{self.slices / seconds:.2f} slices/s, {self.stored_bytes / 1e6 / seconds:.1f} MB/s; "
             f"{self.done_before} done before, {len(self.failed)} failed"
         )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is to be said of a prepared file: its slices, the bytes of its stored k-space, and remarks."""
+
+    slices: int
+    stored_bytes: int
+    remarks: list[str]
 
 
 def find_volumes(source: Path) -> dict[str, Path]:
@@ -155,7 +167,7 @@ def prepare_volumes(
     for leftover in (output / VOLUMES).glob(".*.tmp"):
         leftover.unlink()
     with _workers(min(num_workers, max(len(todo), 1))) as pool:
-        futures: dict[Future[tuple[int, int] | str], str] = {
+        futures: dict[Future[Outcome | str], str] = {
             pool.submit(_try_file, files[name], paths[name], settings): name for name in todo
         }
         for future in as_completed(futures):
@@ -168,18 +180,17 @@ def prepare_volumes(
                 report.failed[name] = result
                 progress(f"{name}: {result}")
                 continue
-            slices, stored_bytes = result
             report.volumes += 1
-            report.slices += slices
-            report.stored_bytes += stored_bytes
-            progress(f"{name}: {slices} slices")
+            report.slices += result.slices
+            report.stored_bytes += result.stored_bytes
+            progress("; ".join([f"{name}: {result.slices} slices", *result.remarks]))
     report.seconds = time.perf_counter() - start
     if good := [name for name in files if name not in report.failed]:
         _write_index(output, files, {name: paths[name] for name in good})
     return report
 
 
-def _try_file(source: Path, volume_file: Path, settings: PreparationSettings) -> tuple[int, int] | str:
+def _try_file(source: Path, volume_file: Path, settings: PreparationSettings) -> Outcome | str:
     """Call `prepare_file`, and return the reason if it fails: not every exception can be pickled between processes."""
     try:
         return prepare_file(source, volume_file, settings)
@@ -187,54 +198,80 @@ def _try_file(source: Path, volume_file: Path, settings: PreparationSettings) ->
         return reason(error)
 
 
-def prepare_file(source: Path, volume_file: Path, settings: PreparationSettings) -> tuple[int, int]:
-    """Prepare one file, write its prepared file, and return its number of slices and of bytes of stored k-space."""
+def prepare_file(source: Path, volume_file: Path, settings: PreparationSettings) -> Outcome:
+    """Prepare one file, write its prepared file, and return what is to be said of it."""
     volume = settings.reader(source)
-    write_prepared_volume(volume_file, prepare(volume, settings), settings.config, source.stat().st_size)
-    return volume.shape[0], int(np.prod(volume.shape)) * np.dtype(np.complex64).itemsize
+    prepared = prepare(volume, settings)
+    write_prepared_volume(volume_file, prepared, settings.config, source.stat().st_size)
+    stored_bytes = int(np.prod(volume.shape)) * np.dtype(np.complex64).itemsize
+    return Outcome(len(prepared.slices), stored_bytes, prepared.remarks)
 
 
 def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolume:
     """Return the prepared volume.
 
-    The scale is the largest magnitude of the coil-combined images in the central region where reconstructions are
-    compared. For undersampled k-space, the images of the calibration region are used, so that the scale does not depend
-    on the acceleration. They are blurred: on a brain with 24 x 24 samples, this scale was 0.69 of the true one.
+    Slices without any sample, and coils without any, are left out. The scale is the largest magnitude of the
+    coil-combined images in the central region where reconstructions are compared. If no slice is fully sampled, the
+    images of the calibration region are used, so that the scale does not depend on the acceleration. They are blurred:
+    on a brain with 24 x 24 samples, this scale was 0.69 of the true one.
 
     Raises
     ------
     KSpaceError
-        If k-space is not finite, a slice is empty, slices have different sampling masks, the readout cannot be cropped,
-        or noise or maps cannot be estimated.
+        If k-space is not finite or empty, the readout cannot be cropped, or noise or maps cannot be estimated.
     """
-    kspace, measured, hashes = _read(volume)
-    noise = edge_samples(kspace, measured) if settings.noise == "edge" else volume.noise_scan(settings.noise)
-    whitening = _whitening(noise_covariance(noise), settings.whiten)
+    stored = _read(volume)
+    noise = _noise(volume, stored, settings.noise)
+    whitening = _whitening(noise, settings.whiten).astype(np.complex64)
     # Maps are estimated after whitening: they must belong to the same (virtual) coils as the k-space.
-    kspace = np.einsum("ij,sjhw->sihw", whitening.astype(np.complex64), kspace)
-    maps = np.stack([settings.maps(one, measured) for one in kspace])
-    fully_sampled = is_fully_sampled(measured)
-    width = calibration_width(measured, settings.maps.calibration_width)
-    images = combine(to_image(kspace if fully_sampled else calibration_region(kspace, width)), maps)
-    scale = float(np.abs(center_crop(images, volume.recon_shape)).max())
+    kspace = [np.einsum("ij,jhw->ihw", whitening, volume.crop(one)) for one in stored.kspace]
+    masks = [where[: volume.image_shape[0]] for where in stored.measured]
+    maps = [settings.maps(one, where) for one, where in zip(kspace, masks, strict=True)]
+    full = [is_fully_sampled(where) for where in masks]
+    images = [combine(to_image(one), of_slice) for one, of_slice in zip(kspace, maps, strict=True)]
+    shown = [image for image, whole in zip(images, full, strict=True) if whole]
+    if not shown:
+        widths = [calibration_width(where, settings.maps.calibration_width) for where in masks]
+        centers = [calibration_region(one, width) for one, width in zip(kspace, widths, strict=True)]
+        shown = [combine(to_image(one), of_slice) for one, of_slice in zip(centers, maps, strict=True)]
+    scale = max(float(np.abs(center_crop(image, volume.recon_shape)).max()) for image in shown)
     if not scale > 0:
         raise KSpaceError("the maps leave no image: they are zero where the object is")
+    checks = [
+        check_truth(one, of_slice, image[0], where) if whole else None
+        for one, of_slice, image, where, whole in zip(kspace, maps, images, masks, full, strict=True)
+    ]
+    truths = [image if whole else np.zeros_like(image) for image, whole in zip(images, full, strict=True)]
     return PreparedVolume(
-        kspace=kspace / np.float32(scale),
-        sensitivity_maps=maps,
-        image=images / np.float32(scale) if fully_sampled else None,
-        mask=measured,
+        kspace=np.stack(kspace) / np.float32(scale),
+        sensitivity_maps=np.stack(maps),
+        image=np.stack(truths) / np.float32(scale) if any(full) else None,
+        checks=checks,
+        has_image=full,
+        mask=np.stack(masks),
         scale=scale,
         noise_std=1 / scale,
         recon_shape=volume.recon_shape,
-        hashes=hashes,
+        slices=stored.numbers,
+        hashes=stored.hashes,
+        remarks=[str(noise), *stored.remarks, *_unsound(stored.numbers, checks)],
     )
 
 
+def _unsound(numbers: Sequence[int], checks: Sequence[TruthCheck | None]) -> list[str]:
+    """Return what is to be said of truths that do not explain their own k-space."""
+    bad = [(n, check) for n, check in zip(numbers, checks, strict=True) if check is not None and not check.is_sound]
+    if not bad:
+        return []
+    number, check = max(bad, key=lambda one: one[1].misfit)
+    share = f"{len(bad)} of {len(checks)} slices"
+    return [f"the truth of {share} does not explain its own k-space (slice {number}: {check})"]
+
+
 def combine(coil_images: Array, maps: Array) -> Array:
-    """Return ``sum over coils of conj(S) * image``, (slices, 1, H, W), of (slices, coils, H, W) each."""
-    images: Array = (maps.conj() * coil_images).sum(1, keepdims=True)
-    return images
+    """Return ``sum over coils of conj(S) * image``, (1, H, W), of (coils, H, W) each."""
+    image: Array = (maps.conj() * coil_images).sum(0, keepdims=True)
+    return image
 
 
 def is_fully_sampled(measured: Array) -> bool:
@@ -249,35 +286,49 @@ def reason(error: BaseException) -> str:
     return text if isinstance(error, PLAIN_ERRORS) or text == name else f"{name}: {text}"
 
 
-def _read(volume: KSpaceVolume) -> tuple[Array, Array, list[str]]:
-    """Return the k-space of all slices without readout oversampling, the sampling mask, and the hashes as stored.
+@dataclass(frozen=True)
+class _Stored:
+    """Slices as stored, (coils, rows, columns) each, where they are measured, their numbers and hashes, and remarks."""
 
-    The mask is taken from the stored samples, because no zeros remain after the crop.
+    kspace: list[Array]
+    measured: list[Array]
+    numbers: list[int]
+    hashes: list[str]
+    remarks: list[str]
+
+
+def _read(volume: KSpaceVolume) -> _Stored:
+    """Read the slices that have samples, without the coils that have none.
+
+    Where k-space is measured is decided here, on the stored samples, because no zeros remain after the crop.
     """
-    slices, measured, hashes = [], [], []
-    for index in range(volume.shape[0]):
-        stored = volume.read(index)
-        if not np.isfinite(stored).all():
+    slices = [volume.read(index) for index in range(volume.shape[0])]
+    for index, one in enumerate(slices):
+        if not np.isfinite(one).all():
             raise KSpaceError(f"slice {index} of {volume.path} has values that are not finite")
-        if not stored.any():
-            raise KSpaceError(f"slice {index} of {volume.path} is empty")
-        measured.append((stored != 0).any(0))
-        if (measured[index] != measured[0]).any():
-            raise KSpaceError(
-                f"slices 0 and {index} of {volume.path} are measured at different samples of k-space, and a prepared "
-                "volume has one mask: write slices of different masks to files of their own"
-            )
-        hashes.append(hashlib.sha256(stored.tobytes()).hexdigest())
-        slices.append(volume.crop(stored))
-    return np.stack(slices), measured[0][: volume.image_shape[0]], hashes
+    numbers = [index for index, one in enumerate(slices) if one.any()]
+    if not numbers:
+        raise KSpaceError(f"all slices of {volume.path} are empty")
+    alive = np.any([slices[index].any((1, 2)) for index in numbers], axis=0)
+    empty, dead = len(slices) - len(numbers), np.flatnonzero(~alive)
+    remarks = [f"{empty} empty slices left out"] if empty else []
+    remarks += [f"coils without a sample left out: {', '.join(map(str, dead))}"] if len(dead) else []
+    kept, moved = centered([slices[index][alive] for index in numbers])
+    hashes = [hashlib.sha256(slices[index].tobytes()).hexdigest() for index in numbers]
+    return _Stored(kept, [(one != 0).any(0) for one in kept], numbers, hashes, remarks + moved)
 
 
-def _whitening(covariance: Array, whiten: bool) -> Array:
+def _noise(volume: KSpaceVolume, stored: _Stored, source: str | float) -> Noise:
+    if isinstance(source, str):
+        if source in SOURCES:
+            return estimated_noise(stored.kspace, stored.measured, source)
+        return scanned_noise(volume.noise_scan(source), source)
+    return given_noise(source, len(stored.kspace[0]))
+
+
+def _whitening(noise: Noise, whiten: bool) -> Array:
     """Return the matrix (coils, coils) that scales the noise of real and imaginary parts to standard deviation 1."""
-    if whiten:
-        return whitening_matrix(covariance)
-    scaling: Array = np.eye(len(covariance)) / np.sqrt(np.diag(covariance).real.mean())
-    return scaling
+    return whitening_matrix(noise.covariance) if whiten else np.eye(len(noise.covariance)) / noise.level
 
 
 def _is_done(source: Path, path: Path, settings: Mapping[str, object]) -> bool:
@@ -306,7 +357,7 @@ def _write_index(output: Path, files: dict[str, Path], prepared_files: dict[str,
     lines = []
     for name, path in prepared_files.items():
         volume_file = PreparedVolumeFile(path)
-        for index, digest in enumerate(volume_file.hashes):
+        for index, digest in zip(volume_file.slices, volume_file.hashes, strict=True):
             line = {"volume": name, "file": files[name].name, "slice": index}
             lines.append(json.dumps(line | {"shape": volume_file.shape[1:], "sha256": digest}))
     write_atomically(output / INDEX, "".join(f"{line}\n" for line in lines).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from functools import cached_property
+from math import nan
 from pathlib import Path
 
 import torch
@@ -21,9 +22,9 @@ class PreparedSlices(Dataset[Item]):
     """The slices of volumes that `alps prepare` prepared, in the order of its index.
 
     An item is ``image_id``, ``crop`` (2,) int64, the center in which reconstructions are compared, ``image`` (1, H, W)
-    complex64 where k-space is fully sampled and, of measured data, ``measurement`` and ``sensitivity_maps`` (coils, H,
-    W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``. Volumes can differ in size and noise level; a batch must
-    not mix them.
+    complex64 where k-space is fully sampled, with the numbers of its `TruthCheck`, and, of measured data,
+    ``measurement`` and ``sensitivity_maps`` (coils, H, W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``.
+    Volumes can differ in size and noise level; a batch must not mix them.
 
     Parameters
     ----------
@@ -57,14 +58,15 @@ class PreparedSlices(Dataset[Item]):
     @cached_property
     def slices(self) -> list[tuple[str, int]]:
         """Volume and slice of each item."""
-        if not self.measured and (volumes := self._readable()) and not any(volume.has_image for volume in volumes):
+        if not self.measured and (volumes := self._readable()) and not any(any(v.has_image) for v in volumes):
             raise KSpaceError(f"all volumes in {self.path} are undersampled: there is no image to simulate from")
         return [(name, index) for name, hashes in self._hashes.items() for index in hashes]
 
     @property
     def has_truth(self) -> bool:
-        """Whether every readable item has an image."""
-        return all(volume_file.has_image for volume_file in self._readable())
+        """Whether there are readable items and all of them have an image."""
+        volumes = self._readable()
+        return bool(volumes) and all(all(volume_file.has_image) for volume_file in volumes)
 
     @property
     def image_ids(self) -> list[str]:
@@ -75,17 +77,22 @@ class PreparedSlices(Dataset[Item]):
         return len(self.slices)
 
     def __getitem__(self, position: int) -> Item:
-        name, index = self.slices[position]
+        name, number = self.slices[position]
         volume_file = self._file_of(name)
+        index = volume_file.slices.index(number)
         item: Item = {"image_id": self.image_ids[position], "crop": torch.tensor(volume_file.recon_shape)}
-        if volume_file.has_image:
+        if volume_file.has_image[index]:
+            check = volume_file.checks[index]
             item["image"] = torch.from_numpy(volume_file.read("image", index))
+            item["truth_misfit"], item["truth_residual"] = (check.misfit, check.residual) if check else (nan, nan)
+            item["truth_sound"] = check is None or check.is_sound
         elif not self.measured:
-            raise KSpaceError(f"{volume_file.path} is undersampled: there is no image to simulate from")
+            place = f"slice {number} of {volume_file.path}"
+            raise KSpaceError(f"{place} is undersampled: there is no image to simulate from")
         if self.measured:
             item["measurement"] = torch.from_numpy(volume_file.read("kspace", index))
             item["sensitivity_maps"] = torch.from_numpy(volume_file.read("sensitivity_maps", index))
-            item["mask"] = torch.from_numpy(volume_file.mask)[None].float()
+            item["mask"] = torch.from_numpy(volume_file.read("mask", index))[None].float()
             item["noise_std"] = volume_file.noise_std
         return item
 
@@ -103,7 +110,7 @@ class PreparedSlices(Dataset[Item]):
     def _file_of(self, name: str) -> PreparedVolumeFile:
         if name not in self._files:
             volume_file = PreparedVolumeFile(self.path / VOLUMES / file_name(name, ".h5"))
-            if dict(enumerate(volume_file.hashes)) != self._hashes[name]:
+            if dict(zip(volume_file.slices, volume_file.hashes, strict=True)) != self._hashes[name]:
                 raise KSpaceError(f"{name} in {self.path} is not what the index says: run `alps prepare` again")
             self._files[name] = volume_file
         return self._files[name]

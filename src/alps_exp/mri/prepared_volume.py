@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
@@ -14,8 +14,9 @@ import numpy as np
 from alps_exp.files import write_atomically
 from alps_exp.mri.fourier import Array
 from alps_exp.mri.kspace import HDF5File, KSpaceError
+from alps_exp.mri.truth import TruthCheck
 
-ARRAYS = ("kspace", "sensitivity_maps", "image")
+ARRAYS = ("kspace", "sensitivity_maps", "mask", "image")
 
 
 @dataclass
@@ -29,28 +30,40 @@ class PreparedVolume:
     sensitivity_maps : Array
         (slices, coils, H, W) complex64.
     image : Array or None
-        Coil-combined images (slices, 1, H, W) complex64 of the fully sampled k-space, the largest magnitude of the
-        volume in their center 1; None of undersampled k-space.
+        Coil-combined images (slices, 1, H, W) complex64 of fully sampled slices, the largest magnitude of the volume in
+        their center 1, and zeros for the others; None if no slice is fully sampled.
+    checks : list of TruthCheck or None
+        How well each image explains its k-space; None where there is no image, or a single coil.
+    has_image : list of bool
+        Whether each slice is fully sampled.
     mask : Array
-        If k-space is measured, (H, W) bool.
+        Where k-space is measured, (slices, H, W) bool.
     scale : float
         Factor by which the whitened k-space was divided.
     noise_std : float
         Standard deviation of the noise in the real and in the imaginary part of `kspace` each.
     recon_shape : tuple of int
         (H, W) of the center of the images in which reconstructions are compared.
+    slices : list of int
+        Number of each slice in the source.
     hashes : list of str
         SHA-256 of the stored k-space of each slice.
+    remarks : list of str
+        What a reader should know: the noise and how it was found, coils and slices left out, unsound truths.
     """
 
     kspace: Array
     sensitivity_maps: Array
     image: Array | None
+    checks: list[TruthCheck | None]
+    has_image: list[bool]
     mask: Array
     scale: float
     noise_std: float
     recon_shape: tuple[int, int]
+    slices: list[int]
     hashes: list[str]
+    remarks: list[str]
 
 
 def write_prepared_volume(path: Path, volume: PreparedVolume, settings: Mapping[str, object], source_size: int) -> None:
@@ -61,8 +74,9 @@ def write_prepared_volume(path: Path, volume: PreparedVolume, settings: Mapping[
         file.attrs["source_size"] = source_size
         file.attrs["scale"], file.attrs["noise_std"] = volume.scale, volume.noise_std
         file.attrs["recon_shape"] = volume.recon_shape
-        file.attrs["hashes"] = volume.hashes
-        file.create_dataset("mask", data=volume.mask, track_times=False)
+        file.attrs["hashes"], file.attrs["slices"] = volume.hashes, volume.slices
+        file.attrs["has_image"], file.attrs["remarks"] = volume.has_image, json.dumps(volume.remarks)
+        file.attrs["checks"] = json.dumps([check and asdict(check) for check in volume.checks])
         for name in ARRAYS:
             if (array := getattr(volume, name)) is not None:
                 one_slice = (1, *array.shape[1:])
@@ -89,13 +103,15 @@ class PreparedVolumeFile:
             self.scale, self.noise_std = float(attributes["scale"]), float(attributes["noise_std"])
             self.recon_shape = tuple(map(int, attributes["recon_shape"]))
             self.hashes = list(map(str, attributes["hashes"]))
+            self.slices = list(map(int, attributes["slices"]))
+            self.has_image = list(map(bool, attributes["has_image"]))
+            self.remarks: list[str] = json.loads(attributes["remarks"])
+            self.checks = [check and TruthCheck(**check) for check in json.loads(attributes["checks"])]
         except (KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise KSpaceError(f"{path} was not prepared by this version ({reason}): prepare it again") from error
-        self.has_image = "image" in self._file
         self.shape: tuple[int, ...] = self._file["kspace"].shape
-        self.mask: Array = self._file.read("mask")
 
     def read(self, name: str, index: int) -> Array:
-        """Return ``kspace``, ``sensitivity_maps`` or ``image`` of a slice."""
+        """Return ``kspace``, ``sensitivity_maps``, ``mask`` or ``image`` of the slice at a position."""
         return np.asarray(self._file.read(name, index))

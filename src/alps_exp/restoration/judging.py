@@ -100,13 +100,15 @@ class Judge:
             "seconds": restored.seconds,
             "nfe_forward": estimates.nfe_forward[i],
             "nfe_vjp": estimates.nfe_vjp[i],
+            **measured.truth_check(i),
         }
+        of_truth = ["truth"] if measured.has_unsound_truth(i) else []
         measured_values = int(operator.measured_count(measured.y)[i])
 
         def record(kind: str, numbers: Numbers, reached: bool, **index: int) -> Record:
             misfit, energy = numbers["data_misfit"], numbers.get("energy")
             flags = estimate_flags(kind, misfit, measured_values, energy, size, reached)
-            return self.record(image_id, operator.noise_stds, kind, **costs, **numbers, **index, flags=flags)
+            return self.record(image_id, operator.noise_stds, kind, **costs, **numbers, **index, flags=flags + of_truth)
 
         records = [record(self.kind, _at(of_mean, i), bool(converged.all()))]
         if self.kind == "mmse":

@@ -37,6 +37,17 @@ class Measured:
         rows, columns = self.batch["crop"][0].tolist()  # one for all: `collate` refuses batches whose crops differ
         return rows, columns
 
+    def truth_check(self, i: int) -> dict[str, float]:
+        """Return ``truth_misfit`` and ``truth_residual`` of the i-th image, as far as they are known."""
+        if "truth_misfit" not in self.batch or self.batch["truth_misfit"][i].isnan():
+            return {}
+        found = {"truth_misfit": self.batch["truth_misfit"][i], "truth_residual": self.batch["truth_residual"][i]}
+        return {name: float(value) for name, value in found.items()}
+
+    def has_unsound_truth(self, i: int) -> bool:
+        """Return whether the truth of the i-th image does not explain the data that it was made from."""
+        return "truth_sound" in self.batch and not self.batch["truth_sound"][i]
+
 
 def measure(rule: OperatorRule, batch: Batch, seed: int) -> Measured:
     """Return a batch with the data's own measurement, as far as the operator keeps it, or with a simulated one.

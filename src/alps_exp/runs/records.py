@@ -48,8 +48,11 @@ class Record:
         E / t^2 at the sampler's last scale t, for an energy prior.
     data_misfit
         ||A x - y||^2 / (2 eta^2).
+    truth_misfit, truth_residual
+        How well the truth explains the k-space that it was made from, see `alps_exp.mri.truth.TruthCheck`.
     flags
-        Flags of implausible estimates, see `alps_exp.evaluation.estimate_flags`.
+        Flags of implausible estimates, see `alps_exp.evaluation.estimate_flags`; ``truth``: the truth does not explain
+        its own k-space.
     status
         ``ok``, or the reason why there is no result.
 
@@ -79,6 +82,8 @@ class Record:
     seconds: float | None = None
     energy: float | None = None
     data_misfit: float | None = None
+    truth_misfit: float | None = None
+    truth_residual: float | None = None
     flags: list[str] = field(default_factory=list)
     status: str = "ok"
 
