@@ -16,7 +16,7 @@ from alps_exp.samplers import ALPS, ExplicitSchedule, GeometricSchedule, KarrasS
 from alps_exp.samplers.alps import calibrated_amplitudes
 
 OPERATORS = ["inpainting", "blur", "mri_1d"]
-CALLS = GeometricSchedule(5.0, 0.02, 250)
+CALLS = GeometricSchedule(5.0, 0.02, 100)
 
 
 def moments_and_exact(name, sampler):
