@@ -110,6 +110,23 @@ def test_masks_of_a_file_go_by_image_id(tmp_path):
         masks(batch("a", "c"))
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        lambda mask: mask[None, None],
+        lambda mask: mask[:1, :, None, None].swapaxes(0, 2),  # fastMRI's (1, W, 1), of lines
+        lambda mask: 255 * mask,
+        lambda mask: mask.astype(complex),
+    ],
+    ids=["axes of one", "lines", "bytes", "complex"],
+)
+def test_masks_of_a_file_come_in_other_layouts(tmp_path, stored):
+    mask = np.tile((np.arange(6) % 3 > 0).astype(np.uint8), (8, 1))
+    np.save(tmp_path / "mask.npy", stored(mask))
+    found = FileMask(tmp_path / "mask.npy")({"image": torch.zeros(2, 1, 8, 6), "image_id": ["a", "b"]})
+    assert torch.equal(found, torch.from_numpy(mask).float().expand(2, 1, 8, 6))
+
+
 def test_bad_files_of_masks(tmp_path):
     path = tmp_path / "mask.npy"
     with pytest.raises(FileNotFoundError, match="mask.npy"):

@@ -6,6 +6,7 @@ from alps_exp.masks.from_batch import MapsFromBatch, MaskFromBatch, NoiseFromBat
 from alps_exp.masks.kspace import CartesianMask1D, CartesianMask2D, PoissonMask
 from alps_exp.masks.pixels import BoxMask, RandomMask
 from alps_exp.masks.product import MaskProduct
+from alps_exp.masks.radial import RadialMask
 
 __all__ = [
     "BirdcageMaps",
@@ -18,5 +19,6 @@ __all__ = [
     "FileMask",
     "MaskProduct",
     "PoissonMask",
+    "RadialMask",
     "RandomMask",
 ]

@@ -26,8 +26,8 @@ class FileMask:
     path
         A ``.npy`` file, an HDF5 file (``.h5``) with a dataset ``mask``, or an image file (white is measured, black is
         not), with one mask for all images; or a ``.npz`` file with one array for all images or one per image id. Masks
-        have the shape (H, W) of the images, or (W,) to select whole columns, and contain 0 and 1 (or False and True; in
-        an image file 0 and 255).
+        have the shape (H, W) of the images, or (W,) to select whole columns, also with axes of length 1 around them,
+        and contain 0 and 1 (or False and True, or 0 and 255); complex ones have no imaginary part.
 
     Raises
     ------
@@ -70,11 +70,16 @@ class FileMask:
         name = image_id if image_id in arrays else next(iter(arrays), "mask")
         if name != image_id and len(arrays) != 1:
             raise ValueError(f"{self.path} holds {len(arrays)} masks, but none for the image {image_id}")
-        mask = arrays[name]
+        stored = arrays[name]
+        mask = stored.real if np.iscomplexobj(stored) and not stored.imag.any() else stored
+        if mask.ndim > 2:  # (1, 1, H, W), and fastMRI's (1, 1, W, 1)
+            mask = mask.squeeze()
         if mask.shape == shape[1:]:
             mask = np.broadcast_to(mask, shape)
         if mask.shape != shape:
-            raise ValueError(f"mask {name} in {self.path} has shape {mask.shape}, the image {shape}")
+            raise ValueError(f"mask {name} in {self.path} has shape {stored.shape}, the image {shape}")
+        if np.isin(mask, (0, 255)).all():
+            mask = mask > 0
         if not np.isin(mask, (0, 1)).all():
-            raise ValueError(f"mask {name} in {self.path} must hold only 0 and 1 (an image: only black and white)")
+            raise ValueError(f"mask {name} in {self.path} must hold only 0 and 1, or 0 and 255")
         return mask
