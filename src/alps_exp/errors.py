@@ -7,6 +7,10 @@ class OtherVersion(ValueError):
     """A run folder was made by a version of this package that uses other names in configs and records."""
 
 
+class SettingError(ValueError):
+    """A setting of the request is wrong, whatever the files hold."""
+
+
 class ImageError(ValueError):
     """An image of the request cannot be read, or is not of the kind that the request assumes."""
 

@@ -2,16 +2,18 @@
 
 import pickle
 import time
+from functools import partial
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
+from alps_exp.errors import SettingError
 from alps_exp.masks import MapsFromBatch, MaskFromBatch, NoiseFromBatch
 from alps_exp.mri import ArrayVolume, FastMRIVolume, KSpaceError, LowResolutionMaps
 from alps_exp.mri.noise import noise_covariance, whitening_matrix
-from alps_exp.mri.preparation import PreparationSettings, is_fully_sampled, prepare
+from alps_exp.mri.preparation import PreparationSettings, find_volumes, is_fully_sampled, open_volumes, prepare
 from alps_exp.mri.prepared_volume import PreparedVolumeFile, write_prepared_volume
 from alps_exp.operators import MultiCoilMRI
 
@@ -104,6 +106,29 @@ def test_named_axes_in_any_order(tmp_path, kspace):
     one = ArrayVolume(tmp_path / "b.h5", axes=["column", "coil", "row"], dataset="data")
     assert one.shape == (1, *SHAPE[1:])
     np.testing.assert_array_equal(one.read(0), kspace[1])
+
+
+def test_an_array_of_one_slice_needs_no_axis_for_it(tmp_path, kspace):
+    np.save(tmp_path / "a.npy", kspace[1])
+    volume = ArrayVolume(tmp_path / "a.npy")
+    assert volume.shape == (1, *SHAPE[1:])
+    np.testing.assert_array_equal(volume.read(0), kspace[1])
+
+
+def test_matlab_stores_pairs_with_the_axes_reversed(tmp_path, kspace):
+    pairs = np.empty(kspace.T.shape, [("real", "f4"), ("imag", "f4")])
+    pairs["real"], pairs["imag"] = kspace.T.real, kspace.T.imag
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        file["kspace"] = pairs
+    volume = ArrayVolume(tmp_path / "a.mat", axes=["column", "row", "coil", "slice"])
+    np.testing.assert_array_equal(volume.read(2), kspace[2])
+    assert find_volumes(tmp_path) == {"a": tmp_path / "a.mat"}
+
+
+def test_wrong_axes_are_a_fault_of_the_request_not_of_the_file(tmp_path, kspace):
+    np.save(tmp_path / "a.npy", kspace)
+    with pytest.raises(SettingError, match="reader.axes.*'rows'.*slice, coil, row, column"):
+        open_volumes({"a": tmp_path / "a.npy"}, partial(ArrayVolume, axes=["slice", "coil", "rows", "column"]))
 
 
 def damaged(tmp_path, kspace):

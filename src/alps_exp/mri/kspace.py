@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from alps_exp.errors import ImageError, one_line
+from alps_exp.errors import ImageError, SettingError, one_line
 from alps_exp.files import open_hdf5
 from alps_exp.mri.fourier import Array, crop_readout
 
@@ -134,20 +134,21 @@ class KSpaceVolume(ABC):
 
 
 class ArrayVolume(KSpaceVolume):
-    """k-space in an array with named axes: a ``.npy`` file, or a dataset of an HDF5 file.
+    """k-space in an array with named axes: a ``.npy`` file, or a dataset of an HDF5 file, which MATLAB's v7.3 are too.
 
     Parameters
     ----------
     path
         The file.
     axes
-        Names of the axes in the order of the array: ``coil``, ``row``, ``column`` and, for several slices, ``slice``.
+        Names of the axes in the order of the array: ``coil``, ``row``, ``column`` and, for several slices, ``slice``,
+        which an array of three axes goes without. MATLAB stores its arrays with the axes in reverse order.
     dataset
         Name of the dataset in an HDF5 file.
 
     Raises
     ------
-    ValueError
+    SettingError
         If `axes` are not these names.
     KSpaceError
         If the file cannot be read, or does not hold a complex array with that number of axes.
@@ -155,12 +156,15 @@ class ArrayVolume(KSpaceVolume):
 
     def __init__(self, path: str | Path, /, axes: Sequence[str] = AXES, dataset: str = "kspace") -> None:
         if sorted(axes) not in (sorted(AXES), sorted(AXES[1:])):
-            raise ValueError(f"axes must be {', '.join(AXES)} in any order (slice may be left out), got {list(axes)}")
+            named = f"{', '.join(AXES)} in any order (slice may be left out)"
+            raise SettingError(f"reader.axes is {list(axes)}, expected {named}")
         self.path, self.axes, self.dataset = Path(path), tuple(axes), dataset
         self._file = None if self.path.suffix == ".npy" else HDF5File(self.path)
         stored = self._array()
+        if stored.ndim == len(self.axes) - 1:
+            self.axes = tuple(axis for axis in self.axes if axis != "slice")
         check_complex(self.path, stored, len(self.axes))
-        sizes = dict(zip(self.axes, stored.shape, strict=True)) | ({} if "slice" in axes else {"slice": 1})
+        sizes = dict(zip(self.axes, stored.shape, strict=True)) | ({} if "slice" in self.axes else {"slice": 1})
         self.shape = (sizes["slice"], sizes["coil"], sizes["row"], sizes["column"])
         self.image_shape = self.recon_shape = self.shape[2:]
 
@@ -169,6 +173,8 @@ class ArrayVolume(KSpaceVolume):
         self._check_index(index)
         where = tuple(index if axis == "slice" else slice(None) for axis in self.axes)
         found = self._array()[where] if self._file is None else self._file.read(self.dataset, where)
+        if found.dtype.names:
+            found = found["real"] + 1j * found["imag"]
         left = [axis for axis in self.axes if axis != "slice"]
         return np.ascontiguousarray(found.transpose([left.index(axis) for axis in AXES[1:]]), dtype=np.complex64)
 
@@ -188,8 +194,9 @@ class ArrayVolume(KSpaceVolume):
 
 
 def check_complex(path: Path, stored: h5py.Dataset | Array, num_axes: int) -> None:
-    """Raise KSpaceError unless an array is complex with `num_axes` non-empty axes."""
-    if stored.dtype.kind != "c" or stored.ndim != num_axes or 0 in stored.shape:
+    """Raise KSpaceError unless an array is complex (or of MATLAB's pairs) with `num_axes` non-empty axes."""
+    is_complex = stored.dtype.kind == "c" or stored.dtype.names == ("real", "imag")
+    if not is_complex or stored.ndim != num_axes or 0 in stored.shape:
         raise KSpaceError(
             f"k-space in {path} must be complex with {num_axes} axes, got {stored.dtype} with shape {stored.shape}"
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from alps_exp.crops import center_crop
-from alps_exp.errors import one_line
+from alps_exp.errors import SettingError, one_line
 from alps_exp.files import file_name, files_below, write_atomically
 from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
@@ -29,7 +29,7 @@ from alps_exp.mri.prepared_volume import PreparedVolume, PreparedVolumeFile, wri
 from alps_exp.mri.sensitivity import MapEstimator, calibration_region, calibration_width
 from alps_exp.mri.truth import TruthCheck, check_truth
 
-SUFFIXES = (".h5", ".hdf5", ".npy")
+SUFFIXES = (".h5", ".hdf5", ".npy", ".mat")
 INDEX = "index.jsonl"
 VOLUMES = "volumes"
 PLAIN_ERRORS = (OSError, ValueError)  # their messages are written for users
@@ -121,11 +121,19 @@ def find_volumes(source: Path) -> dict[str, Path]:
 
 
 def open_volumes(files: dict[str, Path], reader: Callable[[Path], KSpaceVolume]) -> tuple[list[str], dict[str, str]]:
-    """Open every file once; return the names of readable files, and the reasons for the others by name."""
+    """Open every file once; return the names of readable files, and the reasons for the others by name.
+
+    Raises
+    ------
+    SettingError
+        If a setting of the reader is wrong.
+    """
     refused = {}
     for name, path in files.items():
         try:
             reader(path)
+        except SettingError:
+            raise
         except Exception as error:  # whatever a damaged file raises costs that file alone
             refused[name] = reason(error)
     return [name for name in files if name not in refused], refused
