@@ -59,6 +59,11 @@ class Batch(_NamedBatch, total=False):
     unreadable: dict[str, str]
 
 
+def of_image_size(batch: Batch) -> Tensor:
+    """Return the images of a batch, or of measured pictures, which have no truth, the measurement: (B, C, H, W)."""
+    return batch["image"] if "image" in batch else batch["measurement"]
+
+
 class TrainingImages(Protocol):
     """Images to train on. An item is a function of its index and key alone."""
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from alps_exp.datasets import ImageFolder
 from alps_exp.datasets.batches import WithUnreadable
+from alps_exp.datasets.image_folder import to_tensor
 from alps_exp.errors import ImageError
 
 
@@ -265,3 +266,80 @@ def test_unreadable_images_are_named(tmp_path, folder, ramp):
     broken.write_bytes(io.BytesIO(b"no archive").getvalue())
     with pytest.raises(ValueError, match="zip archive.*broken.zip"):
         len(ImageFolder(str(broken), size=4))
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A picture of 32 x 32 with a transparent corner of 8 x 10 pixels, and what it shows."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (32, 32, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    pixels[:8, :10, 3] = 0
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "pictures" / "photo.png")
+    return tmp_path / "pictures", pixels
+
+
+def test_a_measured_picture_is_the_measurement_and_what_is_transparent_is_missing(damaged):
+    folder, pixels = damaged
+    item = ImageFolder(folder, 32, measured=True)[0]
+    assert "image" not in item and item["image_id"] == "photo"
+    assert torch.equal(item["mask"][0], torch.from_numpy((pixels[..., 3] > 0).astype(np.float32)))
+    measured = item["mask"].expand(3, -1, -1) > 0
+    assert torch.equal(item["measurement"][measured], to_tensor(pixels[..., :3])[measured])
+
+
+def test_a_measured_picture_is_shrunk_only_where_asked_and_nothing_missing_bleeds_into_it(damaged):
+    folder, pixels = damaged
+    with pytest.raises(ImageError, match="32 x 32.*16.*resize=true"):
+        ImageFolder(folder, 16, measured=True)[0]
+    with pytest.raises(ImageError, match="32 x 32.*64"):
+        ImageFolder(folder, 64, measured=True, resize=True)[0]
+    item = ImageFolder(folder, 16, measured=True, resize=True)[0]
+    blocks = pixels[..., :3].reshape(16, 2, 16, 2, 3).astype(float).mean((1, 3))
+    opaque = (pixels[..., 3] == 255).reshape(16, 2, 16, 2).all((1, 3))
+    assert np.array_equal(item["mask"][0] > 0, opaque)
+    shown = (item["measurement"].numpy().transpose(1, 2, 0) + 1) * 127.5
+    assert np.abs(shown - blocks)[opaque].max() <= 1
+    crop = ImageFolder(folder, 16, crop=(8, 8, 24, 24), measured=True)[0]
+    assert crop["mask"][0, 0, :2].sum() == 2 and torch.equal(crop["measurement"], to_tensor(pixels[8:24, 8:24, :3]))
+
+
+def test_a_mask_drawn_beside_the_picture_says_what_is_missing(damaged, tmp_path):
+    folder, pixels = damaged
+    drawn = np.full((32, 32), 230, np.uint8)
+    drawn[20:, 4:9] = 40
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(drawn).save(tmp_path / "masks" / "photo.jpg", quality=95)
+    expected = torch.from_numpy((drawn > 128).astype(np.float32))
+    for masks in (tmp_path / "masks", tmp_path / "masks" / "photo.jpg"):
+        assert torch.equal(ImageFolder(folder, 32, measured=True, masks=masks)[0]["mask"][0], expected)
+    transparent = np.dstack([np.zeros((32, 32, 3), np.uint8), drawn // 230 * 255])
+    Image.fromarray(transparent, "RGBA").save(tmp_path / "hole.png")
+    assert torch.equal(ImageFolder(folder, 32, measured=True, masks=tmp_path / "hole.png")[0]["mask"][0], expected)
+
+
+def test_a_mask_that_is_missing_damaged_or_of_another_size_is_named(damaged, tmp_path):
+    folder, _ = damaged
+    Image.new("L", (31, 32)).save(tmp_path / "narrow.png")
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    (tmp_path / "empty").mkdir()
+    for masks, fact in (
+        ("narrow.png", "31 x 32.*photo.png.*32 x 32"),
+        ("damaged.png", "damaged.png"),
+        ("empty", "empty/photo.png"),
+    ):
+        with pytest.raises(ImageError, match=fact):
+            ImageFolder(folder, 32, measured=True, masks=tmp_path / masks)[0]
+    with pytest.raises(ValueError, match="measured=true"):
+        ImageFolder(folder, 32, masks=tmp_path / "narrow.png")
+
+
+def test_the_identity_of_measured_pictures_changes_with_their_masks(damaged, tmp_path):
+    folder, _ = damaged
+    images = ImageFolder(folder, 32, measured=True, masks=tmp_path / "mask.png")
+    lines = []
+    for level in (0, 255):
+        Image.new("L", (32, 32), level).save(tmp_path / "mask.png")
+        lines.append(images.index)
+    assert lines[0] != lines[1]

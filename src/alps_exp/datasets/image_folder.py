@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,6 +21,7 @@ from alps_exp.batch import Item, KeyedIndex, split_index
 from alps_exp.datasets.cache import SharedCache
 from alps_exp.errors import ImageError
 from alps_exp.files import files_below
+from alps_exp.masks.file import read_picture_mask
 from alps_exp.randomness import item_generator
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
@@ -67,6 +69,15 @@ class ImageFolder(Dataset[Item]):
         Whether to mirror half of the images left to right, as decided by the key of the item (never without a key).
     filter
         ``lanczos`` or ``box``, both with anti-aliasing.
+    measured
+        Whether the pictures are measurements, of which there is no truth: an item is then ``measurement`` (3, size,
+        size), ``mask`` (1, size, size), and ``image_id``. The mask is 0 where the picture is transparent.
+    masks
+        For measured pictures: a picture, or a folder with a picture of each name, of the same size as the photograph;
+        white is measured, and black, or in a picture with transparency all that is transparent, is missing.
+    resize
+        Whether measured pictures may be shrunk to `size`; a pixel is measured if all that it averages is. Pictures that
+        are not measured are always resized.
     cache_bytes
         Memory for decoded images per training process, shared by its workers (see `SharedCache`). Worthwhile if the
         files are larger than `size`.
@@ -92,6 +103,9 @@ class ImageFolder(Dataset[Item]):
         flip: bool = False,
         filter: str = "lanczos",
         *,
+        measured: bool = False,
+        masks: str | None = None,
+        resize: bool = False,
         cache_bytes: int = 0,
     ) -> None:
         if filter not in FILTERS:
@@ -102,6 +116,8 @@ class ImageFolder(Dataset[Item]):
             raise ValueError(f"crop must be (left, upper, right, lower), got {list(crop)}")
         if indices is not None and len(indices) != 2:
             raise ValueError(f"indices must be (start, stop), got {list(indices)}")
+        if (masks or resize) and not measured:
+            raise ValueError("masks and resize are for measured pictures: set data.test.measured=true too")
         if cache_bytes < 0:
             raise ValueError(f"cache_bytes must be at least 0, got {cache_bytes}")
         self.path = Path(path)
@@ -110,6 +126,8 @@ class ImageFolder(Dataset[Item]):
         self.indices = None if indices is None else tuple(indices)
         self.flip = flip
         self.filter = filter
+        self.measured, self.resize = measured, resize
+        self.masks = None if masks is None else Path(masks)
         self.cache_bytes = cache_bytes
         self._archive: tuple[int, zipfile.ZipFile] | None = None
 
@@ -141,8 +159,13 @@ class ImageFolder(Dataset[Item]):
     def index(self) -> list[str]:
         """A line for each item that changes with its file: id, and checksum (zip) or size in bytes (folder)."""
         if self.path.is_dir():
-            return [f"{i} {(self.path / name).stat().st_size}" for name, i in self.files]
-        return [f"{i} {self._open_archive().getinfo(name).CRC:08x}" for name, i in self.files]
+            lines = [f"{i} {(self.path / name).stat().st_size}" for name, i in self.files]
+        else:
+            lines = [f"{i} {self._open_archive().getinfo(name).CRC:08x}" for name, i in self.files]
+        if self.masks is None:
+            return lines
+        masks = [self._mask_path(self.masks, name) for name, _ in self.files]
+        return [f"{line} {zlib.crc32(mask.read_bytes()):08x}" for line, mask in zip(lines, masks, strict=True)]
 
     def __len__(self) -> int:
         # A loader asks for the length before it starts its workers, which share what is there by then.
@@ -152,6 +175,8 @@ class ImageFolder(Dataset[Item]):
     def __getitem__(self, item: KeyedIndex) -> Item:
         index, key = split_index(item)
         name, image_id = self.files[index]
+        if self.measured:
+            return self._measured_item(name, image_id)
         pixels = self.cache.get(index, lambda: self._pixels(name))
         if self.flip and key is not None and item_generator(key).random() < 0.5:
             pixels = pixels[:, ::-1]
@@ -179,12 +204,59 @@ class ImageFolder(Dataset[Item]):
         return self._archive[1]
 
     def _pixels(self, name: str) -> np.ndarray:
+        rgb = self._upright(name, "RGB")
+        return np.asarray(rgb.resize((self.size, self.size), FILTERS[self.filter], box=self._box(rgb.size, name)))
+
+    def _measured_item(self, name: str, image_id: str) -> Item:
+        picture = self._upright(name, "RGBA")
+        if self.masks is not None:
+            picture.putalpha(self._mask(self.masks, name, picture.size))
+        # A pixel that is partly transparent holds the color of what lies behind it too.
+        picture.putalpha(picture.getchannel("A").point(lambda alpha: 255 * (alpha == 255)))
+        pixels = self._measured_pixels(picture, name)
+        mask = torch.from_numpy(pixels[..., 3] == 255)[None].float()
+        return {"measurement": to_tensor(pixels[..., :3]), "mask": mask, "image_id": image_id}
+
+    def _measured_pixels(self, picture: Image.Image, name: str) -> np.ndarray:
+        """Return the cropped picture (size, size, 4) uint8; its last channel is 255 where all of a pixel is opaque."""
+        left, upper, right, lower = self._box(picture.size, name)
+        if (right - left, lower - upper) == (self.size, self.size):
+            return np.asarray(picture.crop((round(left), round(upper), round(right), round(lower))))
+        if not self.resize or min(right - left, lower - upper) < self.size:
+            raise ImageError(
+                f"the measured picture {name} has {picture.width} x {picture.height} pixels, and the model's images "
+                f"have {self.size} a side: crop it with data.test.crop, or shrink it with data.test.resize=true"
+            )
+        # A box filter averages a pixel's own area alone; others would let what is missing bleed into its neighbors.
+        box = (left, upper, right, lower)
+        return np.asarray(picture.resize((self.size, self.size), Image.Resampling.BOX, box=box))
+
+    def _mask(self, masks: Path, name: str, size: tuple[int, int]) -> Image.Image:
+        path = self._mask_path(masks, name)
+        try:
+            measured = read_picture_mask(path)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ImageError(f"unreadable mask {path} of the picture {name}: not a picture") from error
+        if measured.shape != (size[1], size[0]):
+            height, width = measured.shape
+            raise ImageError(f"the mask {path} has {width} x {height} pixels, the picture {name} {size[0]} x {size[1]}")
+        return Image.fromarray(255 * measured.astype(np.uint8))
+
+    def _mask_path(self, masks: Path, name: str) -> Path:
+        stem = masks / PurePosixPath(name).with_suffix("")
+        candidates = [stem.with_name(stem.name + suffix) for suffix in SUFFIXES] if masks.is_dir() else [masks]
+        found = next((path for path in candidates if path.is_file()), None)
+        if found is None:
+            raise ImageError(f"no mask for the picture {name}: expected {candidates[0]}")
+        return found
+
+    def _upright(self, name: str, mode: str) -> Image.Image:
+        """Return an image in a mode, turned as its EXIF orientation says."""
         with self._opened(name) as image:
             if image.mode not in READ_MODES:
                 raise ImageError(f"image {name} in {self.path} has mode {image.mode}, expected 8 bits a channel")
             turn = TO_UPRIGHT.get(_orientation(image))
-            rgb = (image if turn is None else image.transpose(turn)).convert("RGB")
-        return np.asarray(rgb.resize((self.size, self.size), FILTERS[self.filter], box=self._box(rgb.size, name)))
+            return (image if turn is None else image.transpose(turn)).convert(mode)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Image.Image]:

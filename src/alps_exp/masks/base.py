@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alps_exp.batch import Batch
+from alps_exp.batch import Batch, of_image_size
 from alps_exp.randomness import numpy_generator
 
 Array = np.ndarray
@@ -37,7 +37,7 @@ class Mask(ABC):
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the masks of a batch, (B, 1, H, W)."""
-        image = batch["image"]
+        image = of_image_size(batch)
         height, width = image.shape[-2:]
         masks = [self.draw(numpy_generator(self.seed, i), height, width) for i in batch["image_id"]]
         return torch.from_numpy(np.stack(masks)[:, None].astype(np.float32)).to(image.device)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from alps_exp.batch import Batch
+from alps_exp.batch import Batch, of_image_size
 from alps_exp.files import open_hdf5
 from alps_exp.masks.base import Array
 
@@ -24,10 +24,10 @@ class FileMask:
     Parameters
     ----------
     path
-        A ``.npy`` file, an HDF5 file (``.h5``) with a dataset ``mask``, or an image file (white is measured, black is
-        not), with one mask for all images; or a ``.npz`` file with one array for all images or one per image id. Masks
-        have the shape (H, W) of the images, or (W,) to select whole columns, also with axes of length 1 around them,
-        and contain 0 and 1 (or False and True, or 0 and 255); complex ones have no imaginary part.
+        A ``.npy`` file, an HDF5 file (``.h5``) with a dataset ``mask``, or a picture (see `read_picture_mask`), with
+        one mask for all images; or a ``.npz`` file with one array for all images or one per image id. Masks have the
+        shape (H, W) of the images, or (W,) to select whole columns, also with axes of length 1 around them, and contain
+        0 and 1 (or False and True, or 0 and 255); complex ones have no imaginary part.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class FileMask:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the masks of a batch, (B, 1, H, W)."""
-        image = batch["image"]
+        image = of_image_size(batch)
         masks = [self._mask(image_id, tuple(image.shape[-2:])) for image_id in batch["image_id"]]
         return torch.from_numpy(np.stack(masks)[:, None].astype(np.float32)).to(image.device)
 
@@ -60,8 +60,7 @@ class FileMask:
             if self.path.suffix == ".h5":
                 with open_hdf5(self.path) as file:
                     return {"mask": file["mask"][()]}
-            with Image.open(self.path) as image:
-                return {"mask": np.asarray(image.convert("L")) / 255}
+            return {"mask": read_picture_mask(self.path)}
         except (KeyError, OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{self.path} is no .npy, .npz, .h5 or image file of masks: {error}") from error
 
@@ -83,3 +82,14 @@ class FileMask:
         if not np.isin(mask, (0, 1)).all():
             raise ValueError(f"mask {name} in {self.path} must hold only 0 and 1, or 0 and 255")
         return mask
+
+
+def read_picture_mask(path: Path) -> Array:
+    """Return a mask (H, W) of booleans that is drawn as a picture.
+
+    White is measured and black is not, with the border at half; in a picture that is transparent somewhere, all that is
+    not fully opaque is missing, and its colors say nothing.
+    """
+    with Image.open(path) as image:
+        opaque = np.asarray(image.convert("RGBA"))[..., 3] == 255
+        return np.asarray(image.convert("L")) >= 128 if opaque.all() else opaque

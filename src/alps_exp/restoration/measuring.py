@@ -64,7 +64,7 @@ def measure(rule: OperatorRule, batch: Batch, seed: int) -> Measured:
     except KeyError as error:
         raise ValueError(f"the data have no {error}, which the operator needs") from error
     if "measurement" in batch:
-        if (batch["noise_std"] != operator.noise_std).any():
+        if "noise_std" in batch and (batch["noise_std"] != operator.noise_std).any():
             raise ValueError(
                 "these data bring their own measurement with its own noise level: choose operator=measured or "
                 "retrospective_4x, or simulate another measurement with data.test.measured=false"
