@@ -47,7 +47,15 @@ def test_requests_that_do_not_need_them_run_without_and_the_others_say_which(tmp
     network = ["model_channels=16", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]", "img_resolution=16"]
     small = [f"training.network.model.{size}" for size in network]
     training = ["train", *images, *common, *small, "data.validation=null", "data.batch_size=2", "trainer.max_steps=2"]
-    restore = ["restore", *common, "energy=gaussian", "energy.channels=3", "num_samples=2", "logger=none"]
+    restore = [
+        "restore",
+        *common,
+        "energy=gaussian",
+        "energy.channels=3",
+        "num_samples=2",
+        "logger=none",
+        "figures=false",
+    ]
     requests = [
         [*restore, *images, "sampler.schedule.steps=2"],
         [*training, "logger=csv"],

@@ -12,7 +12,7 @@ from PIL import Image
 from alps_exp.restoration import Restoration
 from alps_exp.runs import RunFolder
 
-SHORT = ["sampler.schedule.steps=2", "logger=none", "trainer.accelerator=cpu", "data.batch_size=1"]
+SHORT = ["sampler.schedule.steps=2", "logger=none", "figures=false", "trainer.accelerator=cpu", "data.batch_size=1"]
 PRIOR = ["data=prior", "energy=gaussian", "teacher=gaussian", "data.test.count=24", "num_samples=64", "save=samples"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from alps_exp.runs import RunFolder
 
-SMALL = ["data=prior", "data.test.count=2", "num_samples=2", "logger=none"]
+SMALL = ["data=prior", "data.test.count=2", "num_samples=2", "logger=none", "figures=false"]
 SHORT = "sampler.schedule.steps=3"
 GAUSSIAN = ["energy=gaussian", "teacher=gaussian"]
 MIXTURE = ["energy=mixture", "teacher=mixture"]

@@ -8,7 +8,7 @@ from alps_exp.cli.restore import report
 from alps_exp.restoration import run as run_module
 from alps_exp.runs import Record, RunFolder
 
-SMALL = ["data=prior", "energy=gaussian", "teacher=gaussian", "logger=none", "num_samples=2"]
+SMALL = ["data=prior", "energy=gaussian", "teacher=gaussian", "logger=none", "figures=false", "num_samples=2"]
 EDM = ["operator=gaussian_blur", "sampler.schedule.steps=3"]
 
 
@@ -71,7 +71,8 @@ def test_means_are_reported_with_their_number_of_images(monkeypatch, capsys, tmp
     a = Record("a", psnr=20.0, data_misfit=5.0, flags=["convergence"], **common)
     b, c = Record("b", data_misfit=7.0, **common), Record("c", **common).failed("out of memory")
     run = run_module.Run(RunFolder(tmp_path), pd.DataFrame([vars(record) for record in (a, b, c)]))
-    run_module._report(run, None)
+    assert run_module._report(True, run, None) == [tmp_path / "figure.png"]
+    assert run_module._report(False, run, None) == []
     assert report(run) == 1
     out, err = capsys.readouterr()
     assert "2 of 3 images, 1 of them with a truth" in out and "c: out of memory" in err

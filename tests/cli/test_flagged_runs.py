@@ -16,7 +16,15 @@ from alps_exp.restoration import Labels, Restoration, RestorationSettings
 from alps_exp.runs import RunFolder
 from alps_exp.samplers import Sampler
 
-SMALL = ["data=prior", "data.test.count=2", "energy=gaussian", "teacher=gaussian", "logger=none", "num_samples=4"]
+SMALL = [
+    "data=prior",
+    "data.test.count=2",
+    "energy=gaussian",
+    "teacher=gaussian",
+    "logger=none",
+    "figures=false",
+    "num_samples=4",
+]
 FAR = ["data.test.prior=${teacher}", "teacher.std=30", "operator.noise_std=0.5"]
 HURRIED = ["sampler.max_iterations=0"]
 PATIENT = ["sampler.max_iterations=60"]

@@ -28,7 +28,7 @@ SLICES = {"a_full": 2, "b_undersampled": 2, "y_full": 3, "z_full": 3}
 MAPS = {"calibration_width": 8, "kernel_width": 3, "max_iterations": 30}
 PREPARE = [f"maps.{name}={value}" for name, value in MAPS.items()]
 GAUSSIAN = [f"{kind}{rest}" for kind in ("energy", "teacher") for rest in ("=gaussian", ".complex_valued=true")]
-SMALL = ["data=fastmri", *GAUSSIAN, "num_samples=2", "logger=none"]
+SMALL = ["data=fastmri", *GAUSSIAN, "num_samples=2", "logger=none", "figures=false"]
 
 
 def write_fastmri(path, slices, undersampled=False, header=HEADER):
@@ -237,7 +237,7 @@ def misfit(result, volume_file, estimate, slice_index):
 @pytest.mark.parametrize("sampler", [["sampler=alps", "sampler.schedule.steps=3"], ["sampler=sense"]])
 def test_undersampled_in_retrospect(prepared, tmp_path, sampler):
     request, volume_file = only(prepared, tmp_path, "a_full")
-    status, out, err = run("restore", *request, "operator=retrospective_2x", *sampler)
+    status, out, err = run("restore", *request, "operator=retrospective_2x", "figures=true", *sampler)
     assert status == 0, out + err
     folder, lines = restored(tmp_path)
     assert (folder.path / "figure.png").exists() and all(line["status"] == "ok" for line in lines)
@@ -274,7 +274,7 @@ def test_undersampled_by_a_mask_from_a_file(prepared, tmp_path):
 @pytest.mark.usefixtures("drawn")
 def test_undersampled_as_it_came(prepared, tmp_path):
     request, volume_file = only(prepared, tmp_path, "b_undersampled")
-    status, out, err = run("restore", *request, "operator=measured", "sampler.schedule.steps=3")
+    status, out, err = run("restore", *request, "operator=measured", "sampler.schedule.steps=3", "figures=true")
     assert status == 0, out + err
     assert "psnr" not in out and "data_misfit" in out
     folder, lines = restored(tmp_path)

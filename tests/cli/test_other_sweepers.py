@@ -10,7 +10,13 @@ import pytest
 from alps_exp.runs import RunFolder
 
 TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=2"]
-TINY += ["logger=none", "trainer.accelerator=cpu", "operator=inpaint_random", "sampler.schedule.steps=2"]
+TINY += [
+    "logger=none",
+    "figures=false",
+    "trainer.accelerator=cpu",
+    "operator=inpaint_random",
+    "sampler.schedule.steps=2",
+]
 TINY += ["data.test.count=1"]
 SWEEPER = """
 from hydra.core.plugins import Plugins

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from alps_exp.runs import RunFolder
 
 GAUSSIAN = ["data=prior", "energy=gaussian", "teacher=gaussian", "data.test.count=2"]
-SHORT = ["sampler.schedule.steps=3", "num_samples=2", "logger=none"]
+SHORT = ["sampler.schedule.steps=3", "num_samples=2", "logger=none", "figures=false"]
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_restore_leaves_what_the_contract_says_and_is_its_own_resume(faces, mo
 
 
 def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path, run):
-    short = [*faces, *models, "sampler.schedule.steps=3", "num_samples=2", "logger=none"]
+    short = [*faces, *models, "sampler.schedule.steps=3", "num_samples=2", "logger=none", "figures=false"]
     images = tmp_path / "out"
     # the two images of a batch are written one after the other
     kill_at("/.face3.h5.", "restore", *short, folder=tmp_path, reached=lambda: list(images.rglob("face2.h5")))
@@ -111,7 +111,14 @@ def test_a_killed_restore_goes_on_to_the_same_records(faces, models, tmp_path, r
 
 @pytest.mark.usefixtures("drawn")
 def test_an_image_that_fails_is_recorded_and_named(faces, models, tmp_path, run):
-    wild = ["sampler=dps", "sampler.step_size=1e30", "sampler.schedule.scales=4", "num_samples=2", "logger=none"]
+    wild = [
+        "sampler=dps",
+        "sampler.step_size=1e30",
+        "sampler.schedule.scales=4",
+        "num_samples=2",
+        "logger=none",
+        "figures=false",
+    ]
     _, err = run("restore", *faces, *models, *wild, status=1)
     assert "failed: face0: " in err
     records = timeless(the_run(tmp_path / "out"))
@@ -121,7 +128,7 @@ def test_an_image_that_fails_is_recorded_and_named(faces, models, tmp_path, run)
 
 @pytest.mark.usefixtures("drawn")
 def test_a_sweep_ends_in_one_table(faces, models, tmp_path, run):
-    run("restore", "-m", *faces, *models, *SHORT, "logger=none", "sampler=alps,map")
+    run("restore", "-m", *faces, *models, *SHORT, "logger=none", "figures=false", "sampler=alps,map")
     out, _ = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}")
     assert "alps" in out and "map" in out
     names = {path.name for path in (tmp_path / "table").iterdir()}
@@ -149,7 +156,7 @@ def test_teacher_then_distill_then_restore(faces, tmp_path, run, breaking):
     (energy,) = (tmp_path / "out").rglob("energy.safetensors")
     (metrics,) = energy.parent.rglob("metrics.csv")
     assert "loss/sigma" in metrics.read_text() and "validation/gap_sigma_1" in metrics.read_text()
-    run("restore", *faces, *SHORT, "logger=none", "energy=file", f"energy.name={energy}")
+    run("restore", *faces, *SHORT, "logger=none", "figures=false", "energy=file", f"energy.name={energy}")
     assert all(r["status"] == "ok" for r in timeless(the_run(tmp_path / "out")))
     network = load_teacher(teacher).network
     network.model.map_layer0.weight.data += 1

@@ -31,7 +31,7 @@ def request_of(tmp_path, network):
     common = ["data=folder", "data.test.size=16", "logger=none", "trainer.accelerator=cpu", "teacher=file"]
     common += [f"teacher.name={tmp_path / 'teacher.safetensors'}", "data.batch_size=2"]
     restore = ["energy=file", f"energy.name={tmp_path / 'energy.safetensors'}", f"data.test.path={tmp_path / 'images'}"]
-    restore += ["sampler.schedule.steps=6", "num_samples=2", "save=samples"]
+    restore += ["sampler.schedule.steps=6", "num_samples=2", "save=samples", "figures=false"]
     training = [f"data.train.path={tmp_path / 'images'}", "trainer.max_steps=10", "trainer.enable_progress_bar=false"]
     distill = [*training, "data.validation=null", "checkpoint_minutes=0"]
     teacher = [*training, "data.train.size=16", "data.validation.size=16", "data.batch_size=2", "data=folder"]

@@ -13,7 +13,7 @@ from alps_exp.checkpoints import save_model
 from alps_exp.runs import RunFolder
 
 REQUEST = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=3"]
-REQUEST += ["logger=none", "trainer.accelerator=cpu", "sampler.schedule.steps=3"]
+REQUEST += ["logger=none", "figures=false", "trainer.accelerator=cpu", "sampler.schedule.steps=3"]
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
 
 

@@ -13,7 +13,7 @@ from alps_exp.cli import main as command
 from alps_exp.runs import RunFolder
 
 TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=2"]
-TINY += ["data.test.count=3", "logger=none", "trainer.accelerator=cpu", "operator=inpaint_random"]
+TINY += ["data.test.count=3", "logger=none", "figures=false", "trainer.accelerator=cpu", "operator=inpaint_random"]
 SLURM = ["hydra/launcher=slurm", "hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1"]
 SLOW_SAMPLER = """
 import os, time

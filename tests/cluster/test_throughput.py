@@ -10,7 +10,7 @@ from PIL import Image
 
 IMAGES = 64
 REQUEST = ["restore", "data=folder", "data.batch_size=2", "sampler=alps_teacher", "sampler.schedule.steps=9"]
-REQUEST += ["num_samples=2", "logger=none", "trainer.accelerator=cpu"]
+REQUEST += ["num_samples=2", "logger=none", "figures=false", "trainer.accelerator=cpu"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 

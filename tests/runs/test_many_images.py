@@ -14,7 +14,7 @@ from alps_exp.runs import RunFolder
 COUNT = 10_000
 REQUEST = ["data=prior", f"data.test.count={COUNT}", "data.batch_size=50", "energy=gaussian", "energy.size=12"]
 REQUEST += ["teacher=gaussian", "teacher.size=12", "num_samples=1", "sampler.schedule.steps=2", "operator=denoise"]
-REQUEST += ["logger=none", "trainer.accelerator=cpu"]
+REQUEST += ["logger=none", "figures=false", "trainer.accelerator=cpu"]
 
 
 def resident_mib(process):

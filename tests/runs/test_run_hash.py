@@ -32,7 +32,7 @@ CONFIG = {
     "hydra": {"launcher": {"name": "basic"}},
 }
 MACHINE_KEYS = set(  # written again, as one more of them gives runs with different results one name
-    "checkpoint_minutes compile hydra logger output_root resume_anyway data.num_workers generator.micro_batch"
+    "checkpoint_minutes compile figures hydra logger output_root resume_anyway data.num_workers generator.micro_batch"
     " sampler.micro_batch trainer.accelerator trainer.default_root_dir trainer.devices trainer.enable_progress_bar"
     " trainer.num_nodes trainer.strategy".split()
 )

@@ -20,7 +20,7 @@ from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.trainer import open_trainer
 from alps_exp.mri import PreparedSlices
 from alps_exp.priors import Prior
-from alps_exp.report import write_calibration
+from alps_exp.report import calibration_figure, write_calibration
 from alps_exp.restoration import Calibration, RestorationSettings, calibration_report
 from alps_exp.restoration.calibration import Report
 from alps_exp.restoration.run import Run, log_result, predict
@@ -45,6 +45,7 @@ def calibrate(
     count: int,
     num_samples: int,
     seed: int,
+    figures: bool,
     resume_anyway: bool,
     output_root: str,
 ) -> int:
@@ -67,7 +68,7 @@ def calibrate(
         module,
         source,
         open_trainer(job, trainer, logger),
-        report=partial(_report, seed),
+        report=partial(_report, seed, figures),
         checkpoints=prior.checkpoints,
         resume_anyway=resume_anyway,
     )
@@ -87,15 +88,16 @@ def _images(
     return ZeroImages(source.test, count) if images == "prior" else FirstImages(source.test, count)
 
 
-def _report(seed: int, run: Run, trainer: pl.Trainer) -> list[Path]:
+def _report(seed: int, figures: bool, run: Run, trainer: pl.Trainer) -> list[Path]:
     """Write the calibration of the restored images, give it to logger and terminal, and return what is written."""
     report = calibration_report(run.folder, run.folder.records(), seed)
     if report is None:
         return []
     written = write_calibration(report, run.folder.path)
+    drawn = [calibration_figure([report], run.folder.path / "calibration.png")] if figures else []
     print(f"{run.folder.path}\n{(run.folder.path / 'calibration.md').read_text()}")
-    log_result(trainer, _scalars(report), "calibration", written[-1])
-    return written
+    log_result(trainer, _scalars(report), "calibration", drawn)
+    return written + drawn
 
 
 def _scalars(report: Report) -> dict[str, float]:

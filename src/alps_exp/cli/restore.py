@@ -33,6 +33,7 @@ def restore(
     seed: int,
     save: Literal["summary", "samples"],
     lpips: str | None,
+    figures: bool,
     resume_anyway: bool,
     output_root: str,
 ) -> int:
@@ -53,6 +54,7 @@ def restore(
         labels=instantiate(labels),
         save_samples=save == "samples",
         lpips=load_lpips(lpips),
+        figures=figures,
         batch_size=images.batch_size,
         num_workers=images.num_workers,
         trainer=open_trainer(job, trainer, logger),

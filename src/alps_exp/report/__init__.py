@@ -1,6 +1,11 @@
 """Records to tables and figures."""
 
-from alps_exp.report.calibration import find_calibrations, write_calibration, write_calibration_tables
+from alps_exp.report.calibration import (
+    calibration_figure,
+    find_calibrations,
+    write_calibration,
+    write_calibration_tables,
+)
 from alps_exp.report.convergence import convergence_figure
 from alps_exp.report.figures import run_figure, task_figure, task_figures
 from alps_exp.report.pareto import pareto_figure
@@ -8,6 +13,7 @@ from alps_exp.report.table import build_table, find_runs, to_latex, to_markdown,
 
 __all__ = [
     "build_table",
+    "calibration_figure",
     "convergence_figure",
     "find_calibrations",
     "find_runs",

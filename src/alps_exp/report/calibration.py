@@ -49,7 +49,7 @@ Report = Row
 
 
 def write_calibration(report: Report, folder: Path) -> list[Path]:
-    """Write the report of a run to `calibration.json`, `calibration.md` and `calibration.png`; return their paths.
+    """Write the report of a run to `calibration.json` and `calibration.md`; return their paths.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def write_calibration(report: Report, folder: Path) -> list[Path]:
     numbers, text = folder / REPORT, folder / "calibration.md"
     write_atomically(numbers, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     write_atomically(text, _one_run(report).encode())
-    return [numbers, text, calibration_figure([report], folder / "calibration.png")]
+    return [numbers, text]
 
 
 def _one_run(report: Report) -> str:

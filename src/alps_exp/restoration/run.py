@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -97,6 +97,7 @@ def restore(
     labels: Labels | None = None,
     save_samples: bool = False,
     lpips: LPIPS | None = None,
+    figures: bool = True,
     batch_size: int = 32,
     num_workers: int = 0,
     trainer: pl.Trainer | Trainer | None = None,
@@ -130,6 +131,8 @@ def restore(
         Whether to keep all samples, besides mean and standard deviation.
     lpips
         Model of the perceptual distance, see `alps_exp.evaluation.load_lpips`; None: not computed.
+    figures
+        Whether to draw the first images of the run; it takes longer than restoring small images.
     batch_size, num_workers
         Images in a batch, and processes that load them.
     trainer
@@ -180,7 +183,7 @@ def restore(
         module,
         data,
         trainer or _own_trainer(job.folder),
-        report=_report,
+        report=partial(_report, figures),
         checkpoints=checkpoints,
         resume_anyway=resume_anyway,
     )
@@ -252,11 +255,12 @@ def _provenance(
     return start
 
 
-def log_result(trainer: pl.Trainer, numbers: Mapping[str, float], name: str, figure: Path) -> None:
-    """Send metrics and figure to the logger."""
+def log_result(trainer: pl.Trainer, numbers: Mapping[str, float], name: str, figures: Sequence[Path]) -> None:
+    """Send metrics and figures to the logger."""
     if trainer.logger is not None:
         trainer.logger.log_metrics(dict(numbers))
-    log_figure(trainer.logger, name, figure)
+    for figure in figures:
+        log_figure(trainer.logger, name, figure)
 
 
 def mask_files(settings: object) -> list[Path]:
@@ -268,15 +272,15 @@ def mask_files(settings: object) -> list[Path]:
     return [path for item in settings for path in mask_files(item)] if isinstance(settings, list) else []
 
 
-def _report(run: Run, trainer: pl.Trainer) -> list[Path]:
-    """Draw the figure of a run and log its mean metrics; without a restored image there is nothing to show."""
+def _report(figures: bool, run: Run, trainer: pl.Trainer) -> list[Path]:
+    """Log the mean metrics of a run, and draw its figure; without a restored image there is nothing to show."""
     if not run.counts()["images"]:
         return []
-    figure = run_figure(run.folder)
     means = {f"{kind}/{name}": float(value) for (kind, name), value in run.means().stack().items()}
     counts = {name: float(count) for name, count in run.counts().items()}
-    log_result(trainer, counts | means, "figure", figure)
-    return [figure]
+    written = [run_figure(run.folder)] if figures else []
+    log_result(trainer, counts | means, "figure", written)
+    return written
 
 
 def _frame(records: list[Record]) -> pd.DataFrame:

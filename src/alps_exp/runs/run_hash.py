@@ -12,6 +12,7 @@ MACHINE_KEYS = frozenset(
     {
         "checkpoint_minutes",
         "compile",
+        "figures",
         "hydra",
         "logger",
         "output_root",
