@@ -15,6 +15,7 @@ FLOOR = {
     "estimates",
     "files",
     "packages",
+    "pictures",
     "randomness",
     "representation",
 }

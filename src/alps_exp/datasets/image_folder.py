@@ -21,7 +21,7 @@ from alps_exp.batch import Item, KeyedIndex, split_index
 from alps_exp.datasets.cache import SharedCache
 from alps_exp.errors import ImageError
 from alps_exp.files import files_below
-from alps_exp.masks.file import read_picture_mask
+from alps_exp.pictures import read_picture_mask
 from alps_exp.randomness import item_generator
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from alps_exp.batch import Batch, of_image_size
 from alps_exp.files import open_hdf5
 from alps_exp.masks.base import Array
+from alps_exp.pictures import read_picture_mask
 
 
 class FileMask:
@@ -24,8 +24,8 @@ class FileMask:
     Parameters
     ----------
     path
-        A ``.npy`` file, an HDF5 file (``.h5``) with a dataset ``mask``, or a picture (see `read_picture_mask`), with
-        one mask for all images; or a ``.npz`` file with one array for all images or one per image id. Masks have the
+        A ``.npy`` file, an HDF5 file (``.h5``) with a dataset ``mask``, or a picture, as
+        `alps_exp.pictures.read_picture_mask` reads it, with one mask for all images; or a ``.npz`` file with one array for all images or one per image id. Masks have the
         shape (H, W) of the images, or (W,) to select whole columns, also with axes of length 1 around them, and contain
         0 and 1 (or False and True, or 0 and 255); complex ones have no imaginary part.
 
@@ -82,14 +82,3 @@ class FileMask:
         if not np.isin(mask, (0, 1)).all():
             raise ValueError(f"mask {name} in {self.path} must hold only 0 and 1, or 0 and 255")
         return mask
-
-
-def read_picture_mask(path: Path) -> Array:
-    """Return a mask (H, W) of booleans that is drawn as a picture.
-
-    White is measured and black is not, with the border at half; in a picture that is transparent somewhere, all that is
-    not fully opaque is missing, and its colors say nothing.
-    """
-    with Image.open(path) as image:
-        opaque = np.asarray(image.convert("RGBA"))[..., 3] == 255
-        return np.asarray(image.convert("L")) >= 128 if opaque.all() else opaque

@@ -188,7 +188,15 @@ def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:
 
 
 def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
-    """Draw coverage against level (ideal: the diagonal) and rank histograms, one row per task and noise level."""
+    """Draw coverage against level (ideal: the diagonal) and rank histograms, one row per task and noise level.
+
+    Parameters
+    ----------
+    reports
+        Numbers of runs, see `alps_exp.restoration.calibration_report`.
+    path
+        File for the figure, which is returned.
+    """
     tasks = list(dict.fromkeys((report["task"], noise_text(report["noise_std"])) for report in reports))
     figure = Figure(figsize=(8.4, 3.0 * len(tasks)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
