@@ -25,9 +25,10 @@ class FileMask:
     ----------
     path
         A ``.npy`` file, an HDF5 file (``.h5``) with a dataset ``mask``, or a picture, as
-        `alps_exp.pictures.read_picture_mask` reads it, with one mask for all images; or a ``.npz`` file with one array for all images or one per image id. Masks have the
-        shape (H, W) of the images, or (W,) to select whole columns, also with axes of length 1 around them, and contain
-        0 and 1 (or False and True, or 0 and 255); complex ones have no imaginary part.
+        `alps_exp.pictures.read_picture_mask` reads it, with one mask for all images; or a ``.npz`` file with one array
+        for all images or one per image id. Masks have the shape (H, W) of the images, or (W,) to select whole columns,
+        also with axes of length 1 around them, and contain 0 and 1 (or False and True, or 0 and 255); complex ones have
+        no imaginary part.
 
     Raises
     ------
