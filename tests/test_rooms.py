@@ -14,6 +14,7 @@ FLOOR = {
     "errors",
     "estimates",
     "files",
+    "folding",
     "packages",
     "pictures",
     "randomness",

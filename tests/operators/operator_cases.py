@@ -125,6 +125,16 @@ def _mri(
     return build
 
 
+def _folded(height: int, width: int, *, by_columns: bool) -> Callable[..., LinearOperator]:
+    """The maps exceed a field of view of this size; the mask varies along both axes or only from column to column."""
+
+    def build(dtype: torch.dtype, images: slice, **options: float) -> LinearOperator:
+        mask = random_mask(BATCH, 1, 1 if by_columns else height, width, seed=3).expand(-1, -1, height, -1)
+        return MultiCoilMRI(mask[images], smooth_maps(dtype)[images], ETA, folds=True, **options)
+
+    return build
+
+
 def _joint(channels: int, *parts: Callable[..., LinearOperator]) -> Callable[..., LinearOperator]:
     """Measurements of noise ETA, 2 ETA, ...; the noise of the joint one is ETA."""
 
@@ -160,6 +170,23 @@ CASES = [
         is_complex=True,
         has_cg=True,
         has_exact_noise=False,
+    ),
+    Case(
+        "mri-folded-columns",
+        _folded(HEIGHT, 5, by_columns=True),
+        channels=1,
+        is_complex=True,
+        has_exact_noise=False,
+        has_noise=False,
+    ),
+    Case(
+        "mri-folded-2d",
+        _folded(3, 4, by_columns=False),
+        channels=1,
+        is_complex=True,
+        has_cg=True,
+        has_exact_noise=False,
+        has_noise=False,
     ),
     Case(
         "mri-columns-cg",

@@ -21,6 +21,7 @@ import numpy as np
 from alps_exp.crops import center_crop
 from alps_exp.errors import SettingError, one_line
 from alps_exp.files import file_name, files_below, write_atomically
+from alps_exp.mri.coil_images import combine
 from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
 from alps_exp.mri.layout import centered
@@ -234,7 +235,8 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
     # Maps are estimated after whitening: they must belong to the same (virtual) coils as the k-space.
     kspace = [np.einsum("ij,jhw->ihw", whitening, volume.crop(one)) for one in stored.kspace]
     masks = [where[: volume.image_shape[0]] for where in stored.measured]
-    maps = [settings.maps(one, where) for one, where in zip(kspace, masks, strict=True)]
+    maps, said = settings.maps.of_volume(kspace, masks)
+    recon_shape = _recon_shape(volume, maps[0])
     full = [is_fully_sampled(where) for where in masks]
     images = [combine(to_image(one), of_slice) for one, of_slice in zip(kspace, maps, strict=True)]
     shown = [image for image, whole in zip(images, full, strict=True) if whole]
@@ -242,7 +244,7 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
         widths = [calibration_width(where, settings.maps.calibration_width) for where in masks]
         centers = [calibration_region(one, width) for one, width in zip(kspace, widths, strict=True)]
         shown = [combine(to_image(one), of_slice) for one, of_slice in zip(centers, maps, strict=True)]
-    scale = max(float(np.abs(center_crop(image, volume.recon_shape)).max()) for image in shown)
+    scale = max(float(np.abs(center_crop(image, recon_shape)).max()) for image in shown)
     if not scale > 0:
         raise KSpaceError("the maps leave no image: they are zero where the object is")
     checks = [
@@ -259,11 +261,18 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
         mask=np.stack(masks),
         scale=scale,
         noise_std=1 / scale,
-        recon_shape=volume.recon_shape,
+        recon_shape=recon_shape,
         slices=stored.numbers,
         hashes=stored.hashes,
-        remarks=[str(noise), *stored.remarks, *_unsound(stored.numbers, checks)],
+        remarks=[str(noise), *stored.remarks, *said, *_unsound(stored.numbers, checks)],
     )
+
+
+def _recon_shape(volume: KSpaceVolume, maps: Array) -> tuple[int, int]:
+    """Return the center in which images are compared: all of an axis along which they exceed the field of view."""
+    axes = zip(maps.shape[-2:], volume.image_shape, volume.recon_shape, strict=True)
+    rows, columns = (size if size > fov else compared for size, fov, compared in axes)
+    return rows, columns
 
 
 def _unsound(numbers: Sequence[int], checks: Sequence[TruthCheck | None]) -> list[str]:
@@ -274,12 +283,6 @@ def _unsound(numbers: Sequence[int], checks: Sequence[TruthCheck | None]) -> lis
     number, check = max(bad, key=lambda one: one[1].misfit)
     share = f"{len(bad)} of {len(checks)} slices"
     return [f"the truth of {share} does not explain its own k-space (slice {number}: {check})"]
-
-
-def combine(coil_images: Array, maps: Array) -> Array:
-    """Return ``sum over coils of conj(S) * image``, (1, H, W), of (coils, H, W) each."""
-    image: Array = (maps.conj() * coil_images).sum(0, keepdims=True)
-    return image
 
 
 def is_fully_sampled(measured: Array) -> bool:

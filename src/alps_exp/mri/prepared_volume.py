@@ -28,10 +28,10 @@ class PreparedVolume:
     kspace : Array
         (slices, coils, H, W) complex64, 0 where nothing is measured.
     sensitivity_maps : Array
-        (slices, coils, H, W) complex64.
+        (slices, coils, H', W') complex64, of the size of k-space, or larger if the object exceeds the field of view.
     image : Array or None
-        Coil-combined images (slices, 1, H, W) complex64 of fully sampled slices, the largest magnitude of the volume in
-        their center 1, and zeros for the others; None if no slice is fully sampled.
+        Coil-combined images (slices, 1, H', W') complex64 of fully sampled slices, the largest magnitude of the volume
+        in their center 1, and zeros for the others; None if no slice is fully sampled.
     checks : list of TruthCheck or None
         How well each image explains its k-space; None where there is no image, or a single coil.
     has_image : list of bool

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alps_exp.mri.coil_images import fold
 from alps_exp.mri.fourier import Array, to_image, to_kspace
 
 REGIONS = 4  # regions along each axis
@@ -21,7 +22,8 @@ class TruthCheck:
     ----------
     misfit : float
         ||A x - y||^2 over all measured samples, over its expectation if y is A x with noise of the stated level:
-        1 - 1/C of the samples' noise for C coils, since the image fits the noise along the maps.
+        1 - 1/C of the samples' noise for C coils, since the image fits the noise along the maps (1 - 2/C if two points
+        of the image fold onto each pixel).
     residual : float
         Largest residual of the coil images in a region, beyond what is expected of noise, relative to the coil images:
         root of the ratio of energies.
@@ -47,18 +49,21 @@ def check_truth(kspace: Array, maps: Array, image: Array, measured: Array) -> Tr
 
     Parameters
     ----------
-    kspace, maps
-        (coils, H, W); the noise of `kspace` is white, with standard deviation 1 in real and imaginary part each.
+    kspace
+        (coils, H, W); its noise is white, with standard deviation 1 in real and imaginary part each.
+    maps
+        (coils, H', W'), of the size of k-space or larger.
     image
-        (H, W).
+        (H', W').
     measured
         (H, W) bool.
     """
     coils = len(kspace)
     if coils == 1:
         return None
-    misfit = (kspace - to_kspace(maps * image)) * measured
-    expected = 2 * (coils - 1) * measured.sum()
+    points = maps.any(0).sum() / measured.size  # of the image that fold onto one pixel
+    misfit = (kspace - to_kspace(fold(maps * image, measured.shape))) * measured
+    expected = 2 * (coils - points) * measured.sum()
     share = measured.mean()  # of the noise of full k-space that zeros around the measured samples leave in the images
     residuals, signals = np.abs(to_image(misfit)) ** 2, np.abs(to_image(kspace)) ** 2
     worst, region = 0.0, "none"
@@ -68,7 +73,7 @@ def check_truth(kspace: Array, maps: Array, image: Array, measured: Array) -> Tr
             noise = 2 * share * len(rows) * len(columns)
             signal = signals[where].sum() - coils * noise
             if signal > coils * noise:  # where there is less, a residual is noise
-                found = float(np.sqrt(max(residuals[where].sum() - (coils - 1) * noise, 0) / signal))
+                found = float(np.sqrt(max(residuals[where].sum() - (coils - points) * noise, 0) / signal))
                 if found > worst:
                     worst, region = found, f"rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}"
     return TruthCheck(float((np.abs(misfit) ** 2).sum() / expected), worst, region)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.checks import positive
+from alps_exp.folding import Folding
 from alps_exp.operators.base import LinearOperator, check_fits
 from alps_exp.operators.inpainting import binary_mask
 
@@ -17,9 +18,13 @@ class MultiCoilMRI(LinearOperator):
     """Undersampled multi-coil k-space, ``y = mask * F(sum over sets m of sensitivity_maps_m * x_m)``.
 
     F is the centered orthonormal Fourier transform (ifftshift, fft2, fftshift; as in fastMRI). Images are complex
-    (..., B, sets, H, W), with one channel per set of sensitivity maps: usually one set; two or more if the object
-    exceeds the field of view and aliases (soft SENSE). K-space is complex (..., B, coils, H, W), with zeros where
-    nothing is measured. The noise is assumed white across coils: prewhiten k-space and maps first.
+    (..., B, sets, H, W), with one channel per set of sensitivity maps: usually one set; several if the maps are not
+    known better than up to their span (soft SENSE). K-space is complex (..., B, coils, H, W), with zeros where nothing
+    is measured. The noise is assumed white across coils: prewhiten k-space and maps first.
+
+    If the object exceeds the field of view of k-space (`folds`), the maps cover the object: they and the images are
+    larger than k-space, and what is beyond the field of view folds into it before the Fourier transform (see
+    `Folding`). The prior then sees the object as it is, not its parts on top of each other.
 
     If the mask varies along one axis only (1D Cartesian), ``A^H A`` is block-diagonal, with one block per position
     along the other axis. The eigendecomposition of the blocks, computed at the first solve, then gives exact solves at
@@ -29,7 +34,8 @@ class MultiCoilMRI(LinearOperator):
     Parameters
     ----------
     mask
-        1 where k-space is measured and 0 elsewhere, shape (B or 1, 1, H or 1, W or 1), any dtype.
+        1 where k-space is measured and 0 elsewhere, shape (B or 1, 1, H or 1, W or 1), any dtype. A side of
+        1 stands for that of the maps.
     sensitivity_maps
         Complex coil sensitivity maps (B or 1, coils, H, W), or several sets of them (B or 1, sets, coils, H, W).
     noise_std
@@ -43,6 +49,8 @@ class MultiCoilMRI(LinearOperator):
     solver
         ``"auto"``: blocks if the mask allows them, otherwise conjugate gradients; ``"cg"``: always conjugate gradients,
         for problems whose blocks need too much memory.
+    folds
+        Whether the maps, of a single set, may be larger than the mask, because the object exceeds the field of view.
 
     Raises
     ------
@@ -78,6 +86,8 @@ class MultiCoilMRI(LinearOperator):
         tolerance: float = 3e-3,
         max_iterations: int = 20_000,
         solver: Literal["auto", "cg"] = "auto",
+        *,
+        folds: bool = False,
     ) -> None:
         super().__init__(noise_std)
         if solver not in ("auto", "cg"):
@@ -87,7 +97,14 @@ class MultiCoilMRI(LinearOperator):
                 "sensitivity_maps must be complex with shape (batch or 1, coils, H, W) or (batch or 1, sets, coils, H, "
                 f"W), got {sensitivity_maps.dtype} with shape {tuple(sensitivity_maps.shape)}"
             )
-        self.mask = _full_size(binary_mask(mask), sensitivity_maps)
+        mask, self.folding = binary_mask(mask), None
+        if folds and sensitivity_maps.ndim == 4:
+            image_shape = sensitivity_maps.shape[-2:]
+            fov = [size if side == 1 else side for side, size in zip(mask.shape[-2:], image_shape, strict=True)]
+            self.folding = Folding(image_shape, fov) if fov != list(image_shape) else None
+        if self.folding is not None:
+            sensitivity_maps = self.folding.split(sensitivity_maps).movedim(-3, 1)
+        self.mask = _full_size(mask, sensitivity_maps)
         self.tolerance = positive("tolerance", tolerance)
         self.max_iterations = int(positive("max_iterations", max_iterations))
         self.solver = solver
@@ -127,7 +144,7 @@ class MultiCoilMRI(LinearOperator):
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return (..., B, coils, H, W) for an image `shape` (..., B, sets, H, W)."""
-        return (*shape[:-3], self.sensitivity_maps.shape[2], *shape[-2:])
+        return (*shape[:-3], *self.sensitivity_maps.shape[2:])
 
     def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
         """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`.
@@ -141,12 +158,13 @@ class MultiCoilMRI(LinearOperator):
         if not self._has_blocks:
             return super().spectral_filter(x, response)
         values, vectors = self._blocks(x.dtype)
+        x = self._parts(x)
         sets, axis = x.shape[-3], self._mask_axes[0]
         rows = x.movedim(axis, -1).movedim(-3, -2).flatten(-2)
         spectrum = _matvec(vectors.mT, rows.conj()).conj()
         rows = _matvec(vectors, response(values) * spectrum)
         filtered: Tensor = rows.unflatten(-1, (sets, -1)).movedim(-2, -3).movedim(-1, axis)
-        return filtered
+        return self._whole(filtered)
 
     @property
     def _has_blocks(self) -> bool:
@@ -180,6 +198,8 @@ class MultiCoilMRI(LinearOperator):
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
         # As in the public code of ALPS, the coil sensitivities are ignored: A^H A is replaced by F^H mask F.
         self._check_image(z)
+        if self.folding is not None:
+            return super()._posterior_noise(z, shift)
         gain = self._shifted_mask.to(z.dtype.to_real())
         noise: Tensor = torch.fft.ifft2(torch.fft.fft2(z) * (self.noise_std * (gain + shift).rsqrt()))
         return noise
@@ -188,10 +208,17 @@ class MultiCoilMRI(LinearOperator):
         return torch.where(self.mask, y, 0)
 
     def _coil_images(self, x: Tensor) -> Tensor:
-        return (self._maps_as(x.dtype) * x.unsqueeze(-3)).sum(-4)
+        return (self._maps_as(x.dtype) * self._parts(x).unsqueeze(-3)).sum(-4)
 
     def _combine(self, coil_images: Tensor) -> Tensor:
-        return (self._maps_as(coil_images.dtype).conj() * coil_images.unsqueeze(-4)).sum(-3)
+        return self._whole((self._maps_as(coil_images.dtype).conj() * coil_images.unsqueeze(-4)).sum(-3))
+
+    def _parts(self, x: Tensor) -> Tensor:
+        """Return an image as what each set of maps weighs: its sets, or its parts within the field of view."""
+        return x if self.folding is None else self.folding.split(x.squeeze(-3))
+
+    def _whole(self, parts: Tensor) -> Tensor:
+        return parts if self.folding is None else self.folding.merge(parts).unsqueeze(-3)
 
     def _maps_as(self, dtype: torch.dtype) -> Tensor:
         if dtype not in self._maps:
@@ -199,13 +226,15 @@ class MultiCoilMRI(LinearOperator):
         return self._maps[dtype]
 
     def _check_image(self, x: Tensor) -> None:
-        batch, sets = self.sensitivity_maps.shape[:2]
+        batch, sets, _, *size = self.sensitivity_maps.shape
+        if self.folding is not None:
+            sets, size = 1, list(self.folding.image_shape)
         if not x.is_complex() or x.ndim < 4 or x.shape[-3] != sets:
             raise ValueError(
                 f"image must be complex with shape (..., B, {sets}, H, W), got {x.dtype} with shape {tuple(x.shape)}"
             )
-        check_fits("mask", self.mask.shape, x)
-        check_fits("sensitivity_maps", (batch, *self.mask.shape[1:]), x)
+        check_fits("mask", (len(self.mask), 1, *size), x)
+        check_fits("sensitivity_maps", (batch, 1, *size), x)
 
     def _check_kspace(self, y: Tensor) -> None:
         batch, _, *expected = self.sensitivity_maps.shape
