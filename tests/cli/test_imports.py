@@ -11,7 +11,6 @@ from alps_exp.cli.imports import import_fault
 BROKEN = {
     "torchvision": [
         "import torch\n\n\n@torch.library.register_fake('torchvision::nms')\ndef nms(boxes): ...",
-        "raise OSError('libtorch_cuda.so: cannot open shared object file')",
     ],
     "torch": ["raise OSError('libtorch_cpu.so: undefined symbol')"],
     "numpy": ["raise ImportError('''\n\nIMPORTANT: PLEASE READ THIS\n\nImporting the numpy C-extensions failed.''')"],

@@ -1,6 +1,7 @@
 """Arguments of W&B and TensorBoard go through the config to what their files hold; wrong ones are refused in a line."""
 
 import struct
+import time
 
 import pytest
 
@@ -52,8 +53,10 @@ def records(file):
 def logged(folder):
     """Return the one run that W&B's files in a folder hold, and the names of its metrics."""
     (file,) = folder.rglob("offline-run-*/*.wandb")
-    found = list(records(file))
-    runs = [record.run for record in found if record.HasField("run")]
+    deadline, runs = time.monotonic() + 30, []
+    while not runs and time.monotonic() < deadline:  # W&B's service writes the file, in its own time
+        found = list(records(file))
+        runs = [record.run for record in found if record.HasField("run")]
     names = {item.key or item.nested_key[0] for r in found if r.HasField("history") for item in r.history.item}
     return runs[0], names
 

@@ -17,6 +17,7 @@ from alps_exp.checkpoints import save_model
 from alps_exp.runs import RunFolder
 
 IMAGES = 12
+KILLS = 20
 
 
 @pytest.fixture
@@ -100,10 +101,10 @@ def records_of(root):
     return [json.loads(line) | {"seconds": None} for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_restore_killed_at_random_moments_leaves_the_same_records_and_samples(request_of, tmp_path, kills):
+@pytest.mark.slow
+def test_a_restore_killed_at_random_moments_leaves_the_same_records_and_samples(request_of, tmp_path):
     calm, seconds = undisturbed(tmp_path, request_of["restore"])
-    stormy = killed(tmp_path, request_of["restore"], kills, seconds, images_of)
+    stormy = killed(tmp_path, request_of["restore"], KILLS, seconds, images_of)
     records = records_of(stormy)
     assert records == records_of(calm) and len(records) == 3 * IMAGES
     for one, other in zip(sorted(calm.rglob("*.h5")), sorted(stormy.rglob("*.h5")), strict=True):
@@ -119,10 +120,10 @@ def checkpoint_of(root):
     return {}
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_distillation_killed_at_random_moments_leaves_the_same_weights(request_of, tmp_path, kills):
+@pytest.mark.slow
+def test_a_distillation_killed_at_random_moments_leaves_the_same_weights(request_of, tmp_path):
     calm, seconds = undisturbed(tmp_path, request_of["distill"])
-    stormy = killed(tmp_path, request_of["distill"], kills, seconds, checkpoint_of)
+    stormy = killed(tmp_path, request_of["distill"], KILLS, seconds, checkpoint_of)
     (one,), (other,) = (list(root.rglob("energy.safetensors")) for root in (calm, stormy))
     weights, expected = load_file(other), load_file(one)
     assert weights.keys() == expected.keys()

@@ -97,7 +97,7 @@ class MultiCoilMRI(LinearOperator):
                 "sensitivity_maps must be complex with shape (batch or 1, coils, H, W) or (batch or 1, sets, coils, H, "
                 f"W), got {sensitivity_maps.dtype} with shape {tuple(sensitivity_maps.shape)}"
             )
-        mask, self.folding = binary_mask(mask), None
+        mask, self.folds, self.folding = binary_mask(mask), folds, None
         if folds and sensitivity_maps.ndim == 4:
             image_shape = sensitivity_maps.shape[-2:]
             fov = [size if side == 1 else side for side, size in zip(mask.shape[-2:], image_shape, strict=True)]
