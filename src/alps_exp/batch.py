@@ -21,9 +21,11 @@ class Item(_NamedItem, total=False):
     `image` is (C, H, W), real in [-1, 1] or complex; measured data may lack it. They bring `measurement`, and what it
     was measured with: `sensitivity_maps` (coils, H, W), `mask` (1, H, W) and `noise_std`. `crop` (2,) int64 gives rows
     and columns of the center in which images are compared. `truth_misfit` and `truth_residual` say how well a truth
-    explains the data that it was made from (NaN if that is not known), and `truth_sound` whether well enough. `augment`
-    (9,) are augmentation labels of a training item. `unreadable` is the reason why an image could not be read; such an
-    item has no other entry.
+    explains the data that it was made from (NaN if that is not known), and `truth_sound` whether well enough. A
+    slice names its `volume`, of `volume_slices` slices; `target` (1, h, w) is the root sum of squares over the coils of
+    its center, which `target_weight` (1, H, W) times the magnitude of an image is compared with. `augment` (9,) are
+    augmentation labels of a training item. `unreadable` is the reason why an image could not be read; such an item has
+    no other entry.
     """
 
     image: Tensor
@@ -35,6 +37,10 @@ class Item(_NamedItem, total=False):
     truth_misfit: float
     truth_residual: float
     truth_sound: bool
+    volume: str
+    volume_slices: int
+    target: Tensor
+    target_weight: Tensor
     augment: Tensor
     unreadable: str
 
@@ -55,6 +61,10 @@ class Batch(_NamedBatch, total=False):
     truth_misfit: Tensor
     truth_residual: Tensor
     truth_sound: Tensor
+    volume: list[str]
+    volume_slices: Tensor
+    target: Tensor
+    target_weight: Tensor
     augment: Tensor
     unreadable: dict[str, str]
 

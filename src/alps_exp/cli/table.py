@@ -8,12 +8,14 @@ from typing import Literal
 
 from alps_exp.report import (
     build_table,
+    build_volume_table,
     find_calibrations,
     pareto_figure,
     task_figures,
     to_markdown,
     write_calibration_tables,
     write_tables,
+    write_volume_tables,
 )
 from alps_exp.runs.job import JobContext
 
@@ -34,6 +36,8 @@ def table(
     numbers = build_table(paths, seeds, paper, reference)
     job.under_way = True
     written = write_tables(numbers, Path(output))
+    if len(volumes := build_volume_table(paths, seeds)):
+        written += write_volume_tables(volumes, Path(output))
     if figures:
         written += task_figures(paths, Path(output))
         written += filter(None, [pareto_figure(numbers, Path(output) / "pareto.png")])
@@ -41,6 +45,8 @@ def table(
         written += write_calibration_tables(calibrations, Path(output))
     job.folder.save_config(job.config)
     print(to_markdown(numbers))
+    if len(volumes):
+        print((Path(output) / "volumes.md").read_text())
     if calibrations:
         print((Path(output) / "calibration.md").read_text())
     print("\n".join(map(str, written)))

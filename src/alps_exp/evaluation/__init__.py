@@ -5,6 +5,7 @@ from alps_exp.evaluation.exact import ExactPosterior, compare_with_exact, exact_
 from alps_exp.evaluation.flags import estimate_flags
 from alps_exp.evaluation.lpips import LPIPS, load_lpips, lpips_numbers
 from alps_exp.evaluation.metrics import complex_nmse, image_metrics, nmse, psnr, spread_and_error, ssim
+from alps_exp.evaluation.volumes import slice_sums
 
 __all__ = [
     "ExactPosterior",
@@ -20,6 +21,7 @@ __all__ = [
     "lpips_numbers",
     "nmse",
     "psnr",
+    "slice_sums",
     "sliced_wasserstein",
     "spread_and_error",
     "ssim",

@@ -91,7 +91,7 @@ def ssim(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
     """
     estimate, truth = _matched(estimate, truth)
     if truth.is_complex():
-        return _uniform_ssim(_comparable(estimate), _comparable(truth), maximum).reshape(estimate.shape[:-3])
+        return uniform_ssim(_comparable(estimate), _comparable(truth), maximum).reshape(estimate.shape[:-3])
     if min(truth.shape[-2:]) <= 2 * _HALF_WINDOW:
         raise ValueError(f"SSIM needs images of at least 11 x 11 pixels, got {_size(truth)}")
     similarity = structural_similarity_index_measure(
@@ -177,7 +177,7 @@ def _relative_error(estimate: Tensor, truth: Tensor) -> Tensor:
     return (estimate - truth).abs().square().sum(_PIXELS) / truth.abs().square().sum(_PIXELS)
 
 
-def _uniform_ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
+def uniform_ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
     """Return the SSIM (N,) of real images (N, C, H, W) with a uniform window and the sample covariance."""
     if min(a.shape[-2:]) < _FASTMRI_WINDOW:
         raise ValueError(f"SSIM needs images of at least 7 x 7 pixels, got {_size(a)}")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from alps_exp.mri.fourier import Array
-from alps_exp.mri.kspace import AXES, HDF5File, KSpaceError, KSpaceVolume, check_complex
+from alps_exp.mri.kspace import AXES, RSS, HDF5File, KSpaceError, KSpaceVolume, check_complex
 
 NAMESPACE = {"ismrmrd": "http://www.ismrm.org/ISMRMRD"}
 
@@ -54,8 +54,12 @@ class FastMRIVolume(KSpaceVolume):
 
     @property
     def target(self) -> Array | None:
-        """The root-sum-of-squares images ``reconstruction_rss`` (slices, H, W) float32; None in a challenge's file."""
-        return self._file.read("reconstruction_rss") if "reconstruction_rss" in self._file else None
+        """The images ``reconstruction_rss`` (slices, h, w) float32; None in a challenge's file.
+
+        Of a single coil they are ``reconstruction_esc``: ``reconstruction_rss`` is of the coils that it stands for.
+        """
+        name = "reconstruction_esc" if self._file["kspace"].ndim == 3 else RSS
+        return self._file.read(name) if name in self._file else None
 
     def read(self, index: int) -> Array:
         """Return the k-space of a slice as stored, (coils, rows, columns) complex64."""

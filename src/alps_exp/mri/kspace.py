@@ -16,6 +16,7 @@ from alps_exp.files import open_hdf5
 from alps_exp.mri.fourier import Array, crop_readout
 
 AXES = ("slice", "coil", "row", "column")
+RSS = "reconstruction_rss"
 
 
 class KSpaceError(ImageError):
@@ -107,6 +108,11 @@ class KSpaceVolume(ABC):
         """
         raise KSpaceError(f"{self.path} has no noise scan {name!r}")
 
+    @property
+    def target(self) -> Array | None:
+        """The root-sum-of-squares images (slices, h, w) that the file brings; None if it has none."""
+        return None
+
     def slice(self, index: int) -> Array:
         """Return the k-space of a slice without readout oversampling, (coils, H, W) complex64; raises as `crop`."""
         return self.crop(self.read(index))
@@ -177,6 +183,13 @@ class ArrayVolume(KSpaceVolume):
             found = found["real"] + 1j * found["imag"]
         left = [axis for axis in self.axes if axis != "slice"]
         return np.ascontiguousarray(found.transpose([left.index(axis) for axis in AXES[1:]]), dtype=np.complex64)
+
+    @property
+    def target(self) -> Array | None:
+        """The dataset ``reconstruction_rss`` (slices, h, w) of an HDF5 file; None if it has none."""
+        if self._file is None or RSS not in self._file:
+            return None
+        return self._file.read(RSS)
 
     def noise_scan(self, name: str) -> Array:
         """Return a dataset of an HDF5 file as noise, (coils, samples) complex."""

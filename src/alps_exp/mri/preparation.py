@@ -23,10 +23,11 @@ from alps_exp.errors import SettingError, one_line
 from alps_exp.files import file_name, files_below, write_atomically
 from alps_exp.mri.coil_images import combine
 from alps_exp.mri.fourier import Array, to_image
-from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
+from alps_exp.mri.kspace import RSS, KSpaceError, KSpaceVolume
 from alps_exp.mri.layout import centered
 from alps_exp.mri.noise import SOURCES, Noise, estimated_noise, given_noise, scanned_noise, whitening_matrix
 from alps_exp.mri.prepared_volume import PreparedVolume, PreparedVolumeFile, write_prepared_volume
+from alps_exp.mri.rss_target import RSSTarget, rss_target
 from alps_exp.mri.sensitivity import MapEstimator, calibration_region, calibration_width
 from alps_exp.mri.truth import TruthCheck, check_truth
 
@@ -251,11 +252,14 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
         check_truth(one, of_slice, image[0], where) if whole else None
         for one, of_slice, image, where, whole in zip(kspace, maps, images, masks, full, strict=True)
     ]
+    target, of_target = _target(volume, stored, maps, whitening, scale)
     truths = [image if whole else np.zeros_like(image) for image, whole in zip(images, full, strict=True)]
     return PreparedVolume(
         kspace=np.stack(kspace) / np.float32(scale),
         sensitivity_maps=np.stack(maps),
         image=np.stack(truths) / np.float32(scale) if any(full) else None,
+        target=target.images if target else None,
+        target_weight=target.weights if target else None,
         checks=checks,
         has_image=full,
         mask=np.stack(masks),
@@ -264,8 +268,21 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
         recon_shape=recon_shape,
         slices=stored.numbers,
         hashes=stored.hashes,
-        remarks=[str(noise), *stored.remarks, *said, *_unsound(stored.numbers, checks)],
+        remarks=[str(noise), *stored.remarks, *said, *of_target, *_unsound(stored.numbers, checks)],
     )
+
+
+def _target(
+    volume: KSpaceVolume, stored: _Stored, maps: Sequence[Array], whitening: Array, scale: float
+) -> tuple[RSSTarget | None, list[str]]:
+    """Return the target that a volume brings, as far as it is of its images, and what is to be said of it."""
+    if (target := volume.target) is None:
+        return None, []
+    if target.ndim != 3 or len(target) != volume.shape[0]:
+        raise KSpaceError(f"{RSS} of {volume.path} has the shape {target.shape}, expected {volume.shape[0]} images")
+    full = map(is_fully_sampled, stored.measured)
+    known = [volume.crop(one) * whole for one, whole in zip(stored.kspace, full, strict=True)]
+    return rss_target(target[stored.numbers], maps, whitening, scale, known)
 
 
 def _recon_shape(volume: KSpaceVolume, maps: Array) -> tuple[int, int]:

@@ -23,7 +23,9 @@ class PreparedSlices(Dataset[Item]):
 
     An item is ``image_id``, ``crop`` (2,) int64, the center in which reconstructions are compared, ``image`` (1, H, W)
     complex64 where k-space is fully sampled, with the numbers of its `TruthCheck`, and, of measured data,
-    ``measurement`` and ``sensitivity_maps`` (coils, H, W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``.
+    ``measurement`` and ``sensitivity_maps`` (coils, H, W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``, and,
+    if the source brings a target, ``target`` (1, h, w) and ``target_weight`` (1, H, W) float32, see `RSSTarget`.
+    ``volume`` and ``volume_slices`` are the name of the item's volume and its number of slices.
     Volumes can differ in size and noise level; a batch must not mix them.
 
     Parameters
@@ -81,6 +83,7 @@ class PreparedSlices(Dataset[Item]):
         volume_file = self._file_of(name)
         index = volume_file.slices.index(number)
         item: Item = {"image_id": self.image_ids[position], "crop": torch.tensor(volume_file.recon_shape)}
+        item["volume"], item["volume_slices"] = name, len(volume_file.slices)
         if volume_file.has_image[index]:
             check = volume_file.checks[index]
             item["image"] = torch.from_numpy(volume_file.read("image", index))
@@ -94,6 +97,9 @@ class PreparedSlices(Dataset[Item]):
             item["sensitivity_maps"] = torch.from_numpy(volume_file.read("sensitivity_maps", index))
             item["mask"] = torch.from_numpy(volume_file.read("mask", index))[None].float()
             item["noise_std"] = volume_file.noise_std
+        if self.measured and volume_file.has_target:
+            item["target"] = torch.from_numpy(volume_file.read("target", index))[None]
+            item["target_weight"] = torch.from_numpy(volume_file.read("target_weight", index))[None]
         return item
 
     @cached_property

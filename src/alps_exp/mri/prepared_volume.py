@@ -16,7 +16,7 @@ from alps_exp.mri.fourier import Array
 from alps_exp.mri.kspace import HDF5File, KSpaceError
 from alps_exp.mri.truth import TruthCheck
 
-ARRAYS = ("kspace", "sensitivity_maps", "mask", "image")
+ARRAYS = ("kspace", "sensitivity_maps", "mask", "image", "target", "target_weight")
 
 
 @dataclass
@@ -34,6 +34,8 @@ class PreparedVolume:
         in their center 1, and zeros for the others; None if no slice is fully sampled.
     checks : list of TruthCheck or None
         How well each image explains its k-space; None where there is no image, or a single coil.
+    target, target_weight : Array or None
+        Images and weights of an `RSSTarget`; None if the source brings no target of these images.
     has_image : list of bool
         Whether each slice is fully sampled.
     mask : Array
@@ -55,6 +57,8 @@ class PreparedVolume:
     kspace: Array
     sensitivity_maps: Array
     image: Array | None
+    target: Array | None
+    target_weight: Array | None
     checks: list[TruthCheck | None]
     has_image: list[bool]
     mask: Array
@@ -111,7 +115,8 @@ class PreparedVolumeFile:
             reason = f"{type(error).__name__}: {error}"
             raise KSpaceError(f"{path} was not prepared by this version ({reason}): prepare it again") from error
         self.shape: tuple[int, ...] = self._file["kspace"].shape
+        self.has_target = "target" in self._file
 
     def read(self, name: str, index: int) -> Array:
-        """Return ``kspace``, ``sensitivity_maps``, ``mask`` or ``image`` of the slice at a position."""
+        """Return one of `ARRAYS` of the slice at a position."""
         return np.asarray(self._file.read(name, index))

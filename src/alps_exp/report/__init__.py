@@ -8,11 +8,14 @@ from alps_exp.report.calibration import (
 )
 from alps_exp.report.convergence import convergence_figure
 from alps_exp.report.figures import run_figure, task_figure, task_figures
+from alps_exp.report.groups import find_runs
 from alps_exp.report.pareto import pareto_figure
-from alps_exp.report.table import build_table, find_runs, to_latex, to_markdown, write_tables
+from alps_exp.report.table import build_table, to_latex, to_markdown, write_tables
+from alps_exp.report.volumes import build_volume_table, volume_metrics, write_volume_tables
 
 __all__ = [
     "build_table",
+    "build_volume_table",
     "calibration_figure",
     "convergence_figure",
     "find_calibrations",
@@ -23,7 +26,9 @@ __all__ = [
     "task_figures",
     "to_latex",
     "to_markdown",
+    "volume_metrics",
     "write_calibration",
     "write_calibration_tables",
     "write_tables",
+    "write_volume_tables",
 ]

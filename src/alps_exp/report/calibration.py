@@ -25,9 +25,9 @@ from matplotlib.figure import Figure
 from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Images, Row, compared, images_of
 from alps_exp.report.figures import save_figure
+from alps_exp.report.groups import find_runs, variants
 from alps_exp.report.layout import formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.order import sampler_order
-from alps_exp.report.table import find_runs, variants
 from alps_exp.runs import RunFolder
 
 REPORT = "calibration.json"

@@ -26,9 +26,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from alps_exp.files import file_name, write_atomically
+from alps_exp.report.groups import find_runs
 from alps_exp.report.layout import noise_text
 from alps_exp.report.order import sampler_order
-from alps_exp.report.table import find_runs
 from alps_exp.runs import ESTIMATES, ImageResult, Record, RunFolder
 
 log = logging.getLogger(__name__)

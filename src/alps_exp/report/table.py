@@ -15,7 +15,7 @@ must compete. A row with a flagged estimate is never bold; the best of the other
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -23,9 +23,9 @@ from typing import Literal
 import pandas as pd
 
 from alps_exp.files import write_atomically
-from alps_exp.report.comparison import Images, Row, compared, draws_images, images_of, settings_of, unlike
+from alps_exp.report.comparison import Images, Row, compared, images_of, unlike
+from alps_exp.report.groups import groups, labels_of, read_runs
 from alps_exp.report.layout import bold, formatted, latex_table, markdown_table, noise_text
-from alps_exp.report.order import sampler_order
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
 from alps_exp.runs import ESTIMATES, RunFolder
@@ -35,6 +35,7 @@ _METRICS = {"psnr": ".2f", "ssim": ".3f", "nmse": ".4f", "lpips": ".3f"}
 _TITLES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "nmse": "NMSE", "lpips": "LPIPS"}
 _LOWEST = ("nmse", "lpips")
 _NUMBERS = [*_METRICS, "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
+_SLICES = "combined coils of each slice"
 _PAPER = ["paper_psnr", "paper_psnr_std", "paper_ssim", "paper_ssim_std", "paper_data"]
 _DIFFERENCE = ["difference", "difference_low", "difference_high", "difference_p", "pairs"]
 _COLUMNS = [
@@ -45,6 +46,7 @@ _COLUMNS = [
     "images",
     "seeds",
     "samples",
+    "truth",
     *(column for name in _METRICS for column in (name, f"{name}_std")),
     "spread_error",
     "nfe_forward",
@@ -55,50 +57,6 @@ _COLUMNS = [
     "compared",
     "status",
 ]
-
-
-def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
-    """Find the runs that restore images in and below the given folders, each once, sorted by path.
-
-    They have records, a start, or at least the config of a run that was asked for and never began.
-
-    Parameters
-    ----------
-    paths
-        Run folders, or folders above them.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a folder is not there.
-    ValueError
-        If there is no such run in any of them.
-    """
-    roots = [Path(path) for path in paths]
-    for root in roots:
-        if not root.is_dir():
-            raise FileNotFoundError(f"no folder {root}, expected one that holds run folders")
-    marks = ("records.jsonl", "provenance.json", "config.yaml")
-    found = {mark.parent.resolve() for root in roots for name in marks for mark in root.rglob(name)}
-    runs = [run for run in map(RunFolder, sorted(found)) if _restores_images(run)]
-    if not runs:
-        raise ValueError(f"no records.jsonl in or below {', '.join(map(str, roots)) or 'no folder at all'}")
-    return runs
-
-
-def _restores_images(run: RunFolder) -> bool:
-    if (run.path / "records.jsonl").exists():
-        return True
-    return run.images_asked() is not None if run.starts() else bool(_labels(run))
-
-
-def _labels(run: RunFolder) -> dict[str, object]:
-    """Return the labels in the config of a run; empty if `config.yaml` is not a config of ours, such as a W&B file."""
-    try:
-        labels = run.load_config().get("labels")
-    except ValueError:
-        return {}
-    return labels if isinstance(labels, dict) and "task" in labels else {}
 
 
 def _operator(run: RunFolder) -> dict[str, object]:
@@ -131,9 +89,10 @@ def build_table(
     -------
     pandas.DataFrame
         One row per task, noise level, sampler and estimate, with ``images`` (how many the means are over), ``seeds``,
-        ``samples`` (posterior samples an image), ``psnr``, ``ssim``, ``nmse``, ``lpips`` and their standard deviations
-        over images ``psnr_std`` ... (NaN for one image), ``spread_error`` (root of the summed squares of
-        spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a sample), ``seconds`` an
+        ``samples`` (posterior samples an image), ``truth`` (what metrics compare with: the image, or of k-space the
+        combined coils of each slice; `build_volume_table` is for whole volumes), ``psnr``, ``ssim``, ``nmse``,
+        ``lpips`` and their standard deviations over images ``psnr_std`` ... (NaN for one image), ``spread_error``
+        (root of the summed squares of spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a sample), ``seconds`` an
         image, ``flagged`` (how many estimates are, see `alps_exp.evaluation.estimate_flags`), ``incomplete`` and
         ``compared`` (whether images are missing, and whether the row compares with the others of its task, see the head
         of this file), and ``status``: ``ok``, or what there is to know of the row. A run without any record has a row
@@ -149,18 +108,11 @@ def build_table(
     ValueError
         If there are no runs, a line of a `records.jsonl` is not a record, or no run is of the reference.
     """
-    runs = find_runs(paths)
-    records = {str(run.path): run.records() for run in runs}
-    lines = [vars(record) | {"run": path} for path, found in records.items() for record in found]
-    rows = [_row_without_records(run) for run in runs if not records[str(run.path)]]
-    published_numbers = read_paper(paper) if paper else None
-    psnr: list[pd.Series] = []
-    images: list[Images] = []
-    if lines:
-        frame = pd.DataFrame(lines).astype(dict.fromkeys(_NUMBERS, float))
-        frame["noise_std"] = frame["noise_std"].map(_plain_noise)
-        of_runs, psnr, images = _rows(frame, {str(run.path): run for run in runs}, seeds, published_numbers)
-        rows = _compared(of_runs, images) + rows
+    runs, frame = read_runs(paths)
+    with_records = set(frame["run"]) if len(frame) else set()
+    of_runs, psnr, images = _rows(frame, runs, seeds, read_paper(paper) if paper else None)
+    rows = _compared(of_runs, images)
+    rows += [_row_without_records(run) for path, run in runs.items() if path not in with_records]
     columns = [*_COLUMNS[:-1], *(_PAPER if paper else []), *(_DIFFERENCE if reference else []), "status"]
     if reference:
         _subtract(rows, psnr, images, reference)
@@ -171,7 +123,7 @@ def build_table(
 
 def _row_without_records(run: RunFolder) -> Row:
     """Return the row of a run without records."""
-    labels, noise_std = _labels(run), _operator(run).get("noise_std")
+    labels, noise_std = labels_of(run), _operator(run).get("noise_std")
     return {
         "task": labels.get("task", str(run.path)),
         "noise_std": noise_std if isinstance(noise_std, int | float) else None,
@@ -180,32 +132,24 @@ def _row_without_records(run: RunFolder) -> Row:
     }
 
 
-def _plain_noise(noise_std: float | list[float] | None) -> float | str:
-    """Return the noise level as a number, or as text for several measurements or none, so that it can be grouped by."""
-    return noise_std if isinstance(noise_std, int | float) else noise_text(noise_std)
-
-
 def _rows(
     frame: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str, paper: pd.DataFrame | None
 ) -> tuple[list[Row], list[pd.Series], list[Images]]:
     """Return the rows, and for each the PSNR of its images, and what these are."""
-    groups = dict(iter(frame.groupby(["task", "noise_std", "sampler"])))
     rows, psnr, images = [], [], []
-    for task, noise_std, sampler in sorted(groups, key=_row_order):
-        for label, group in _split(groups[task, noise_std, sampler], runs, seeds):
-            key = {"task": task, "noise_std": noise_std, "sampler": sampler + label}
-            if paper is not None:
-                settings = _operator(runs[group["run"].iloc[0]])
-                key |= published(paper, task, group["operator"].iloc[0], settings, noise_std, sampler)
-            unfinished = _unfinished(group, runs)
-            of_runs = images_of([runs[path] for path in group["run"].unique()])
-            for estimate in ESTIMATES:
-                if (group["estimate"] == estimate).any():
-                    row, of_images = _row(group, estimate, unfinished)
-                    rows.append(key | row)
-                    psnr.append(of_images)
-                    judged = frozenset(of_images.dropna().index)
-                    images.append(replace(of_runs, ids=frozenset(of_images.index), judged=judged))
+    for key, group in groups(frame, runs, seeds):
+        if paper is not None:
+            settings, first = _operator(runs[group["run"].iloc[0]]), group.iloc[0]
+            key |= published(paper, key["task"], first["operator"], settings, key["noise_std"], first["sampler"])
+        unfinished = _unfinished(group, runs)
+        of_runs = images_of([runs[path] for path in group["run"].unique()])
+        for estimate in ESTIMATES:
+            if (group["estimate"] == estimate).any():
+                row, of_images = _row(group, estimate, unfinished)
+                rows.append(key | row)
+                psnr.append(of_images)
+                judged = frozenset(of_images.dropna().index)
+                images.append(replace(of_runs, ids=frozenset(of_images.index), judged=judged))
     return rows, psnr, images
 
 
@@ -216,19 +160,6 @@ def _compared(rows: Sequence[Row], images: Sequence[Images]) -> list[Row]:
         status = "; ".join(filter(None, [row["status"] if row["status"] != "ok" else "", remark])) or "ok"
         marked.append(row | {"compared": same and not row["incomplete"], "status": status})
     return marked
-
-
-def _row_order(key: tuple[str, float | str, str]) -> tuple[object, ...]:
-    task, noise_std, sampler = key
-    return (task, isinstance(noise_std, str), noise_std, sampler_order(sampler))
-
-
-def _split(group: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    for label, part in variants(group, runs):
-        if seeds == "mean" or part["seed"].nunique() == 1:
-            yield label, part
-        else:
-            yield from ((f"{label} (seed={seed})", of_seed) for seed, of_seed in part.groupby("seed"))
 
 
 def _subtract(rows: Sequence[Row], psnr: Sequence[pd.Series], images: Sequence[Images], reference: str) -> None:
@@ -246,27 +177,6 @@ def _subtract(rows: Sequence[Row], psnr: Sequence[pd.Series], images: Sequence[I
 
 def _kind(row: Row) -> tuple[object, ...]:
     return row["task"], row["noise_std"], row["estimate"] == "sample"
-
-
-def variants(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Split records by what their runs' configs differ in beside the seed, and name each part by its settings.
-
-    The seed counts too where it drew the images: the same id is another image then.
-
-    Yields each part with its name, empty where nothing differs; a column ``run`` has the paths of `runs`.
-    """
-    configs = {path: settings_of(runs[path]) for path in group["run"].unique()}
-    drawn = any(draws_images(config) for config in configs.values())
-    keys = sorted({key for config in configs.values() for key in config} - (set() if drawn else {"seed"}))
-    differing = [key for key in keys if len({config.get(key) for config in configs.values()}) > 1]
-    labels = {path: _label(config, differing) for path, config in configs.items()}
-    for label, part in group.groupby(group["run"].map(labels)):
-        yield str(label), part
-
-
-def _label(config: Mapping[str, str], keys: Sequence[str]) -> str:
-    settings = [f"{key.removeprefix('sampler.')}={config.get(key, 'absent').strip(chr(34))}" for key in keys]
-    return f" ({', '.join(settings)})" if settings else ""
 
 
 def _unfinished(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> str:
@@ -288,6 +198,7 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.S
     images = good.groupby("image_id")[list(_METRICS)].mean()
     row = {"estimate": estimate, "images": len(images), "samples": mine["num_samples"].max()}
     row["seeds"] = group["seed"].nunique()
+    row["truth"] = _SLICES if mine["volume"].notna().any() else "image"
     for name in _METRICS:
         row |= {name: images[name].mean(), f"{name}_std": images[name].std()}
     row |= good.groupby(_IMAGE)[["nfe_forward", "nfe_vjp", "seconds"]].first().mean().to_dict()
@@ -331,6 +242,7 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
         "Images": formatted(table["images"], "d"),
         **({"Seeds": formatted(table["seeds"], "d")} if several else {}),
         "Samples": formatted(table["samples"], "d"),
+        **({"Truth": table["truth"].fillna("-")} if table["truth"].eq(_SLICES).any() else {}),
         **{title: _best_in_bold(table, name) for name, title in _TITLES.items() if _is_shown(table, name)},
         "Spread/error": formatted(table["spread_error"], ".2f"),
         "Calls": formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f"),
@@ -404,7 +316,7 @@ def to_latex(table: pd.DataFrame) -> str:
         A table of `build_table`.
     """
     texts = _texts(table)
-    left = ("Task", "Sampler", "Estimate", "Paper data", "Status")
+    left = ("Task", "Sampler", "Estimate", "Truth", "Paper data", "Status")
     return latex_table(texts, "".join("l" if name in left else "r" for name in texts.columns))
 
 

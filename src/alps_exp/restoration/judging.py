@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alps_exp.crops import center_crop
 from alps_exp.estimates import EstimateKind, Estimates
-from alps_exp.evaluation import estimate_flags, image_metrics, lpips_numbers, spread_and_error
+from alps_exp.evaluation import estimate_flags, image_metrics, lpips_numbers, slice_sums, spread_and_error
 from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.restoration.measuring import Measured
@@ -105,15 +106,18 @@ class Judge:
         of_truth = ["truth"] if measured.has_unsound_truth(i) else []
         measured_values = int(operator.measured_count(measured.y)[i])
 
-        def record(kind: str, numbers: Numbers, reached: bool, **index: int) -> Record:
+        def record(kind: str, x: Tensor, numbers: Numbers, reached: bool, **index: int) -> Record:
+            volume = _share_of_volume(x, measured, i)
             misfit, energy = numbers["data_misfit"], numbers.get("energy")
             flags = estimate_flags(kind, misfit, measured_values, energy, size, reached)
-            return self.record(image_id, operator.noise_stds, kind, **costs, **numbers, **index, flags=flags + of_truth)
+            entries = costs | numbers | index | {"volume": volume, "flags": flags + of_truth}
+            return self.record(image_id, operator.noise_stds, kind, **entries)
 
-        records = [record(self.kind, _at(of_mean, i), bool(converged.all()))]
+        records = [record(self.kind, estimates.mean[i], _at(of_mean, i), bool(converged.all()))]
         if self.kind == "mmse":
             records += [
-                record("sample", _at(of_samples, s, i), bool(converged[s]), sample_index=s) for s in range(count)
+                record("sample", estimates.samples[s, i], _at(of_samples, s, i), bool(converged[s]), sample_index=s)
+                for s in range(count)
             ]
         return records
 
@@ -145,6 +149,22 @@ def _spread_and_error(mean: Tensor, std: Tensor | None, truth: Tensor | None, co
     spread, error = spread_and_error(mean, std, count, mean if truth is None else truth)
     known = {"spread": spread, "error": None if truth is None else error}
     return {name: value.cpu() for name, value in known.items() if value is not None}
+
+
+def _share_of_volume(x: Tensor, measured: Measured, i: int) -> dict[str, str | float] | None:
+    """Return what an estimate (C, H, W) of the i-th image adds to the metrics of its volume; None if it is of none."""
+    batch, truth = measured.batch, measured.truth
+    if "volume" not in batch or (truth is None and "target" not in batch):
+        return None
+    if "target" in batch:
+        kind, reference = "RSS", batch["target"][i]
+        magnitude = x.abs() * batch["target_weight"][i]
+    else:
+        assert truth is not None and measured.crop is not None
+        kind, reference, magnitude = "combined coils", center_crop(truth[i].abs(), measured.crop), x.abs()
+    sums = slice_sums(center_crop(magnitude, (reference.shape[-2], reference.shape[-1])), reference)
+    share: dict[str, str | float] = {name: float(value) for name, value in sums.items()}
+    return share | {"name": batch["volume"][i], "slices": int(batch["volume_slices"][i]), "reference": kind}
 
 
 def _at(numbers: Numbers, *index: int) -> Numbers:

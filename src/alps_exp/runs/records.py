@@ -50,6 +50,9 @@ class Record:
         ||A x - y||^2 / (2 eta^2).
     truth_misfit, truth_residual
         How well the truth explains the k-space that it was made from, see `alps_exp.mri.truth.TruthCheck`.
+    volume
+        Of a slice: ``name`` of its volume, its number of ``slices``, the ``reference`` of its metrics
+        (``RSS`` or ``combined coils``), and the sums of `alps_exp.evaluation.slice_sums`.
     flags
         Flags of implausible estimates, see `alps_exp.evaluation.estimate_flags`; ``truth``: the truth does not explain
         its own k-space.
@@ -84,6 +87,7 @@ class Record:
     data_misfit: float | None = None
     truth_misfit: float | None = None
     truth_residual: float | None = None
+    volume: dict[str, str | float] | None = None
     flags: list[str] = field(default_factory=list)
     status: str = "ok"
 
@@ -97,7 +101,7 @@ class Record:
 
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""
-        failed = replace(self, flags=[], status=one_line(reason) or "unknown reason")
+        failed = replace(self, flags=[], volume=None, status=one_line(reason) or "unknown reason")
         for name in _RESULTS:
             setattr(failed, name, None)
         return failed

@@ -1,0 +1,138 @@
+"""Reads the records of runs, and groups them as tables do: by task, noise level, sampler, and what else differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from alps_exp.report.comparison import Row, draws_images, settings_of
+from alps_exp.report.layout import noise_text
+from alps_exp.report.order import sampler_order
+from alps_exp.runs import RunFolder
+
+_NUMBERS = ["psnr", "ssim", "nmse", "lpips", "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
+    """Find the runs that restore images in and below the given folders, each once, sorted by path.
+
+    They have records, a start, or at least the config of a run that was asked for and never began.
+
+    Parameters
+    ----------
+    paths
+        Run folders, or folders above them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder is not there.
+    ValueError
+        If there is no such run in any of them.
+    """
+    roots = [Path(path) for path in paths]
+    for root in roots:
+        if not root.is_dir():
+            raise FileNotFoundError(f"no folder {root}, expected one that holds run folders")
+    marks = ("records.jsonl", "provenance.json", "config.yaml")
+    found = {mark.parent.resolve() for root in roots for name in marks for mark in root.rglob(name)}
+    runs = [run for run in map(RunFolder, sorted(found)) if _restores_images(run)]
+    if not runs:
+        raise ValueError(f"no records.jsonl in or below {', '.join(map(str, roots)) or 'no folder at all'}")
+    return runs
+
+
+def _restores_images(run: RunFolder) -> bool:
+    if (run.path / "records.jsonl").exists():
+        return True
+    return run.images_asked() is not None if run.starts() else bool(labels_of(run))
+
+
+def read_runs(paths: Iterable[str | Path]) -> tuple[dict[str, RunFolder], pd.DataFrame]:
+    """Return the runs in and below the given folders by path, and their records with a column ``run``, the path.
+
+    Parameters
+    ----------
+    paths
+        Run folders, or folders above them.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `find_runs`; also ValueError if a line of a `records.jsonl` is not a record.
+    """
+    runs = {str(run.path): run for run in find_runs(paths)}
+    lines = [vars(record) | {"run": path} for path, run in runs.items() for record in run.records()]
+    if not lines:
+        return runs, pd.DataFrame()
+    frame = pd.DataFrame(lines).astype(dict.fromkeys(_NUMBERS, float))
+    frame["noise_std"] = frame["noise_std"].map(_plain_noise)
+    return runs, frame
+
+
+def groups(frame: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str) -> Iterator[tuple[Row, pd.DataFrame]]:
+    """Yield ``task``, ``noise_std`` and ``sampler`` of every row of a table, in its order, and its records.
+
+    Parameters
+    ----------
+    frame, runs
+        Records and runs, see `read_runs`.
+    seeds
+        ``mean``: the seeds of a request are one group; ``each``: every seed is one.
+    """
+    if frame.empty:
+        return
+    by_name = dict(iter(frame.groupby(["task", "noise_std", "sampler"])))
+    for task, noise_std, sampler in sorted(by_name, key=_row_order):
+        for label, group in _split(by_name[task, noise_std, sampler], runs, seeds):
+            yield {"task": task, "noise_std": noise_std, "sampler": sampler + label}, group
+
+
+def variants(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Split records by what their runs' configs differ in beside the seed, and name each part by its settings.
+
+    The seed counts too where it drew the images: the same id is another image then.
+
+    Yields each part with its name, empty where nothing differs; a column ``run`` has the paths of `runs`.
+    """
+    configs = {path: settings_of(runs[path]) for path in group["run"].unique()}
+    drawn = any(draws_images(config) for config in configs.values())
+    keys = sorted({key for config in configs.values() for key in config} - (set() if drawn else {"seed"}))
+    differing = [key for key in keys if len({config.get(key) for config in configs.values()}) > 1]
+    labels = {path: _label(config, differing) for path, config in configs.items()}
+    for label, part in group.groupby(group["run"].map(labels)):
+        yield str(label), part
+
+
+def _label(config: Mapping[str, str], keys: Sequence[str]) -> str:
+    settings = [f"{key.removeprefix('sampler.')}={config.get(key, 'absent').strip(chr(34))}" for key in keys]
+    return f" ({', '.join(settings)})" if settings else ""
+
+
+def labels_of(run: RunFolder) -> dict[str, object]:
+    """Return the labels in the config of a run; empty if `config.yaml` is not a config of ours, such as a W&B file."""
+    try:
+        labels = run.load_config().get("labels")
+    except ValueError:
+        return {}
+    return labels if isinstance(labels, dict) and "task" in labels else {}
+
+
+def _row_order(key: tuple[str, float | str, str]) -> tuple[object, ...]:
+    task, noise_std, sampler = key
+    return (task, isinstance(noise_std, str), noise_std, sampler_order(sampler))
+
+
+def _split(group: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    for label, part in variants(group, runs):
+        if seeds == "mean" or part["seed"].nunique() == 1:
+            yield label, part
+        else:
+            yield from ((f"{label} (seed={seed})", of_seed) for seed, of_seed in part.groupby("seed"))
+
+
+def _plain_noise(noise_std: float | list[float] | None) -> float | str:
+    """Return the noise level as a number, or as text for several measurements or none, so that it can be grouped by."""
+    return noise_std if isinstance(noise_std, int | float) else noise_text(noise_std)

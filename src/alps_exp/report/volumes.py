@@ -1,0 +1,144 @@
+"""The metrics of whole volumes, as fastMRI's leaderboard has them, in a table of their own.
+
+A row is a task, noise level, sampler and estimate. Its numbers are means over volumes, whose samples and seeds are
+averaged first. A volume without some of its slices is counted in the status; its numbers are those of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from alps_exp.files import write_atomically
+from alps_exp.report.comparison import Row
+from alps_exp.report.groups import groups, read_runs
+from alps_exp.report.layout import formatted, latex_table, markdown_table, noise_text
+from alps_exp.runs import ESTIMATES
+
+_METRICS = {"psnr": ("PSNR [dB]", ".2f"), "ssim": ("SSIM", ".4f"), "nmse": ("NMSE", ".5f")}
+_REFERENCES = {
+    "RSS": "root sum of squares over the coils, of the file",
+    "combined coils": "coils combined by their maps",
+}
+
+
+def volume_metrics(slices: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return PSNR, SSIM and NMSE of a volume as fastMRI defines them (Zbontar et al., arXiv 1811.08839, section 5.3).
+
+    PSNR and NMSE take the squared errors of all slices together, SSIM is the mean over slices; PSNR and SSIM are
+    relative to the maximum of the volume's reference, which is 1.
+
+    Parameters
+    ----------
+    slices
+        What each slice adds, see `alps_exp.evaluation.slice_sums`.
+
+    Returns
+    -------
+    dict[str, float]
+        ``psnr`` (dB), ``ssim`` and ``nmse``.
+    """
+    pixels, error, reference = (
+        float(np.sum([one[name] for one in slices])) for name in ("pixels", "squared_error", "squared_reference")
+    )
+    return {
+        "psnr": -10 * float(np.log10(error / pixels)),
+        "ssim": float(np.mean([one["ssim"] for one in slices])),
+        "nmse": error / reference,
+    }
+
+
+def build_volume_table(paths: Iterable[str | Path], seeds: Literal["mean", "each"] = "mean") -> pd.DataFrame:
+    """Return the metrics of the volumes whose slices were restored in and below the given folders.
+
+    Parameters
+    ----------
+    paths, seeds
+        As in `alps_exp.report.build_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``task``, ``noise_std``, ``sampler``, ``estimate``, ``reference``, ``volumes``, then ``psnr``, ``ssim`` and
+        ``nmse`` with their standard deviations over volumes ``psnr_std`` ..., and ``status``; without a row if no image
+        was the slice of a volume.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `alps_exp.report.groups.read_runs`.
+    """
+    runs, frame = read_runs(paths)
+    rows = []
+    for key, group in groups(frame, runs, seeds):
+        of_volumes = group[group["volume"].notna()]
+        for estimate in ESTIMATES:
+            mine = of_volumes[of_volumes["estimate"] == estimate]
+            rows += [key | {"estimate": estimate} | row for row in _rows(mine)]
+    columns = ["task", "noise_std", "sampler", "estimate", "reference", "volumes"]
+    columns += [column for name in _METRICS for column in (name, f"{name}_std")]
+    return pd.DataFrame(rows, columns=[*columns, "status"])
+
+
+def _rows(records: pd.DataFrame) -> list[Row]:
+    """Return a row for each kind of reference among the records of an estimate."""
+    if records.empty:
+        return []
+    parts = pd.DataFrame(list(records["volume"]), index=records.index)
+    parts = parts.assign(image_id=records["image_id"], one=records["sample_index"].fillna(-1), seed=records["seed"])
+    rows = []
+    for reference, of_reference in parts.groupby("reference"):
+        metrics, short = [], []
+        for name, volume in of_reference.groupby("name"):
+            each = [volume_metrics(one.to_dict("records")) for _, one in volume.groupby(["seed", "one"])]
+            metrics.append(pd.DataFrame(each).mean())
+            there, asked = volume["image_id"].nunique(), int(volume["slices"].iloc[0])
+            short += [f"{name}: {there} of {asked} slices"] if there < asked else []
+        of_volumes = pd.DataFrame(metrics)
+        row: Row = {"reference": reference, "volumes": len(of_volumes)}
+        for metric in _METRICS:
+            row |= {metric: of_volumes[metric].mean(), f"{metric}_std": of_volumes[metric].std()}
+        more = f", and {len(short) - 2} more" if len(short) > 2 else ""
+        rows.append(row | {"status": "; ".join(short[:2]) + more or "ok"})
+    return rows
+
+
+def write_volume_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write `volumes.md`, `volumes.csv` (all digits) and `volumes.tex` into a folder, and return their paths.
+
+    Parameters
+    ----------
+    table
+        A table of `build_volume_table`.
+    folder
+        Folder for the files.
+    """
+    texts = _texts(table)
+    said = "Whole volumes, with the maximum of their reference as the range (fastMRI, arXiv 1811.08839).\n\n"
+    tables = {
+        "md": said + markdown_table(texts),
+        "csv": table.to_csv(index=False),
+        "tex": latex_table(texts, "".join("r" if "[" in name or name.isupper() else "l" for name in texts.columns)),
+    }
+    for suffix, text in tables.items():
+        write_atomically(folder / f"volumes.{suffix}", text.encode())
+    return [folder / f"volumes.{suffix}" for suffix in tables]
+
+
+def _texts(table: pd.DataFrame) -> pd.DataFrame:
+    texts = {
+        "Task": table["task"],
+        "Noise": table["noise_std"].map(lambda noise: noise if isinstance(noise, str) else noise_text(noise)),
+        "Sampler": table["sampler"],
+        "Estimate": table["estimate"],
+        "Reference": table["reference"].map(_REFERENCES),
+        "Volumes": formatted(table["volumes"], "d"),
+    }
+    for name, (title, form) in _METRICS.items():
+        deviation = (" ± " + formatted(table[f"{name}_std"], form)).replace(" ± -", "")
+        texts[title] = formatted(table[name], form) + deviation
+    return pd.DataFrame(texts | {"Status": table["status"]})
