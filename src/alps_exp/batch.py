@@ -19,13 +19,13 @@ class Item(_NamedItem, total=False):
     """One image. A dataset may add entries, which reach the masks and maps of an operator.
 
     `image` is (C, H, W), real in [-1, 1] or complex; measured data may lack it. They bring `measurement`, and what it
-    was measured with: `sensitivity_maps` (coils, H, W), `mask` (1, H, W) and `noise_std`. `crop` (2,) int64 gives rows
-    and columns of the center in which images are compared. `truth_misfit` and `truth_residual` say how well a truth
-    explains the data that it was made from (NaN if that is not known), and `truth_sound` whether well enough. A
-    slice names its `volume`, of `volume_slices` slices; `target` (1, h, w) is the root sum of squares over the coils of
-    its center, which `target_weight` (1, H, W) times the magnitude of an image is compared with. `augment` (9,) are
-    augmentation labels of a training item. `unreadable` is the reason why an image could not be read; such an item has
-    no other entry.
+    was measured with: `sensitivity_maps` (coils, H, W), `mask` (1, H, W) and `noise_std`; `prepared_noise_std` is their
+    own noise level where the request gives another. `crop` (2,) int64 gives rows and columns of the center in which
+    images are compared. `truth_misfit` and `truth_residual` say how well a truth explains the data that it was made
+    from (NaN if that is not known), and `truth_sound` whether well enough. A slice names its `volume`, of
+    `volume_slices` slices; `target` (1, h, w) is the root sum of squares over the coils of its center, which
+    `target_weight` (1, H, W) times the magnitude of an image is compared with. `augment` (9,) are augmentation labels
+    of a training item. `unreadable` is the reason why an image could not be read; such an item has no other entry.
     """
 
     image: Tensor
@@ -33,6 +33,7 @@ class Item(_NamedItem, total=False):
     sensitivity_maps: Tensor
     mask: Tensor
     noise_std: float
+    prepared_noise_std: float
     crop: Tensor
     truth_misfit: float
     truth_residual: float
@@ -57,6 +58,7 @@ class Batch(_NamedBatch, total=False):
     sensitivity_maps: Tensor
     mask: Tensor
     noise_std: Tensor
+    prepared_noise_std: Tensor
     crop: Tensor
     truth_misfit: Tensor
     truth_residual: Tensor

@@ -257,6 +257,27 @@ def test_undersampled_in_retrospect(prepared, tmp_path, sampler):
     assert np.abs(volume_file.read("image", 0)).max() > 1.1  # what is beyond the crop does not set the scale
 
 
+def test_another_noise_level_is_that_of_the_request_and_said(prepared, tmp_path):
+    request, volume_file = only(prepared, tmp_path, "a_full")
+    level = 2 * volume_file.noise_std
+    request += ["operator=retrospective_2x", "sampler=zero_filled"]
+    for words in ([], [f"data.test.noise_std={level}"]):
+        status, out, err = run("restore", *request, *words)
+        assert status == 0, out + err
+    folders = sorted((tmp_path / "out").rglob("records.jsonl"), key=lambda path: path.stat().st_mtime)
+    own, given = ([json.loads(line) for line in path.read_text().splitlines()] for path in folders)
+    assert {line["noise_std"] for line in own} == {volume_file.noise_std} == {r["prepared_noise_std"] for r in given}
+    assert {line["noise_std"] for line in given} == {level} and {r["prepared_noise_std"] for r in own} == {None}
+    for one, other in zip(own, given, strict=True):
+        assert other["data_misfit"] == pytest.approx(one["data_misfit"] / 4, rel=1e-5)
+    status, out, err = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}", "figures=false")
+    assert status == 0 and out.count(f"noise as requested, {volume_file.noise_std:g} in the data") == 1
+    status, _, err = run("restore", *request, "data.test.noise_std=-1")
+    assert status == 2 and "noise_std must be a positive finite number" in err
+    status, _, err = run("restore", *request, "operator.noise_std=0.1")
+    assert status == 2 and "data.test.noise_std=NUMBER" in err
+
+
 def test_undersampled_by_a_mask_from_a_file(prepared, tmp_path):
     request, volume_file = only(prepared, tmp_path, "a_full")
     measured = volume_file.read("kspace", 0).any(0)

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item
+from alps_exp.checks import positive
 from alps_exp.files import file_hash
 from alps_exp.mri.fourier import Array
 from alps_exp.mri.kspace import KSpaceVolume
@@ -46,9 +47,13 @@ class ExampleSlice(Dataset[Item]):
     ----------
     maps
         Estimates the sensitivity maps.
+    noise_std
+        A noise level in place of the estimated one, as in `PreparedSlices`.
 
     Raises
     ------
+    ValueError
+        If `noise_std` is not positive.
     IndexError
         If the index is not 0.
     """
@@ -56,8 +61,9 @@ class ExampleSlice(Dataset[Item]):
     channels = 2
     image_ids = ["kspace_example"]
 
-    def __init__(self, maps: MapEstimator) -> None:
+    def __init__(self, maps: MapEstimator, noise_std: float | None = None) -> None:
         self.maps = maps
+        self.noise_std = None if noise_std is None else positive("noise_std", noise_std)
 
     @property
     def index(self) -> list[str]:
@@ -76,11 +82,14 @@ class ExampleSlice(Dataset[Item]):
         if index != 0:
             raise IndexError(f"there is one slice, index 0, got {index}")
         volume = self.volume
-        return {
+        item: Item = {
             "image_id": self.image_ids[0],
             "crop": torch.tensor(volume.recon_shape),
             "measurement": torch.from_numpy(volume.kspace[0]),
             "sensitivity_maps": torch.from_numpy(volume.sensitivity_maps[0]),
             "mask": torch.from_numpy(volume.mask[0])[None].float(),
-            "noise_std": volume.noise_std,
+            "noise_std": self.noise_std or volume.noise_std,
         }
+        if self.noise_std:
+            item["prepared_noise_std"] = volume.noise_std
+        return item

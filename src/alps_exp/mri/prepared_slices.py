@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item
+from alps_exp.checks import positive
 from alps_exp.files import file_name
 from alps_exp.mri.kspace import KSpaceError
 from alps_exp.mri.preparation import INDEX, VOLUMES
@@ -34,9 +35,14 @@ class PreparedSlices(Dataset[Item]):
         The prepared folder.
     measured
         Whether items hold the measurement with maps, mask and noise level; otherwise only the image, for simulation.
+    noise_std
+        Standard deviation of the noise in real and imaginary part each, to be taken in place of the prepared one; in
+        the units of prepared k-space, as in records. None: the prepared one.
 
     Raises
     ------
+    ValueError
+        If `noise_std` is not positive.
     FileNotFoundError
         On first use, if nothing is prepared.
     KSpaceError
@@ -46,8 +52,9 @@ class PreparedSlices(Dataset[Item]):
 
     channels = 2
 
-    def __init__(self, path: str, measured: bool = True) -> None:
+    def __init__(self, path: str, measured: bool = True, noise_std: float | None = None) -> None:
         self.path, self.measured = Path(path), measured
+        self.noise_std = None if noise_std is None else positive("noise_std", noise_std)
         self._files: dict[str, PreparedVolumeFile] = {}
 
     @cached_property
@@ -96,7 +103,9 @@ class PreparedSlices(Dataset[Item]):
             item["measurement"] = torch.from_numpy(volume_file.read("kspace", index))
             item["sensitivity_maps"] = torch.from_numpy(volume_file.read("sensitivity_maps", index))
             item["mask"] = torch.from_numpy(volume_file.read("mask", index))[None].float()
-            item["noise_std"] = volume_file.noise_std
+            item["noise_std"] = self.noise_std or volume_file.noise_std
+            if self.noise_std:
+                item["prepared_noise_std"] = volume_file.noise_std
         if self.measured and volume_file.has_target:
             item["target"] = torch.from_numpy(volume_file.read("target", index))[None]
             item["target_weight"] = torch.from_numpy(volume_file.read("target_weight", index))[None]

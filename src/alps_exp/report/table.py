@@ -92,14 +92,14 @@ def build_table(
         ``samples`` (posterior samples an image), ``truth`` (what metrics compare with: the image, or of k-space the
         combined coils of each slice; `build_volume_table` is for whole volumes), ``psnr``, ``ssim``, ``nmse``,
         ``lpips`` and their standard deviations over images ``psnr_std`` ... (NaN for one image), ``spread_error``
-        (root of the summed squares of spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a sample), ``seconds`` an
-        image, ``flagged`` (how many estimates are, see `alps_exp.evaluation.estimate_flags`), ``incomplete`` and
-        ``compared`` (whether images are missing, and whether the row compares with the others of its task, see the head
-        of this file), and ``status``: ``ok``, or what there is to know of the row. A run without any record has a row
-        of its own, whose status names its folder. With `paper` there are ``paper_psnr``, ..., with `reference`
-        ``difference``, its interval ``difference_low`` to ``difference_high``, the p-value ``difference_p`` of none,
-        and ``pairs``, on how many images
-        (`alps_exp.report.paired`); samples are compared with samples, other estimates with the reference's other one.
+        (root of the summed squares of spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a
+        sample), ``seconds`` an image, ``flagged`` (how many estimates are, see `alps_exp.evaluation.estimate_flags`),
+        ``incomplete`` and ``compared`` (whether images are missing, and whether the row compares with the others of its
+        task, see the head of this file), and ``status``: ``ok``, or what there is to know of the row. A run without any
+        record has a row of its own, whose status names its folder. With `paper` there are ``paper_psnr``, ..., with
+        `reference` ``difference``, its interval ``difference_low`` to ``difference_high``, the p-value ``difference_p``
+        of none, and ``pairs``, on how many images (`alps_exp.report.paired`); samples are compared with samples, other
+        estimates with the reference's other one.
 
     Raises
     ------
@@ -213,6 +213,8 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.S
     ]
     row["incomplete"] = any(remarks)
     without = int(images["psnr"].isna().sum())
+    if levels := sorted(good["prepared_noise_std"].dropna().unique()):
+        remarks.append(f"noise as requested, {noise_text(levels)} in the data")
     remarks.append(_counted(without, len(images), "without a truth") if without < len(images) else "")
     reasons = ", ".join(sorted(set(good["flags"].explode().dropna())))
     what = "samples" if estimate == "sample" else "estimates"

@@ -102,6 +102,7 @@ class Judge:
             "nfe_forward": estimates.nfe_forward[i],
             "nfe_vjp": estimates.nfe_vjp[i],
             **measured.truth_check(i),
+            **measured.own_noise(i),
         }
         of_truth = ["truth"] if measured.has_unsound_truth(i) else []
         measured_values = int(operator.measured_count(measured.y)[i])

@@ -37,6 +37,11 @@ class Measured:
         rows, columns = self.batch["crop"][0].tolist()  # one for all: `collate` refuses batches whose crops differ
         return rows, columns
 
+    def own_noise(self, i: int) -> dict[str, float]:
+        """Return ``prepared_noise_std`` of the i-th image, if another noise level takes its place."""
+        levels = self.batch.get("prepared_noise_std")
+        return {} if levels is None else {"prepared_noise_std": float(levels[i])}
+
     def truth_check(self, i: int) -> dict[str, float]:
         """Return ``truth_misfit`` and ``truth_residual`` of the i-th image, as far as they are known."""
         if "truth_misfit" not in self.batch or self.batch["truth_misfit"][i].isnan():
@@ -67,7 +72,8 @@ def measure(rule: OperatorRule, batch: Batch, seed: int) -> Measured:
         if "noise_std" in batch and (batch["noise_std"] != operator.noise_std).any():
             raise ValueError(
                 "these data bring their own measurement with its own noise level: choose operator=measured or "
-                "retrospective_4x, or simulate another measurement with data.test.measured=false"
+                "retrospective_4x (with another level by data.test.noise_std=NUMBER), or simulate another measurement "
+                "with data.test.measured=false"
             )
         return Measured(batch, operator, operator.restrict(batch["measurement"]))
     truth = batch["image"]

@@ -50,6 +50,8 @@ class Record:
         ||A x - y||^2 / (2 eta^2).
     truth_misfit, truth_residual
         How well the truth explains the k-space that it was made from, see `alps_exp.mri.truth.TruthCheck`.
+    prepared_noise_std
+        Noise level that the data bring, where `noise_std` is another one, of the request.
     volume
         Of a slice: ``name`` of its volume, its number of ``slices``, the ``reference`` of its metrics
         (``RSS`` or ``combined coils``), and the sums of `alps_exp.evaluation.slice_sums`.
@@ -87,6 +89,7 @@ class Record:
     data_misfit: float | None = None
     truth_misfit: float | None = None
     truth_residual: float | None = None
+    prepared_noise_std: float | None = None
     volume: dict[str, str | float] | None = None
     flags: list[str] = field(default_factory=list)
     status: str = "ok"
