@@ -66,7 +66,7 @@ def test_a_right_request_passes():
         ({"pair": [1]}, "pair is [1]"),
         ({"pair": [0.5, 1]}, "pair is [0.5, 1]"),
         ({"parts": {"a": "x"}}, "parts is {'a': 'x'}"),
-        ({"config": 3}, "config is 3, expected DictConfig or null"),
+        ({"config": 3}, "config is 3, expected settings {key: value} or null"),
         ({"operator": {"noise_std": 1}}, "operator is {'noise_std': 1}, expected LinearOperator or a whole number"),
     ],
 )

@@ -83,4 +83,6 @@ def _key_error(error: BaseException) -> str | None:
     prefix, _, key = cause.full_key.rpartition(".")
     if not isinstance(known, DictConfig):
         return one_line(cause)
+    if not known:
+        return f"{prefix} has no keys yet: add one with a plus, as in +{cause.full_key}=VALUE"
     return f"unknown key {cause.full_key!r}{nearest(key, map(str, known), f'{prefix}.' if prefix else '')}"

@@ -15,6 +15,8 @@ from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.trainer import open_trainer
 from alps_exp.runs.job import JobContext
 
+MASK = {"_target_": "alps_exp.masks.FileMask"}
+
 
 def restore(
     job: JobContext,
@@ -33,6 +35,8 @@ def restore(
     seed: int,
     save: Literal["summary", "samples"],
     lpips: str | None,
+    interval: float | None,
+    regions: DictConfig | None,
     figures: bool,
     resume_anyway: bool,
     output_root: str,
@@ -54,6 +58,8 @@ def restore(
         labels=instantiate(labels),
         save_samples=save == "samples",
         lpips=load_lpips(lpips),
+        interval=interval,
+        regions={str(name): instantiate(MASK, path=path) for name, path in (regions or {}).items()},
         figures=figures,
         batch_size=images.batch_size,
         num_workers=images.num_workers,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from alps_exp.report import (
+    build_region_table,
     build_table,
     build_volume_table,
     find_calibrations,
@@ -14,6 +15,7 @@ from alps_exp.report import (
     task_figures,
     to_markdown,
     write_calibration_tables,
+    write_region_table,
     write_tables,
     write_volume_tables,
 )
@@ -36,6 +38,8 @@ def table(
     numbers = build_table(paths, seeds, paper, reference)
     job.under_way = True
     written = write_tables(numbers, Path(output))
+    if len(regions := build_region_table(paths)):
+        written.append(write_region_table(regions, Path(output)))
     if len(volumes := build_volume_table(paths, seeds)):
         written += write_volume_tables(volumes, Path(output))
     if figures:

@@ -131,5 +131,6 @@ def _describe(hint: object) -> str:
         str: "text",
         bool: "true or false",
         types.NoneType: "null",
+        DictConfig: "settings {key: value}",
     }
     return names.get(hint) or (hint.__name__ if inspect.isclass(hint) else str(hint))

@@ -6,6 +6,7 @@ numbers. Images are independent, but the pixels of an image are not, so the boot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypedDict
 
@@ -97,6 +98,17 @@ def rank_dispersion(histogram: Tensor) -> Tensor:
 def _offsets(histogram: Tensor) -> Tensor:
     count = histogram.shape[1]
     return torch.arange(count, dtype=histogram.dtype, device=histogram.device) - (count - 1) / 2
+
+
+def samples_needed(level: float) -> int:
+    """Return the smallest number of samples that have a central interval of a level, see `credible_interval`.
+
+    Parameters
+    ----------
+    level
+        Level of the interval, in (0, 1).
+    """
+    return math.ceil(round((1 + level) / (1 - level), 9))
 
 
 def credible_interval(samples: Tensor, level: float) -> tuple[Tensor, Tensor]:

@@ -10,10 +10,12 @@ from alps_exp.report.convergence import convergence_figure
 from alps_exp.report.figures import run_figure, task_figure, task_figures
 from alps_exp.report.groups import find_runs
 from alps_exp.report.pareto import pareto_figure
+from alps_exp.report.regions import build_region_table, write_region_table
 from alps_exp.report.table import build_table, to_latex, to_markdown, write_tables
 from alps_exp.report.volumes import build_volume_table, volume_metrics, write_volume_tables
 
 __all__ = [
+    "build_region_table",
     "build_table",
     "build_volume_table",
     "calibration_figure",
@@ -29,6 +31,7 @@ __all__ = [
     "volume_metrics",
     "write_calibration",
     "write_calibration_tables",
+    "write_region_table",
     "write_tables",
     "write_volume_tables",
 ]

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from alps_exp.crops import center_crop
 from alps_exp.estimates import EstimateKind, Estimates
-from alps_exp.evaluation import estimate_flags, image_metrics, lpips_numbers, slice_sums, spread_and_error
+from alps_exp.evaluation import (
+    credible_interval,
+    estimate_flags,
+    image_metrics,
+    lpips_numbers,
+    region_statistics,
+    slice_sums,
+    spread_and_error,
+)
 from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.restoration.measuring import Measured
@@ -69,6 +77,7 @@ class Judge:
                 std=None if std is None else to_numpy(std[i]),
                 samples=to_numpy(estimates.samples[:, i]) if self.settings.save_samples else None,
                 diagnostics={name: to_numpy(values[:, i]) for name, values in estimates.diagnostics.items()},
+                **_uncertainty(estimates.samples[:, i], self.settings.interval),
             )
             if self.kind == "mmse":
                 result.estimates["sample"] = to_numpy(estimates.samples[0, i])
@@ -108,10 +117,11 @@ class Judge:
         measured_values = int(operator.measured_count(measured.y)[i])
 
         def record(kind: str, x: Tensor, numbers: Numbers, reached: bool, **index: int) -> Record:
-            volume = _share_of_volume(x, measured, i)
+            samples = estimates.samples[:, i] if kind == "mmse" else x[None]
+            of_parts = {"volume": _share_of_volume(x, measured, i), "regions": self._regions(samples, measured, i)}
             misfit, energy = numbers["data_misfit"], numbers.get("energy")
             flags = estimate_flags(kind, misfit, measured_values, energy, size, reached)
-            entries = costs | numbers | index | {"volume": volume, "flags": flags + of_truth}
+            entries = costs | numbers | index | of_parts | {"flags": flags + of_truth}
             return self.record(image_id, operator.noise_stds, kind, **entries)
 
         records = [record(self.kind, estimates.mean[i], _at(of_mean, i), bool(converged.all()))]
@@ -121,6 +131,15 @@ class Judge:
                 for s in range(count)
             ]
         return records
+
+    def _regions(self, samples: Tensor, measured: Measured, i: int) -> dict[str, dict[str, float]] | None:
+        """Return the numbers of the regions of the i-th image from its samples (S, C, H, W); None without regions."""
+        found = {}
+        for name, regions in measured.regions.items():
+            found[name] = region_statistics(samples, regions[i], self.settings.interval)
+            if measured.truth is not None:
+                found[name]["truth"] = region_statistics(measured.truth[i : i + 1], regions[i])["mean"]
+        return found or None
 
     def record(self, image_id: str, noise_std: float | list[float] | None, estimate: str, **numbers: Any) -> Record:
         """Return the record of an estimate, with the labels and the seed of this restoration."""
@@ -150,6 +169,18 @@ def _spread_and_error(mean: Tensor, std: Tensor | None, truth: Tensor | None, co
     spread, error = spread_and_error(mean, std, count, mean if truth is None else truth)
     known = {"spread": spread, "error": None if truth is None else error}
     return {name: value.cpu() for name, value in known.items() if value is not None}
+
+
+def _uncertainty(samples: Tensor, level: float | None) -> dict[str, np.ndarray]:
+    """Return the spread of the magnitude of samples (S, C, H, W) of an image, and intervals at a level, if there is."""
+    found = {}
+    if samples.is_complex() and len(samples) > 1:
+        found["magnitude_std"] = to_numpy(samples.abs().std(0))
+    if level is not None:
+        found["interval"] = to_numpy(torch.stack(credible_interval(samples, level)))
+        if samples.is_complex():
+            found["magnitude_interval"] = to_numpy(torch.stack(credible_interval(samples.abs(), level)))
+    return found
 
 
 def _share_of_volume(x: Tensor, measured: Measured, i: int) -> dict[str, str | float] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from torch import Tensor
@@ -15,14 +15,18 @@ from alps_exp.randomness import measurement_noise
 OperatorRule = LinearOperator | partial[LinearOperator]
 """An operator for every batch, or its class with arguments of which some are functions of the batch."""
 
+Regions = Mapping[str, Callable[[Batch], Tensor]]
+"""Masks (B, 1, H, W) by name, as functions of a batch."""
+
 
 @dataclass(frozen=True)
 class Measured:
-    """A batch of B images with its forward operator and its measurement y (B, ...)."""
+    """A batch of B images with its forward operator, its measurement y (B, ...), and regions (B, H, W) bool by name."""
 
     batch: Batch
     operator: LinearOperator
     y: Tensor
+    regions: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def truth(self) -> Tensor | None:
@@ -54,7 +58,7 @@ class Measured:
         return "truth_sound" in self.batch and not self.batch["truth_sound"][i]
 
 
-def measure(rule: OperatorRule, batch: Batch, seed: int) -> Measured:
+def measure(rule: OperatorRule, batch: Batch, seed: int, regions: Regions | None = None) -> Measured:
     """Return a batch with the data's own measurement, as far as the operator keeps it, or with a simulated one.
 
     The noise of a simulated measurement is keyed by seed and image id.
@@ -62,8 +66,21 @@ def measure(rule: OperatorRule, batch: Batch, seed: int) -> Measured:
     Raises
     ------
     ValueError
-        If the data lack what the operator needs, or bring a measurement with another noise level.
+        If the data lack what the operator needs, or bring a measurement with another noise level, or a region is not of
+        the images' size, or empty.
     """
+    measured = _measure(rule, batch, seed)
+    if not regions:
+        return measured
+    image = batch | {"image": measured.operator.adjoint(measured.y)}
+    masks = {name: region(image)[:, 0].bool() for name, region in regions.items()}
+    for name, mask in masks.items():
+        if not mask.any((1, 2)).all():
+            raise ValueError(f"the region {name} is empty")
+    return replace(measured, regions=masks)
+
+
+def _measure(rule: OperatorRule, batch: Batch, seed: int) -> Measured:
     try:
         operator = operator_of(rule, batch)
     except KeyError as error:

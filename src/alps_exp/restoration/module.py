@@ -58,7 +58,7 @@ class Restoration(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.prior, self.operator, self.sampler, self.folder = prior, operator, sampler, folder
-        self.settings = settings if sampler.estimate == "mmse" else replace(settings, num_samples=1)
+        self.settings = settings if sampler.estimate == "mmse" else replace(settings, num_samples=1, interval=None)
         self.judge = Judge(prior, sampler, self.settings)
         self.shares_samples = False
         self.own_images: list[str] | None = None
@@ -70,7 +70,7 @@ class Restoration(pl.LightningModule):
         If the restoration of an image fails, its result holds the reason. Faults of the request itself, such as a mask
         of the wrong size, raise ValueError.
         """
-        measured = measure(self.operator, batch, self.settings.seed)
+        measured = measure(self.operator, batch, self.settings.seed, self.settings.regions)
         try:
             restored = self._sample(measured)
         except SAMPLING_ERRORS as error:

@@ -27,7 +27,7 @@ from alps_exp.priors import NullPrior, Prior
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.report import run_figure
 from alps_exp.representation import as_settings
-from alps_exp.restoration.measuring import OperatorRule
+from alps_exp.restoration.measuring import OperatorRule, Regions
 from alps_exp.restoration.module import Restoration
 from alps_exp.restoration.settings import Labels, RestorationSettings
 from alps_exp.runs import Provenance, Record, RunFolder, collect_provenance
@@ -97,6 +97,8 @@ def restore(
     labels: Labels | None = None,
     save_samples: bool = False,
     lpips: LPIPS | None = None,
+    interval: float | None = None,
+    regions: Regions | None = None,
     figures: bool = True,
     batch_size: int = 32,
     num_workers: int = 0,
@@ -131,6 +133,10 @@ def restore(
         Whether to keep all samples, besides mean and standard deviation.
     lpips
         Model of the perceptual distance, see `alps_exp.evaluation.load_lpips`; None: not computed.
+    interval
+        Level of the central intervals of pixels and regions to keep, such as 0.9, which needs 19 samples; None: none.
+    regions
+        Masks (B, 1, H, W) of regions of interest by name, as functions of a batch: `alps_exp.masks.FileMask(path)`.
     figures
         Whether to draw the first images of the run; it takes longer than restoring small images.
     batch_size, num_workers
@@ -169,7 +175,7 @@ def restore(
     """
     dataset = TensorImages(images) if isinstance(images, Tensor) else images
     labels = labels or _class_names(operator, sampler)
-    settings = RestorationSettings(labels, num_samples, seed, save_samples, lpips)
+    settings = RestorationSettings(labels, num_samples, seed, save_samples, lpips, interval, regions or {})
     job = folder if isinstance(folder, JobContext) else _job(Path(folder), operator, sampler, prior, settings)
     module = Restoration(prior, operator, sampler, job.folder, settings)
     data = ImageDataModule(test=dataset, batch_size=batch_size, num_workers=num_workers)
@@ -243,11 +249,12 @@ def _provenance(
     module: Restoration, images: ImageDataset, checkpoints: Mapping[str, Path] | None, device: str = ""
 ) -> Provenance:
     """Return the provenance of a start on a device."""
+    masks = [as_settings(module.operator), as_settings(dict(module.settings.regions))]
     start = collect_provenance(
         seeds={"seed": module.settings.seed},
         device=device,
         checkpoints=checkpoints,
-        data_hash=index_hash(images, mask_files(as_settings(module.operator))),
+        data_hash=index_hash(images, mask_files(masks)),
         num_images=len(images),
     )
     if checkpoints is None and (digest := _weights_hash(module.prior)):
@@ -264,7 +271,7 @@ def log_result(trainer: pl.Trainer, numbers: Mapping[str, float], name: str, fig
 
 
 def mask_files(settings: object) -> list[Path]:
-    """Return the mask files that are named in the settings of an operator."""
+    """Return the mask files that are named in settings of operators and regions."""
     if isinstance(settings, Mapping):
         if str(settings.get("_target_")).endswith(".FileMask"):
             return [Path(settings["path"])]
@@ -326,6 +333,8 @@ def _job(
             "num_samples": settings.num_samples,
             "seed": settings.seed,
             "save": "samples" if settings.save_samples else "summary",
+            "interval": settings.interval,
+            "regions": as_settings(dict(settings.regions)),
         }
     )
     job = JobContext(config, RunFolder(folder))

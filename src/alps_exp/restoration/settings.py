@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from alps_exp.evaluation import LPIPS
+from alps_exp.evaluation import LPIPS, samples_needed
+from alps_exp.restoration.measuring import Regions
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,15 @@ class RestorationSettings:
         Whether results hold the samples themselves, in addition to their mean and standard deviation.
     lpips
         Model of the perceptual distance (LPIPS) of RGB images; None: not computed.
+    interval
+        Level of the central intervals of pixels and regions; None: there are none.
+    regions
+        Regions whose numbers are in the records.
 
     Raises
     ------
     ValueError
-        If num_samples is below 1.
+        If num_samples is below 1, or too small for the interval.
     """
 
     labels: Labels
@@ -54,7 +59,13 @@ class RestorationSettings:
     seed: int
     save_samples: bool = False
     lpips: LPIPS | None = None
+    interval: float | None = None
+    regions: Regions = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
+        if self.interval is not None and not 0 < self.interval < 1:
+            raise ValueError(f"interval must lie between 0 and 1, got {self.interval}")
+        if self.interval is not None and self.num_samples < (needed := samples_needed(self.interval)):
+            raise ValueError(f"an interval of {self.interval:g} needs num_samples={needed}, got {self.num_samples}")

@@ -14,7 +14,7 @@ import numpy as np
 from alps_exp.files import open_hdf5, write_atomically
 from alps_exp.runs.records import Record
 
-_ARRAYS = ("truth", "measurement", "adjoint", "std", "samples")
+_ARRAYS = ("truth", "measurement", "adjoint", "std", "magnitude_std", "interval", "magnitude_interval", "samples")
 _GROUPS = ("estimates", "diagnostics")
 
 
@@ -35,7 +35,13 @@ class ImageResult:
     estimates
         Estimates (C, H, W) by the names of the records: ``sample`` (the first one), ``mmse``, ``map``, ``point``.
     std
-        Standard deviation of the samples, real, (C, H, W); None for a single sample.
+        Standard deviation of the samples, real, (C, H, W); None for a single sample. Of complex samples x it is that of
+        ``abs(x - mean)``, the root of the summed variances of the two parts.
+    magnitude_std
+        Standard deviation of the magnitude of complex samples, (C, H, W).
+    interval, magnitude_interval
+        Lower and upper end of the central interval of every pixel, (2, C, H, W), complex for the two parts of complex
+        samples; and that of the magnitude of these. None if no interval was requested.
     samples
         All samples, (S, C, H, W); None if they are not kept.
     diagnostics
@@ -48,6 +54,9 @@ class ImageResult:
     adjoint: np.ndarray | None = None
     estimates: dict[str, np.ndarray] = field(default_factory=dict)
     std: np.ndarray | None = None
+    magnitude_std: np.ndarray | None = None
+    interval: np.ndarray | None = None
+    magnitude_interval: np.ndarray | None = None
     samples: np.ndarray | None = None
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
 

@@ -55,6 +55,9 @@ class Record:
     volume
         Of a slice: ``name`` of its volume, its number of ``slices``, the ``reference`` of its metrics
         (``RSS`` or ``combined coils``), and the sums of `alps_exp.evaluation.slice_sums`.
+    regions
+        The numbers of `alps_exp.evaluation.region_statistics` by the name of a region, and ``truth``, its mean in the
+        truth.
     flags
         Flags of implausible estimates, see `alps_exp.evaluation.estimate_flags`; ``truth``: the truth does not explain
         its own k-space.
@@ -91,6 +94,7 @@ class Record:
     truth_residual: float | None = None
     prepared_noise_std: float | None = None
     volume: dict[str, str | float] | None = None
+    regions: dict[str, dict[str, float]] | None = None
     flags: list[str] = field(default_factory=list)
     status: str = "ok"
 
@@ -104,7 +108,7 @@ class Record:
 
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""
-        failed = replace(self, flags=[], volume=None, status=one_line(reason) or "unknown reason")
+        failed = replace(self, flags=[], volume=None, regions=None, status=one_line(reason) or "unknown reason")
         for name in _RESULTS:
             setattr(failed, name, None)
         return failed
