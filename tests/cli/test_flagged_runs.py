@@ -6,10 +6,13 @@ The images are 150 times the prior's where it says `FAR`: then no image explains
 import json
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from alps_exp.checkpoints.model_card import write_card
 from alps_exp.operators import Inpainting
 from alps_exp.priors import smooth_gaussian
 from alps_exp.restoration import Labels, Restoration, RestorationSettings
@@ -62,7 +65,46 @@ def test_map_says_what_is_wrong_with_it(restore, arguments, flags):
     assert (lines[0]["data_misfit"] > 1.2 * 256 / 2) == ("misfit" in flags)
     assert list(table["flagged"]) == [2 if flags else 0]
     told = f"2 of 2 estimates flagged ({', '.join(sorted(flags))})" if flags else "ok"
-    assert list(table["status"]) == [told]
+    start = "2 of 2: sigma_max 5 is below 3 standard deviations of the image; " if "teacher.std=30" in arguments else ""
+    assert list(table["status"]) == [start + told]
+
+
+@pytest.mark.parametrize(
+    ("scale", "told"),
+    [
+        (0.01, "sigma_min 0.03 is above 0.1 of the image's peak"),
+        (1, None),
+        (100, "sigma_max 2.5 is below 3 standard deviations of the image"),
+    ],
+)
+def test_images_of_a_scale_that_the_schedule_was_not_made_for(restore, alps, tmp_path, scale, told):
+    prior = [
+        f"{kind}.{name}={value * scale}"
+        for kind in ("energy", "teacher")
+        for name, value in (("std", 0.3), ("floor", 0.05))
+    ]
+    lines, table = restore("operator=inpaint_random", *prior, f"operator.noise_std={0.005 * scale}", "figures=false")
+    assert [line["warnings"] for line in lines if line["estimate"] == "mmse"] == [[told] if told else []] * 2
+    assert not any(line["warnings"] for line in lines if line["estimate"] == "sample")
+    assert table.set_index("estimate")["status"]["mmse"].startswith(f"2 of 2: {told}" if told else "ok")
+    _, _, err = alps("restore", *SMALL, "operator=inpaint_random", *prior, f"output_root={tmp_path / 'again'}")
+    assert (f"warning: 2 of 2 images: {told}" in err) == bool(told)
+
+
+def test_images_of_another_size_than_the_model_was_made_for(alps, models, tmp_path):
+    (tmp_path / "images").mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
+    request = ["restore", *models, "data=folder", f"data.test.path={tmp_path / 'images'}", "num_samples=2"]
+    request += ["operator=inpaint_random", "sampler.schedule.steps=2", "logger=none", "trainer.accelerator=cpu"]
+    for size, warned in ((32, True), (16, False), (32, False)):
+        if (size, warned) == (32, False):  # the card of weights that were trained on says another size than the network
+            write_card(tmp_path / "small-energy.md", "small", {"resolution": "32 x 32, 3 channels"})
+            request += ["seed=1"]
+        status, _, err = alps(*request, f"data.test.size={size}", f"output_root={tmp_path / 'out'}")
+        assert status == 0, err
+        assert ("warning: 2 of 2 images: images of 32 x 32 pixels, a model of 16 x 16" in err) == warned
 
 
 def test_posterior_means_and_classical_estimates_that_are_right_are_not_flagged(restore):

@@ -12,7 +12,7 @@ from alps_exp.runs import Record
 CONTRACT = (
     "image_id task operator noise_std sampler seed estimate sample_index num_samples psnr ssim nmse lpips"
     " spread error nfe_forward nfe_vjp seconds energy data_misfit truth_misfit truth_residual"
-    " prepared_noise_std volume regions flags status"
+    " prepared_noise_std volume regions warnings flags status"
 ).split()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,13 @@ def describe(network: Preconditioned) -> dict[str, str]:
         "resolution": f"{model['img_resolution']} x {model['img_resolution']}, {network.channels} channels",
         "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
     }
+
+
+def card_image_size(weights: Path) -> tuple[int, int] | None:
+    """Return (H, W) of the images that a network was trained on from the card beside its weights; None without one."""
+    card = weights.with_suffix(".md")
+    found = re.search(r"^\| resolution \| (\d+) x (\d+)", card.read_text(), re.MULTILINE) if card.is_file() else None
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _listed(name: str, arguments: Mapping[str, object]) -> str:

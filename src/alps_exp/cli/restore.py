@@ -77,6 +77,8 @@ def report(run: restoration.Run) -> int:
         asked, with_truth = restored + counts["failed"], counts["with_truth"]
         over = f"means over {restored} of {asked} images, {with_truth} of them with a truth"
         print(f"{run.folder.path}\n{over}\n{run.means().round(4).to_string()}")
+    for sentence, count in run.warnings().items():
+        print(f"warning: {count} of {restored} images: {sentence}", file=sys.stderr)
     return print_failed(run.failed)
 
 

@@ -8,6 +8,7 @@ from alps_exp.evaluation.calibration import (
 )
 from alps_exp.evaluation.exact import ExactPosterior, compare_with_exact, exact_posterior
 from alps_exp.evaluation.flags import estimate_flags
+from alps_exp.evaluation.guards import setting_warnings
 from alps_exp.evaluation.lpips import LPIPS, load_lpips, lpips_numbers
 from alps_exp.evaluation.metrics import complex_nmse, image_metrics, nmse, psnr, spread_and_error, ssim
 from alps_exp.evaluation.regions import region_statistics
@@ -29,6 +30,7 @@ __all__ = [
     "psnr",
     "region_statistics",
     "samples_needed",
+    "setting_warnings",
     "slice_sums",
     "sliced_wasserstein",
     "spread_and_error",

@@ -43,6 +43,8 @@ class Preconditioned(nn.Module, ABC):
     """
 
     __call__: Callable[..., Tensor]
+    image_size: tuple[int, int] | None
+    """(H, W) of the images that the network was trained on; None: not known."""
     sigma_data = 0.5
     """Standard deviation of the images that the weights of training losses assume."""
 
@@ -52,6 +54,7 @@ class Preconditioned(nn.Module, ABC):
             positive(name, value)
         self.model, self.arguments = model, arguments
         self.class_label: int | None = None
+        self.image_size: tuple[int, int] | None = None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property

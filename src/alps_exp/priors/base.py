@@ -41,6 +41,11 @@ class Prior(nn.Module, ABC):
         return self._calls
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(H, W) of the images that the prior was made for; None if any size will do, or it is not known."""
+        return None
+
+    @property
     @abstractmethod
     def channels(self) -> int:
         """Number of real channels of the images; a complex channel counts as 2."""

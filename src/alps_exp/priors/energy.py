@@ -47,6 +47,11 @@ class Energy(EnergyPrior):
         self.network = network
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(H, W) of the images that the network was trained on; None: not known."""
+        return self.network.image_size
+
+    @property
     def channels(self) -> int:
         """Number of real channels of the images; a complex channel counts as 2."""
         return self.network.channels

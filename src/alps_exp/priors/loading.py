@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from alps_exp.checkpoints.model_card import card_image_size
 from alps_exp.checkpoints.reading import read_checkpoint
 from alps_exp.checkpoints.shipped import model_path
 from alps_exp.files import file_hash
@@ -101,4 +102,6 @@ def _load(
     if class_label is not None and not 0 <= class_label < classes:
         raise ValueError(f"class_label is {class_label}, the network in {path} has {classes} classes")
     network.class_label = class_label
+    side = network.model.arguments["img_resolution"]
+    network.image_size = card_image_size(path) or (side, side)
     return network

@@ -89,6 +89,7 @@ def run_figure(run: RunFolder, num_images: int = 4) -> Path:
         shown = _NAMES[main] if kind == _ERROR else "samples"
         axes[0, j].set_title(f"{kind}\nof {shown}", fontsize=_FONT, pad=3)
         _colorbar(figure, scales, kind, axes[:, j], "bottom")
+    _warn(figure, results)
     return save_figure(figure, run.path / "figure.png")
 
 
@@ -137,6 +138,7 @@ def task_figure(task: str, runs: Sequence[RunFolder], path: Path, num_images: in
     figure, axes = _grid(height * len(panels), given + len(panels[0]), results[0][0])
     for i, columns in enumerate(panels):
         _draw_panel(figure, axes[i * height : (i + 1) * height], given, results[i][0], columns, scales)
+    _warn(figure, [result for of_image in results for result in of_image])
     return save_figure(figure, path)
 
 
@@ -247,6 +249,13 @@ def _grid(rows: int, columns: int, result: ImageResult) -> tuple[Figure, np.ndar
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     return figure, axes
+
+
+def _warn(figure: Figure, results: Iterable[ImageResult]) -> None:
+    """Write below the panels what does not fit the images."""
+    sentences = dict.fromkeys(warning for result in results for record in result.records for warning in record.warnings)
+    if sentences:
+        figure.supxlabel("\n".join(f"Warning: {sentence}" for sentence in sentences), fontsize=_FONT, color="firebrick")
 
 
 def _draw_panel(

@@ -213,6 +213,8 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.S
     ]
     row["incomplete"] = any(remarks)
     without = int(images["psnr"].isna().sum())
+    for sentence, count in good["warnings"].explode().dropna().value_counts().head(2).items():
+        remarks.append(f"{count} of {len(good)}: {sentence}")
     if levels := sorted(good["prepared_noise_std"].dropna().unique()):
         remarks.append(f"noise as requested, {noise_text(levels)} in the data")
     remarks.append(_counted(without, len(images), "without a truth") if without < len(images) else "")

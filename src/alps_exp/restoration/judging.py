@@ -17,6 +17,7 @@ from alps_exp.evaluation import (
     image_metrics,
     lpips_numbers,
     region_statistics,
+    setting_warnings,
     slice_sums,
     spread_and_error,
 )
@@ -121,7 +122,8 @@ class Judge:
             of_parts = {"volume": _share_of_volume(x, measured, i), "regions": self._regions(samples, measured, i)}
             misfit, energy = numbers["data_misfit"], numbers.get("energy")
             flags = estimate_flags(kind, misfit, measured_values, energy, size, reached)
-            entries = costs | numbers | index | of_parts | {"flags": flags + of_truth}
+            warnings = [] if kind == "sample" else self._warnings(x, measured, i)
+            entries = costs | numbers | index | of_parts | {"warnings": warnings, "flags": flags + of_truth}
             return self.record(image_id, operator.noise_stds, kind, **entries)
 
         records = [record(self.kind, estimates.mean[i], _at(of_mean, i), bool(converged.all()))]
@@ -131,6 +133,19 @@ class Judge:
                 for s in range(count)
             ]
         return records
+
+    def _warnings(self, x: Tensor, measured: Measured, i: int) -> list[str]:
+        """Return what does not fit between the sampler, the model, and the i-th image with its estimate x (C, H, W)."""
+        if not isinstance(self.sampler, Sampler):
+            return []
+        noise_std = measured.operator.noise_stds
+        return setting_warnings(
+            x if measured.truth is None else measured.truth[i],
+            self.sampler.schedule(),
+            noise_std if isinstance(noise_std, float) else None,
+            peak=1.0 if "volume" in measured.batch else None,  # as prepared
+            image_size=self.prior.image_size,
+        )
 
     def _regions(self, samples: Tensor, measured: Measured, i: int) -> dict[str, dict[str, float]] | None:
         """Return the numbers of the regions of the i-th image from its samples (S, C, H, W); None without regions."""

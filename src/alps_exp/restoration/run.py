@@ -78,6 +78,11 @@ class Run:
         numbers = good.assign(flagged=good["flags"].map(bool))[METRICS].astype(float).dropna(axis=1, how="all")
         return numbers.groupby(good["estimate"]).mean()
 
+    def warnings(self) -> dict[str, int]:
+        """Return what does not fit the images, and how many of them."""
+        counts: dict[str, int] = self.records.explode("warnings").groupby("warnings")["image_id"].nunique().to_dict()
+        return counts
+
     def counts(self) -> dict[str, int]:
         """Return how many images were restored, how many failed, and how many of the restored ones have a truth."""
         good = self.records[~self.records["image_id"].isin(list(self.failed))]

@@ -58,6 +58,8 @@ class Record:
     regions
         The numbers of `alps_exp.evaluation.region_statistics` by the name of a region, and ``truth``, its mean in the
         truth.
+    warnings
+        Sentences on settings that do not fit the image, see `alps_exp.evaluation.setting_warnings`.
     flags
         Flags of implausible estimates, see `alps_exp.evaluation.estimate_flags`; ``truth``: the truth does not explain
         its own k-space.
@@ -95,6 +97,7 @@ class Record:
     prepared_noise_std: float | None = None
     volume: dict[str, str | float] | None = None
     regions: dict[str, dict[str, float]] | None = None
+    warnings: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     status: str = "ok"
 
@@ -108,7 +111,8 @@ class Record:
 
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""
-        failed = replace(self, flags=[], volume=None, regions=None, status=one_line(reason) or "unknown reason")
+        status = one_line(reason) or "unknown reason"
+        failed = replace(self, flags=[], volume=None, regions=None, warnings=[], status=status)
         for name in _RESULTS:
             setattr(failed, name, None)
         return failed
