@@ -67,6 +67,47 @@ def test_box_filter_averages_and_crop_takes_fractions(folder, ramp):
     np.testing.assert_allclose((between[:, 0, 0].numpy() + 1) * 127.5, ramp[4, 2:4].mean(0), atol=0.51)
 
 
+def test_a_crop_for_pictures_of_one_size_is_not_taken_from_others(tmp_path, ramp):
+    """CelebA's crop fits into the pictures of CelebA-HQ, and would be a corner of them."""
+    write_image(tmp_path / "hq" / "0.png", ramp)
+    crop = {"size": 2, "crop": (0, 0, 2, 2)}
+    np.testing.assert_array_equal(ImageFolder(str(tmp_path / "hq"), **crop, crop_of=(6, 8))[0]["image"][0, 0, 0], -1)
+    images = ImageFolder(str(tmp_path / "hq"), **crop, crop_of=(8, 6))
+    with pytest.raises(ImageError, match=r"has 6 x 8 pixels, and the crop is of 8 x 6: .*data=celebahq"):
+        images.files  # noqa: B018
+
+
+@pytest.mark.parametrize("suffix", ["png", "PNG"])
+def test_a_single_picture_is_a_folder_of_one(tmp_path, ramp, suffix):
+    path = tmp_path / f"mine.{suffix}"
+    write_image(path, ramp)
+    write_image(tmp_path / "other.png", ramp)
+    images = ImageFolder(str(path), size=6)
+    assert images.image_ids == ["mine"] and images.index == [f"mine {path.stat().st_size}"]
+    np.testing.assert_array_equal(images[0]["image"], ImageFolder(str(tmp_path), size=6)[0]["image"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "suffix", "expected"),
+    [
+        ("1", 1, "png", (255, 255, 255)),
+        ("L", 51, "png", (51, 51, 51)),
+        ("LA", (51, 0), "png", (51, 51, 51)),
+        ("P", 7, "png", (21, 14, 7)),
+        ("RGBA", (10, 20, 30, 40), "webp", (10, 20, 30)),
+        ("CMYK", (0, 102, 255, 51), "jpg", (204, 122, 0)),
+        ("YCbCr", (128, 128, 128), "jpg", (128, 128, 128)),
+    ],
+)
+def test_pictures_of_every_8_bit_mode(tmp_path, mode, color, suffix, expected):
+    picture = Image.new(mode, (8, 8), color)
+    if mode == "P":
+        picture.putpalette([value for i in range(256) for value in (3 * i % 256, 2 * i % 256, i)])
+    picture.save(tmp_path / f"a.{suffix}", **({"lossless": True, "exact": True} if suffix == "webp" else {}))
+    image = ImageFolder(str(tmp_path), size=8)[0]["image"]
+    np.testing.assert_allclose((image[:, 4, 4] + 1) * 127.5, expected, atol=2)
+
+
 def test_zip_equals_folder(folder):
     from_zip, from_folder = ImageFolder(str(as_zip(folder)), size=6), ImageFolder(str(folder), size=6)
     assert len(from_zip) == len(from_folder) == 5

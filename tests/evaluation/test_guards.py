@@ -15,9 +15,7 @@ def image(std=0.4, size=64, **settings):
 
 def test_what_fits_is_not_warned_of():
     assert setting_warnings(image(), SCALES, 0.05, image_size=(64, 64)) == []
-    assert (
-        setting_warnings(image(dtype=torch.complex64), SCALES, 1.5, image_size=(64, 64)) == []
-    )  # k-space has other units
+    assert setting_warnings(image(dtype=torch.complex64), SCALES, 1.5) == []  # k-space has units of its own
     assert setting_warnings(image() + 10, SCALES, None) == []  # an offset is no spread
 
 

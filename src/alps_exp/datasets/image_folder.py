@@ -44,7 +44,7 @@ class CropError(ImageError):
 
 
 class ImageFolder(Dataset[Item]):
-    """The PNG, JPEG and WebP images of a folder or a zip archive, sorted by name.
+    """The PNG, JPEG and WebP images of a folder or a zip archive, sorted by name, or a single one.
 
     Folders are searched recursively, and links are followed. This covers FFHQ as published (thumbnails in sub-folders
     00000, 01000, ...), the zips of NVlabs' EDM (whose ``dataset.json`` is not read: it has the same order), CelebA's
@@ -58,11 +58,13 @@ class ImageFolder(Dataset[Item]):
     Parameters
     ----------
     path
-        Folder or zip archive.
+        Folder, zip archive, or picture.
     size
         Side of the square result, in pixels.
     crop
         Box (left, upper, right, lower) in pixels of the upright image, possibly fractional; None: the central square.
+    crop_of
+        Width and height of the pictures that the crop is for: others are refused. None: any that it fits.
     indices
         (start, stop), a half-open range of the sorted names; None: all.
     flip
@@ -103,6 +105,7 @@ class ImageFolder(Dataset[Item]):
         flip: bool = False,
         filter: str = "lanczos",
         *,
+        crop_of: Sequence[int] | None = None,
         measured: bool = False,
         masks: str | None = None,
         resize: bool = False,
@@ -123,6 +126,7 @@ class ImageFolder(Dataset[Item]):
         self.path = Path(path)
         self.size = size
         self.crop = None if crop is None else tuple(crop)
+        self.crop_of = None if crop_of is None else tuple(crop_of)
         self.indices = None if indices is None else tuple(indices)
         self.flip = flip
         self.filter = filter
@@ -145,6 +149,17 @@ class ImageFolder(Dataset[Item]):
         self._check_crop([name for name, _ in files])
         return files
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder in which the files are; None if they are in a zip archive."""
+        if self._is_picture:
+            return self.path.parent
+        return self.path if self.path.is_dir() else None
+
+    @property
+    def _is_picture(self) -> bool:
+        return self.path.suffix.lower() in SUFFIXES and self.path.is_file()
+
     @cached_property
     def cache(self) -> SharedCache:
         """Decoded images."""
@@ -158,8 +173,8 @@ class ImageFolder(Dataset[Item]):
     @property
     def index(self) -> list[str]:
         """A line for each item that changes with its file: id, and checksum (zip) or size in bytes (folder)."""
-        if self.path.is_dir():
-            lines = [f"{i} {(self.path / name).stat().st_size}" for name, i in self.files]
+        if self.folder is not None:
+            lines = [f"{i} {(self.folder / name).stat().st_size}" for name, i in self.files]
         else:
             lines = [f"{i} {self._open_archive().getinfo(name).CRC:08x}" for name, i in self.files]
         if self.masks is None:
@@ -184,7 +199,9 @@ class ImageFolder(Dataset[Item]):
 
     def _image_names(self) -> list[str]:
         if not self.path.exists():
-            raise FileNotFoundError(f"no such folder or zip archive of images: {self.path}")
+            raise FileNotFoundError(f"no such picture, folder or zip archive of images: {self.path}")
+        if self._is_picture:
+            return [self.path.name]
         if self.path.is_dir():
             found = [path.relative_to(self.path).as_posix() for path in files_below(self.path)]
         else:
@@ -200,7 +217,7 @@ class ImageFolder(Dataset[Item]):
             try:
                 self._archive = (os.getpid(), zipfile.ZipFile(self.path))
             except zipfile.BadZipFile as error:
-                raise ValueError(f"neither a folder nor a zip archive: {self.path}") from error
+                raise ValueError(f"neither a folder, nor a zip archive, nor a picture: {self.path}") from error
         return self._archive[1]
 
     def _pixels(self, name: str) -> np.ndarray:
@@ -271,8 +288,8 @@ class ImageFolder(Dataset[Item]):
             raise ImageError(f"unreadable image {name} in {self.path}: {why}") from error
 
     def _read(self, name: str) -> bytes:
-        if self.path.is_dir():
-            return (self.path / name).read_bytes()
+        if self.folder is not None:
+            return (self.folder / name).read_bytes()
         return self._open_archive().read(name)
 
     def _check_crop(self, names: list[str]) -> None:
@@ -295,6 +312,12 @@ class ImageFolder(Dataset[Item]):
         width, height = size
         if self.crop is None:
             return center_square(width, height)
+        if self.crop_of not in (None, size):
+            expected = " x ".join(map(str, self.crop_of or ()))
+            raise CropError(
+                f"image {name} in {self.path} has {width} x {height} pixels, and the crop is of {expected}: give "
+                "data.test.crop=null for the central square, or take data=celebahq for CelebA-HQ"
+            )
         left, upper, right, lower = self.crop
         if not (0 <= left < right <= width and 0 <= upper < lower <= height):
             raise CropError(f"crop {self.crop} does not fit image {name} of {width} x {height} in {self.path}")
