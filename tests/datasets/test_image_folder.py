@@ -67,6 +67,13 @@ def test_box_filter_averages_and_crop_takes_fractions(folder, ramp):
     np.testing.assert_allclose((between[:, 0, 0].numpy() + 1) * 127.5, ramp[4, 2:4].mean(0), atol=0.51)
 
 
+def test_an_archive_in_an_archive_is_named(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(as_zip(folder), "inner.zip")
+    with pytest.raises(ValueError, match=r"no PNG, JPEG or WebP image in .*outer.zip, but inner.zip: unpack that"):
+        ImageFolder(str(tmp_path / "outer.zip"), size=6).files  # noqa: B018
+
+
 def test_a_crop_for_pictures_of_one_size_is_not_taken_from_others(tmp_path, ramp):
     """CelebA's crop fits into the pictures of CelebA-HQ, and would be a corner of them."""
     write_image(tmp_path / "hq" / "0.png", ramp)

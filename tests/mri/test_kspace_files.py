@@ -11,7 +11,7 @@ import torch
 
 from alps_exp.errors import SettingError
 from alps_exp.masks import MapsFromBatch, MaskFromBatch, NoiseFromBatch
-from alps_exp.mri import ArrayVolume, FastMRIVolume, KSpaceError, LowResolutionMaps
+from alps_exp.mri import ArrayVolume, EspiritMaps, FastMRIVolume, KSpaceError, LowResolutionMaps
 from alps_exp.mri.noise import noise_covariance, whitening_matrix
 from alps_exp.mri.preparation import PreparationSettings, find_volumes, is_fully_sampled, open_volumes, prepare
 from alps_exp.mri.prepared_volume import PreparedVolumeFile, write_prepared_volume
@@ -281,3 +281,17 @@ def test_slices_have_masks_of_their_own_and_only_full_ones_a_truth(tmp_path, ksp
     assert ready.mask.mean((1, 2)) == pytest.approx([21 / 25, 21 / 25, 1])
     np.testing.assert_array_equal(ready.mask[0, 0], ~np.isin(np.arange(25), range(0, 8, 2)))
     assert np.abs(ready.image[2]).max() == pytest.approx(1) and not ready.image[:2].any()
+
+
+def test_k_space_of_two_real_parts_and_a_small_center_are_refused_with_the_cure(tmp_path):
+    np.save(tmp_path / "parts.npy", np.zeros((2, 3, 8, 8, 2), np.float32))
+    with pytest.raises(KSpaceError, match=r"must be complex .*: store kspace\[..., 0\] \+ 1j"):
+        ArrayVolume(tmp_path / "parts.npy")
+    measured = np.zeros((32, 32), bool)
+    measured[:, 12:20] = True
+    with pytest.raises(
+        KSpaceError, match="8 x 8 samples, .* need 12 x 12: take maps=low_resolution, which needs 4 x 4"
+    ):
+        EspiritMaps()(np.ones((2, 32, 32), np.complex64), measured)
+    with pytest.raises(KSpaceError, match="need 4 x 4$"):
+        LowResolutionMaps()(np.ones((2, 32, 32), np.complex64), measured & (np.arange(32) == 16))

@@ -208,7 +208,9 @@ class ImageFolder(Dataset[Item]):
             found = self._open_archive().namelist()
         names = sorted(n for n in found if n.lower().endswith(SUFFIXES) and not _is_hidden(n))
         if not names:
-            raise ValueError(f"no PNG, JPEG or WebP image in {self.path}")
+            archives = [name for name in map(str, found) if name.lower().endswith(".zip")]
+            cure = f", but {archives[0]}: unpack that, and give its path" if archives else ""
+            raise ValueError(f"no PNG, JPEG or WebP image in {self.path}{cure}")
         return names
 
     def _open_archive(self) -> zipfile.ZipFile:

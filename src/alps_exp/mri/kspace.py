@@ -210,9 +210,10 @@ def check_complex(path: Path, stored: h5py.Dataset | Array, num_axes: int) -> No
     """Raise KSpaceError unless an array is complex (or of MATLAB's pairs) with `num_axes` non-empty axes."""
     is_complex = stored.dtype.kind == "c" or stored.dtype.names == ("real", "imag")
     if not is_complex or stored.ndim != num_axes or 0 in stored.shape:
-        raise KSpaceError(
-            f"k-space in {path} must be complex with {num_axes} axes, got {stored.dtype} with shape {stored.shape}"
-        )
+        two_parts = stored.dtype.kind == "f" and stored.shape[-1:] == (2,)
+        cure = ": store kspace[..., 0] + 1j * kspace[..., 1]" if two_parts else ""
+        got = f"{stored.dtype} with shape {stored.shape}{cure}"
+        raise KSpaceError(f"k-space in {path} must be complex with {num_axes} axes, got {got}")
 
 
 def unreadable(path: Path, error: Exception) -> KSpaceError:

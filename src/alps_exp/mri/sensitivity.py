@@ -18,6 +18,8 @@ from alps_exp.mri.unfolding import Subspace, unfolded_maps
 from alps_exp.packages import require
 
 AXES = {"rows": -2, "columns": -1}
+FEWEST = 4
+"""Side of the smallest calibration region of `LowResolutionMaps`."""
 SMOOTH, SMOOTHER = 0.04, 0.7
 """Largest distance of unfolded maps from smooth ones, and relative to that along the other axis.
 
@@ -56,9 +58,11 @@ class MapEstimator(ABC):
         """Return the maps of a slice; see the class."""
         width = calibration_width(measured, self.calibration_width)
         if width < self.smallest_width:
+            need = self.smallest_width
+            cure = f": take maps=low_resolution, which needs {FEWEST} x {FEWEST}" if FEWEST <= width < need else ""
             raise KSpaceError(
                 f"the fully sampled center of k-space has {width} x {width} samples, "
-                f"the sensitivity maps need {self.smallest_width} x {self.smallest_width}"
+                f"the sensitivity maps need {need} x {need}{cure}"
             )
         maps = self.estimate(kspace, width)
         if not np.isfinite(maps).all():
@@ -188,7 +192,7 @@ class LowResolutionMaps(MapEstimator):
     """
 
     def __init__(self, calibration_width: int = 24) -> None:
-        super().__init__(calibration_width, 4)
+        super().__init__(calibration_width, FEWEST)
 
     def estimate(self, kspace: Array, width: int) -> Array:
         """Return the maps; see the class."""
