@@ -289,9 +289,7 @@ def test_k_space_of_two_real_parts_and_a_small_center_are_refused_with_the_cure(
         ArrayVolume(tmp_path / "parts.npy")
     measured = np.zeros((32, 32), bool)
     measured[:, 12:20] = True
-    with pytest.raises(
-        KSpaceError, match="8 x 8 samples, .* need 12 x 12: take maps=low_resolution, which needs 4 x 4"
-    ):
+    with pytest.raises(KSpaceError, match="8 x 8 samples, .* need 12 x 12: take maps=low_resolution"):
         EspiritMaps()(np.ones((2, 32, 32), np.complex64), measured)
     with pytest.raises(KSpaceError, match="need 4 x 4$"):
         LowResolutionMaps()(np.ones((2, 32, 32), np.complex64), measured & (np.arange(32) == 16))
