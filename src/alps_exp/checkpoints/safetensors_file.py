@@ -11,8 +11,11 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from alps_exp.checkpoints.checkpoint import Checkpoint, History, Origin, fitting
+from alps_exp.checkpoints.state_dicts import Weights
+from alps_exp.checkpoints.wrappings import state_dicts
 from alps_exp.files import file_hash, write_atomically
 from alps_exp.networks.preconditioning import Preconditioned, architecture_of, build
 
@@ -23,20 +26,35 @@ def read_safetensors(path: Path) -> Checkpoint:
     Raises
     ------
     ValueError
-        If the file is damaged, does not say what it holds, or its weights do not fit its architecture.
+        If the file is damaged, or its weights do not fit its architecture.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            state = {name: file.get_tensor(name).float() for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file ({error})") from error
-    if "kind" not in header:  # safetensors of other projects
-        raise ValueError(f"{path} holds the weights of this kind: model of unknown kind; expected: teacher or energy")
+    header, tensors = _read(path)
+    state = {name: tensor.float() for name, tensor in tensors.items()}
     with fitting(path):
         network = build(json.loads(header["architecture"]))
         network.load_state_dict(state)
     return Checkpoint(network, header["kind"], "safetensors", history=_history(header))
+
+
+def foreign_safetensors(path: Path) -> Weights | None:
+    """Return the weights of a safetensors file of another project; None if `save_model` wrote it.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    header, tensors = _read(path)
+    return None if "kind" in header else Weights("safetensors", dict(state_dicts(tensors)), {}, {})
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the texts in the header of a safetensors file, and its tensors."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file ({error})") from error
 
 
 def _history(header: Mapping[str, str]) -> History | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
-from torch import Tensor, nn
 
+from alps_exp.checkpoints.torch_data import read_torch_data
+from alps_exp.checkpoints.unpickling import StoredObject
+from alps_exp.checkpoints.wrappings import Found, state_dicts
 from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import Architecture
 
@@ -28,62 +29,53 @@ class TrainingRecord(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by name, the record of our own trainings, and further facts by name."""
+    """What may be weights by its key, the record of our own trainings, and further facts by name."""
 
     format: str
-    tensors: dict[str, Tensor]
+    found: dict[str, Found]
     record: TrainingRecord
     notes: dict[str, str]
 
 
 def read_weights(path: Path) -> Weights:
-    """Read the state dict of a torch file or of a Lightning checkpoint (with the averaged weights, if it has any).
+    """Read the state dicts of a torch file or of a Lightning checkpoint (with the averaged weights, if it has any).
+
+    Whatever else the file holds, such as hyper-parameters of other packages' types, is left unread.
 
     Raises
     ------
     ValueError
-        If the file is truncated or damaged, contains anything but tensors and plain values, or has no state dict.
+        If the file is truncated or damaged, or has no state dict.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or forged file can raise anything
-        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {_reason(error)}") from error
-    lightning = isinstance(content, dict) and "state_dict" in content
-    tensors = content["state_dict"] if lightning else content
-    if not isinstance(tensors, dict) or not tensors or not all(isinstance(v, Tensor) for v in tensors.values()):
-        raise ValueError(f"{path} holds no state dict: expected a mapping from names to tensors")
+    content = _content(path)
+    lightning = isinstance(content, dict) and isinstance(content.get("state_dict"), dict)
+    found = dict(state_dicts(content["state_dict"] if lightning else content))
+    if not found:
+        cure = "save its state_dict() instead" if isinstance(content, StoredObject) else "name it in a dictionary"
+        what = f"an object of {content.class_name}" if isinstance(content, StoredObject) else _kinds(content)
+        raise ValueError(f"{path} holds no state dict (names with tensors), but {what}: {cure}")
     if not lightning:
-        return Weights("state dict", dict(tensors), {}, {})
+        return Weights("state dict", found, {}, {})
     notes = {key: str(content[key]) for key in ("epoch", "global_step") if key in content}
     notes["averaged"] = "yes" if "averaging_state" in content else "no"
-    return Weights("Lightning checkpoint", dict(tensors), content.get(RECORD, {}), notes)
+    return Weights("Lightning checkpoint", found, content.get(RECORD, {}), notes)
 
 
-def load_into(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load the tensors whose names are those of the network after a common prefix (`net.`, `module.net.`, `network.`).
-
-    Raises
-    ------
-    ValueError
-        If there is no such prefix or more than one, there are other names with the prefix, or a shape differs.
-    """
-    names = list(network.state_dict())
-    prefixes = [key.removesuffix(names[0]) for key in tensors if key.endswith(names[0])]
-    prefixes = [prefix for prefix in prefixes if all(prefix + name in tensors for name in names)]
-    if len(prefixes) != 1:
-        found = "several times" if prefixes else "not"
-        raise ValueError(f"the tensors of the architecture ({names[0]}, ...) are {found} among {_some(tensors)}")
-    (prefix,) = prefixes
-    state = {key.removeprefix(prefix): value.float() for key, value in tensors.items() if key.startswith(prefix)}
+def _content(path: Path) -> Any:
+    """Return what a torch file holds: by torch's safe loader, or of types that this one refuses, by our own."""
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(one_line(error)) from error
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or forged file can raise anything
+        reason = _reason(error)
+    try:
+        return read_torch_data(path)
+    except Exception as error:
+        found = reason if reason.startswith("it names") else one_line(error)
+        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {found}") from error
 
 
-def _some(tensors: Mapping[str, Tensor]) -> str:
-    names = list(tensors)
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+def _kinds(content: object) -> str:
+    return f"{', '.join(map(str, content))}" if isinstance(content, dict) and content else f"a {type(content).__name__}"
 
 
 def _reason(error: Exception) -> str:

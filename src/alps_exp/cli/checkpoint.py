@@ -12,6 +12,7 @@ from alps_exp.checkpoints.checkpoint import Checkpoint
 from alps_exp.checkpoints.model_card import describe, write_card
 from alps_exp.checkpoints.reading import NoArchitecture, read_checkpoint
 from alps_exp.checkpoints.safetensors_file import model_bytes
+from alps_exp.checkpoints.wrappings import Found
 from alps_exp.files import file_hash, write_atomically
 from alps_exp.runs.job import JobContext
 
@@ -23,6 +24,8 @@ def checkpoint(
     action: Literal["inspect", "convert"],
     path: str,
     architecture: str | None,
+    key: str | None,
+    prefix: str | None,
     kind: Literal["teacher", "energy"] | None,
     output: str | None,
     weights: Literal["float32", "float16"],
@@ -33,12 +36,12 @@ def checkpoint(
     if not source.is_file():
         raise ValueError(f"no file {source}: expected a checkpoint in path=PATH")
     if action == "inspect":
-        print("\n".join(f"{name:20} {value}" for name, value in _facts(source, architecture).items()))
+        print("\n".join(f"{name:20} {value}" for name, value in _facts(source, architecture, key, prefix).items()))
         return 0
     target = Path(output) if output else source.with_suffix(".safetensors")
     if target.exists():
         raise ValueError(f"{target} is there already: remove it, or name another with output=PATH")
-    read = read_checkpoint(source, architecture)
+    read = read_checkpoint(source, architecture, key, prefix)
     content = model_bytes(read.network, _kind(source, read, kind), getattr(torch, weights), read.history)
     facts = {"sha256": hashlib.sha256(content).hexdigest(), "license": license}
     card = _source(source, read) | describe(read.network) | facts
@@ -48,20 +51,24 @@ def checkpoint(
     return 0
 
 
-def _facts(path: Path, architecture: str | None) -> dict[str, str]:
+def _facts(path: Path, architecture: str | None, key: str | None, prefix: str | None) -> dict[str, str]:
     try:
-        read = read_checkpoint(path, architecture)
+        read = read_checkpoint(path, architecture, key, prefix)
     except NoArchitecture as error:
-        tensors = error.weights.tensors
         return {
             "format": error.weights.format,
             "source sha256": file_hash(path),
             **error.weights.notes,
-            "tensors": f"{len(tensors)}, the first {next(iter(tensors))}",
-            "numbers": f"{sum(tensor.numel() for tensor in tensors.values()):,}",
+            **{f"key={key}" if key else "weights": _told(found) for key, found in error.weights.found.items()},
             "architecture": "not in the file: name a teacher that has it with architecture=PATH",
         }
     return _source(path, read) | {"kind": read.kind or "not in the file"} | describe(read.network)
+
+
+def _told(found: Found) -> str:
+    tensors = found if isinstance(found, list) else list(found.values())
+    first = "" if isinstance(found, list) else f", the first {next(iter(found))}"
+    return f"{len(tensors)} tensors{first}, {sum(tensor.numel() for tensor in tensors):,} numbers"
 
 
 def _source(path: Path, read: Checkpoint) -> dict[str, str]:

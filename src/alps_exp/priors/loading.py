@@ -19,6 +19,9 @@ def load_teacher(
     class_label: int | None = None,
     source: str | None = None,
     sha256: str | None = None,
+    *,
+    key: str | None = None,
+    prefix: str | None = None,
 ) -> Denoiser:
     """Load a teacher by the name of a shipped model or the path of a file.
 
@@ -35,6 +38,8 @@ def load_teacher(
         URL where the file is published, given in the error message if the file is missing.
     sha256
         Expected SHA-256 of the file; None: not checked.
+    key, prefix
+        For files that hold several weights: the key of those to take (``ema``), and the prefix of their names.
 
     Raises
     ------
@@ -47,7 +52,7 @@ def load_teacher(
     >>> load_teacher("brain64").channels  # real and imaginary part
     2
     """
-    return Denoiser(_load(name, "teacher", architecture, class_label, source, sha256)).eval()
+    return Denoiser(_load(name, "teacher", architecture, class_label, source, sha256, key=key, prefix=prefix)).eval()
 
 
 def load_energy(
@@ -56,6 +61,9 @@ def load_energy(
     class_label: int | None = None,
     source: str | None = None,
     sha256: str | None = None,
+    *,
+    key: str | None = None,
+    prefix: str | None = None,
 ) -> Energy:
     """Load an energy by the name of a shipped model or the path of a file.
 
@@ -63,7 +71,7 @@ def load_energy(
     ----------
     name
         Name of a shipped model, or path of a safetensors file, or a torch or Lightning file of weights.
-    architecture, class_label, source, sha256
+    architecture, class_label, source, sha256, key, prefix
         As in `load_teacher`.
 
     Raises
@@ -78,7 +86,7 @@ def load_energy(
     >>> energy.denoise(torch.zeros(1, 3, 64, 64), t=0.5).shape
     torch.Size([1, 3, 64, 64])
     """
-    return Energy(_load(name, "energy", architecture, class_label, source, sha256)).eval()
+    return Energy(_load(name, "energy", architecture, class_label, source, sha256, key=key, prefix=prefix)).eval()
 
 
 def _load(
@@ -88,13 +96,16 @@ def _load(
     class_label: int | None,
     source: str | None,
     sha256: str | None,
+    *,
+    key: str | None,
+    prefix: str | None,
 ) -> Preconditioned:
     if source and not Path(name).is_file():
         raise ValueError(f"no file {name}: download {source} to this path, or set another with {kind}.name=PATH")
     path = model_path(name, kind)
     if sha256 and (digest := file_hash(path)) != sha256:
         raise ValueError(f"{path} has the SHA-256 {digest}, expected {sha256}")
-    checkpoint = read_checkpoint(path, architecture)
+    checkpoint = read_checkpoint(path, architecture, key, prefix)
     if checkpoint.kind not in (kind, None):
         raise ValueError(f"{path} holds the weights of this kind: {checkpoint.kind}; expected: {kind}")
     network = checkpoint.network.requires_grad_(False)

@@ -1,0 +1,163 @@
+"""Weights in the files that people have: wrapped, nested, averaged, beside objects that are never built."""
+
+import collections
+import functools
+import logging
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+
+from alps_exp.checkpoints import save_model
+from alps_exp.priors import Denoiser, load_teacher
+
+
+def under(prefix, state):
+    return {prefix + name: value for name, value in state.items()}
+
+
+def inside(state):
+    return {name.replace("model.", "model._orig_mod.", 1): value for name, value in state.items()}
+
+
+class Settings(dict):
+    """A dictionary of a class of one's own."""
+
+
+HYPER = {
+    "optimizer": functools.partial(torch.optim.Adam, lr=1e-3),
+    "config": OmegaConf.create({"lr": [1e-3, {"a": 1}]}),
+    "root": Path("/data"),
+    "seed": np.int64(3),
+    "rate": np.float32(0.1),
+    "order": collections.defaultdict(list, {3.5: [1]}),
+    "own": Settings(a=1),
+    "device": torch.device("cpu"),
+}
+FILES = {
+    "plain": lambda state, other: state,
+    "DDP": lambda state, other: under("module.", state),
+    "compiled, then DDP": lambda state, other: under("module._orig_mod.", state),
+    "compiled inside": lambda state, other: inside(state),
+    "half": lambda state, other: {name: value.double() for name, value in state.items()},
+    "only EMA": lambda state, other: {"ema": state},
+    "EMA of two": lambda state, other: {"model": other, "ema": state, "opt": {"state": {0: {"m": torch.ones(3)}}}},
+    "nested twice": lambda state, other: {"weights": {"net": state}, "step": 7},
+    "Lightning": lambda state, other: {"state_dict": under("net.", state) | {"metric.total": torch.ones(1)}},
+    "hyper-parameters": lambda state, other: {"state_dict": under("net.", state), "hyper_parameters": HYPER},
+}
+
+
+@pytest.fixture
+def weights(network, tmp_path):
+    """Save an architecture, and return a network, its state and another one with what loads from a file."""
+    original, other = network(3), network(3, seed=1)
+    save_model(tmp_path / "architecture.safetensors", original, "teacher")
+    architecture = str(tmp_path / "architecture.safetensors")
+    x, scale = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)), 0.4
+    expected = Denoiser(original).denoise(x, scale)
+
+    def same(path, **options):
+        denoised = load_teacher(path, architecture=architecture, **options).denoise(x, scale)
+        return torch.equal(denoised, expected)
+
+    return original.state_dict(), other.state_dict(), same
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_the_network_is_the_same(weights, tmp_path, form):
+    state, other, same = weights
+    torch.save(FILES[form](state, other), tmp_path / "file.ckpt")
+    assert same(tmp_path / "file.ckpt")
+
+
+def test_safetensors_of_other_projects(weights, tmp_path):
+    state, _, same = weights
+    save_file(under("model.", {name: value.contiguous() for name, value in state.items()}), tmp_path / "a.safetensors")
+    assert same(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="holds weights alone: name a teacher of their architecture"):
+        load_teacher(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("parts", ["parameters", "all tensors"])
+def test_averages_in_a_list_have_the_order_of_the_network(weights, network, tmp_path, parts):
+    state, other, same = weights
+    names = [name for name, _ in network(3).named_parameters()] if parts == "parameters" else list(state)
+    ema = {"decay": 0.99, "shadow_params": [state[name] for name in names]}
+    torch.save({"model": other, "ema": ema}, tmp_path / "file.pt")
+    assert same(tmp_path / "file.pt")
+
+
+def test_there_is_a_choice_and_it_is_said(weights, tmp_path, caplog):
+    state, other, same = weights
+    torch.save({"model": state, "ema": other}, tmp_path / "file.pt")
+    with caplog.at_level(logging.WARNING):
+        assert not same(tmp_path / "file.pt")
+    assert "takes the weights under ema (choose key=model or key=ema)" in caplog.text
+    caplog.clear()
+    assert same(tmp_path / "file.pt", key="model") and not caplog.text
+    with pytest.raises(ValueError, match="no such weights under key=net: choose key=model or key=ema"):
+        same(tmp_path / "file.pt", key="net")
+
+
+def test_one_of_several_networks_is_chosen_by_its_prefix(weights, tmp_path):
+    state, other, same = weights
+    torch.save({"state_dict": under("net.", other) | under("net_ema.", state)}, tmp_path / "file.ckpt")
+    with pytest.raises(ValueError, match=r"holds 2 networks: choose prefix=net\. or prefix=net_ema\."):
+        same(tmp_path / "file.ckpt")
+    assert same(tmp_path / "file.ckpt", prefix="net_ema.") and not same(tmp_path / "file.ckpt", prefix="net.")
+    with pytest.raises(ValueError, match=r"no network after prefix=ema\.: choose prefix=net\. or"):
+        same(tmp_path / "file.ckpt", prefix="ema.")
+
+
+def test_a_whole_module_is_refused_with_the_cure(weights, network, tmp_path):
+    torch.save(network(3), tmp_path / "module.pt")
+    with pytest.raises(ValueError, match=r"an object of alps_exp.*EDMPrecond: save its state_dict\(\) instead"):
+        weights[2](tmp_path / "module.pt")
+
+
+class Command:
+    """Runs a command where a pickle of it is loaded by Python's own means."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def test_what_a_file_would_run_does_not_run(weights, tmp_path):
+    state, _, same = weights
+    trace = tmp_path / "trace"
+    torch.save({"state_dict": state, "hyper_parameters": Command(f"touch {trace}")}, tmp_path / "file.ckpt")
+    assert same(tmp_path / "file.ckpt") and not trace.exists()
+    torch.save(Command(f"touch {trace}"), tmp_path / "file.pt")
+    with pytest.raises(ValueError, match="holds no state dict"):
+        same(tmp_path / "file.pt")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("forgery", ["no such storage", "compressed", "out of bounds", "own storage", "cut"])
+def test_a_forged_archive_is_refused(weights, tmp_path, forgery):
+    state, _, same = weights
+    torch.save({"state_dict": state, "hyper_parameters": Path("/data")}, tmp_path / "good.ckpt")
+    forged = tmp_path / "forged.ckpt"
+    with zipfile.ZipFile(tmp_path / "good.ckpt") as good, zipfile.ZipFile(forged, "w") as bad:
+        for name in good.namelist():
+            content = good.read(name)
+            if forgery == "own storage" and name.endswith("data.pkl"):
+                content = content.replace(b"FloatStorage", b"system_Float")
+            if forgery == "no such storage" and name.endswith("data/3"):
+                continue
+            if forgery == "out of bounds" and name.endswith("data/3"):
+                content = content[:4]
+            if forgery == "cut" and name.endswith("data.pkl"):
+                content = content[: len(content) // 2]
+            bad.writestr(name, content, zipfile.ZIP_DEFLATED if forgery == "compressed" else zipfile.ZIP_STORED)
+    with pytest.raises(ValueError, match="is refused, as truncated, damaged or unsafe"):
+        same(forged)
