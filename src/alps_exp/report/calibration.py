@@ -26,7 +26,15 @@ from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Images, Row, compared, images_of
 from alps_exp.report.figures import save_figure
 from alps_exp.report.groups import find_runs, variants
-from alps_exp.report.layout import formatted, latex_table, markdown_table, noise_text
+from alps_exp.report.layout import (
+    csv_table,
+    formatted,
+    label_text,
+    latex_table,
+    markdown_table,
+    markdown_text,
+    noise_text,
+)
 from alps_exp.report.order import sampler_order
 from alps_exp.runs import RunFolder
 
@@ -78,7 +86,7 @@ def _one_run(report: Report) -> str:
         f" calls a sample, {report['seconds']:.3g} s an image."
     )
     columns = ["Number", "Value", "95 % interval over images", "Honest"]
-    return f"{head}\n\n{markdown_table(pd.DataFrame(texts, columns=columns))}"
+    return f"{markdown_text(head)}\n\n{markdown_table(pd.DataFrame(texts, columns=columns))}"
 
 
 def find_calibrations(paths: Iterable[str | Path]) -> list[RunFolder]:
@@ -111,7 +119,7 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Pa
     table = calibration_table(reports)
     texts = _texts(table)
     latex = latex_table(texts, "lrl" + "r" * (texts.shape[1] - 3))
-    files = {"md": markdown_table(texts), "csv": table.to_csv(index=False), "tex": latex}
+    files = {"md": markdown_table(texts), "csv": csv_table(table), "tex": latex}
     for suffix, text in files.items():
         write_atomically(folder / f"calibration.{suffix}", text.encode())
     figure = calibration_figure(reports, folder / "calibration.png")
@@ -203,7 +211,7 @@ def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
     axes = figure.subplots(len(tasks), 2, squeeze=False)
     for row, task in zip(axes, tasks, strict=True):
         mine = [report for report in reports if (report["task"], noise_text(report["noise_std"])) == task]
-        _draw_coverage(row[0], mine, f"{task[0]}, noise {task[1]}".replace("_", " "))
+        _draw_coverage(row[0], mine, f"{label_text(task[0])}, noise {task[1]}".replace("_", " "))
         _draw_ranks(row[1], mine)
         names = row[0].get_legend_handles_labels()
         row[1].legend(*names, fontsize=_FONT - 2, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -213,7 +221,7 @@ def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
 def _draw_coverage(axis: Axes, reports: Sequence[Report], title: str) -> None:
     axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
     for report in reports:
-        label = fill(report["sampler"].replace("_", " "), _LABEL_WIDTH)
+        label = fill(label_text(report["sampler"]).replace("_", " "), _LABEL_WIDTH)
         (line,) = axis.plot(report["levels"], report["coverage"]["value"], marker=".", markersize=3, label=label)
         low, high = (np.array(report["coverage"][end], float) for end in ("low", "high"))
         axis.fill_between(report["levels"], low, high, color=line.get_color(), alpha=0.2)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from alps_exp.report.figures import save_figure
+from alps_exp.report.layout import label_text
 
 _FONT = 8  # points
 _MOST_NAMES = 8  # images in the legend
@@ -54,7 +55,7 @@ def convergence_figure(rows: Sequence[Mapping[str, object]], path: Path) -> Path
 
 def _draw(axis: Axes, table: pd.DataFrame, name: str) -> None:
     for image_id, of_image in table.groupby("image_id", sort=False):
-        axis.plot(of_image["step"], of_image[name].astype(float), linewidth=1, label=str(image_id))
+        axis.plot(of_image["step"], of_image[name].astype(float), linewidth=1, label=label_text(image_id))
     if name == "misfit":
         axis.axhline(1, color="0.6", linewidth=0.8)
         axis.set(yscale="log")

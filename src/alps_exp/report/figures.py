@@ -27,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 
 from alps_exp.files import file_name, write_atomically
 from alps_exp.report.groups import find_runs
-from alps_exp.report.layout import noise_text
+from alps_exp.report.layout import label_text, noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.runs import ESTIMATES, ImageResult, Record, RunFolder
 
@@ -98,7 +98,7 @@ def _draw_row(
 ) -> None:
     """Draw an image with all its estimates, and the maps of one of them."""
     peak = _draw_truth_and_measurement(axes[:given], result)
-    axes[0].set_ylabel(result.records[0].image_id, fontsize=_FONT - 2)
+    axes[0].set_ylabel(label_text(result.records[0].image_id), fontsize=_FONT - 2)
     for axis, name in zip(axes[given:], names, strict=False):
         _draw_image(axis, result.estimates[name], peak, _decibels(result.record(name)))
     for axis, kind in zip(axes[given + len(names) :], scales, strict=True):
@@ -199,7 +199,7 @@ def _columns(results: Sequence[ImageResult]) -> list[_Column]:
 
 def _full_name(record: Record) -> str:
     """Return the name of the sampler, with the kind of estimate if that adds information."""
-    sampler, estimate = record.sampler.upper().replace("_", " "), record.estimate
+    sampler, estimate = label_text(record.sampler).upper().replace("_", " "), record.estimate
     if estimate in ("point", record.sampler):
         return sampler
     return f"{sampler} {'sample' if estimate == 'sample' else _NAMES[estimate]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import pandas as pd
 
@@ -29,10 +30,32 @@ def formatted(column: pd.Series, form: str) -> pd.Series:
     return column.map(lambda value: "-" if pd.isna(value) else format(value, form)).astype(str)
 
 
+def csv_table(table: pd.DataFrame) -> str:
+    """Return a table as CSV with all digits; no text in it is a formula for a spreadsheet."""
+    return str(table.map(_csv_value).to_csv(index=False))
+
+
+def _csv_value(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = re.sub(r"[\t\r\n]", " ", value)
+    return f"'{text}" if len(text) > 1 and text.lstrip().startswith(("=", "+", "-", "@")) else text
+
+
+def label_text(text: object) -> str:
+    """Return a text as a label of a figure, in which nothing is a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def markdown_text(text: str) -> str:
+    """Return a text for Markdown in one line, in which nothing is HTML, a link, or the end of a cell."""
+    return escape(" ".join(text.split("\n")), quote=False).replace("|", r"\|").replace("](", r"]\(")
+
+
 def markdown_table(texts: pd.DataFrame) -> str:
     """Return a table of texts in Markdown, its columns aligned for reading as plain text."""
     lines = [list(texts.columns), *texts.to_numpy().tolist()]
-    lines = [[text.replace("|", r"\|") for text in line] for line in lines]
+    lines = [list(map(markdown_text, line)) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     padded = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from alps_exp.report.figures import save_figure
+from alps_exp.report.layout import label_text
 
 _FONT = 8  # points
 _COSTS = {"calls": "Forward-equivalents an image", "time": "Seconds an image"}
@@ -75,7 +76,7 @@ def _draw(axis: Axes, group: pd.DataFrame, cost: str) -> None:
             color = f"C{number % 10}"
             marker = "o" if standing[row.Index] else "x"
             face = "none" if row.estimate == "sample" else color
-            label = None if position else str(sampler).replace("_", " ")
+            label = None if position else label_text(sampler).replace("_", " ")
             axis.scatter(getattr(row, cost), row.psnr, s=22, marker=marker, color=color, facecolors=face, label=label)
     best = front(group[standing], cost)
     axis.plot(best[cost], best["psnr"], color="0.6", linewidth=0.8, zorder=0)
@@ -83,7 +84,9 @@ def _draw(axis: Axes, group: pd.DataFrame, cost: str) -> None:
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_title(f"{group['task'].iloc[0]}, noise {group['noise_std'].iloc[0]}".replace("_", " "), fontsize=_FONT)
+    axis.set_title(
+        f"{label_text(group['task'].iloc[0])}, noise {group['noise_std'].iloc[0]}".replace("_", " "), fontsize=_FONT
+    )
     axis.set_xlabel(_COSTS[cost], fontsize=_FONT)
     axis.set_ylabel("PSNR [dB]", fontsize=_FONT)
     axis.tick_params(labelsize=_FONT - 1)

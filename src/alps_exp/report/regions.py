@@ -9,6 +9,7 @@ import pandas as pd
 
 from alps_exp.files import write_atomically
 from alps_exp.report.groups import read_runs
+from alps_exp.report.layout import csv_table
 
 _OF_RECORD = ["task", "noise_std", "sampler", "seed", "image_id", "estimate", "sample_index"]
 
@@ -51,5 +52,5 @@ def write_region_table(table: pd.DataFrame, folder: Path) -> Path:
     folder
         Folder for the file.
     """
-    write_atomically(folder / "regions.csv", table.to_csv(index=False).encode())
+    write_atomically(folder / "regions.csv", csv_table(table).encode())
     return folder / "regions.csv"

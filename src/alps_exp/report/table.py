@@ -25,7 +25,7 @@ import pandas as pd
 from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Images, Row, compared, images_of, unlike
 from alps_exp.report.groups import groups, labels_of, read_runs
-from alps_exp.report.layout import bold, formatted, latex_table, markdown_table, noise_text
+from alps_exp.report.layout import bold, csv_table, formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
 from alps_exp.runs import ESTIMATES, RunFolder
@@ -334,7 +334,7 @@ def write_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
     folder
         Folder for the files.
     """
-    texts = {"md": to_markdown(table), "csv": table.to_csv(index=False), "tex": to_latex(table)}
+    texts = {"md": to_markdown(table), "csv": csv_table(table), "tex": to_latex(table)}
     for suffix, text in texts.items():
         write_atomically(folder / f"table.{suffix}", text.encode())
     return [folder / f"table.{suffix}" for suffix in texts]

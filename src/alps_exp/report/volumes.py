@@ -16,7 +16,7 @@ import pandas as pd
 from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Row
 from alps_exp.report.groups import groups, read_runs
-from alps_exp.report.layout import formatted, latex_table, markdown_table, noise_text
+from alps_exp.report.layout import csv_table, formatted, latex_table, markdown_table, noise_text
 from alps_exp.runs import ESTIMATES
 
 _METRICS = {"psnr": ("PSNR [dB]", ".2f"), "ssim": ("SSIM", ".4f"), "nmse": ("NMSE", ".5f")}
@@ -121,7 +121,7 @@ def write_volume_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
     said = "Whole volumes, with the maximum of their reference as the range (fastMRI, arXiv 1811.08839).\n\n"
     tables = {
         "md": said + markdown_table(texts),
-        "csv": table.to_csv(index=False),
+        "csv": csv_table(table),
         "tex": latex_table(texts, "".join("r" if "[" in name or name.isupper() else "l" for name in texts.columns)),
     }
     for suffix, text in tables.items():

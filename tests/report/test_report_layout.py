@@ -1,0 +1,43 @@
+"""Tables and figures of names that somebody else chose are safe to open."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from alps_exp.report.layout import csv_table, label_text, markdown_table
+
+FORMULAS = ["=HYPERLINK(A1)", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_of_a_csv_file_is_a_formula(text):
+    table = pd.DataFrame({"sampler": [text], "psnr": [-3.25], "noise_std": ["-"]})
+    found = pd.read_csv(io.StringIO(csv_table(table)))
+    assert found["sampler"][0] == "'" + text.replace("\t", " ").replace("\r", " ")
+    assert list(found.loc[0, ["psnr", "noise_std"]]) == [-3.25, "-"]
+
+
+def test_names_are_text_in_markdown():
+    names = ["<script>alert(1)</script>", "[free](http://evil)", "a|b", "two\nlines"]
+    lines = markdown_table(pd.DataFrame({"name": names})).splitlines()
+    assert len(lines) == 2 + len(names)
+    assert "&lt;script&gt;" in lines[2] and "<" not in lines[2]
+    assert "](" not in lines[3] and lines[4].count("|") - lines[4].count(r"\|") == 2 and "two lines" in lines[5]
+
+
+@pytest.mark.parametrize("name", ["$x^2$", "$\\frac{1}{", "a$b$c", "$"])
+def test_names_are_text_in_figures(name):
+    """What is no formula of TeX would end the figure with an error, what is one would hide the name."""
+
+    def drawn(text, **settings):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        figure.text(0.5, 0.5, text, **settings)
+        figure.canvas.draw()
+        return np.asarray(figure.canvas.buffer_rgba())
+
+    np.testing.assert_array_equal(drawn(label_text(name)), drawn(name, parse_math=False))
