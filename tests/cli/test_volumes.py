@@ -61,7 +61,7 @@ def run(alps, tmp_path):
         folders = {"runs": tmp_path / "out", "output": tmp_path / "table"}
         prepare = ["prepare", f"source={tmp_path / 'files'}", f"output={tmp_path / 'prepared'}", *PREPARE]
         restore = ["restore", "data=fastmri", f"data.test.path={tmp_path / 'prepared'}", *GAUSSIAN, "logger=none"]
-        restore += ["figures=false", f"output_root={tmp_path / 'out'}", "data.batch_size=2", *request]
+        restore += ["figures=false", f"output_root={tmp_path / 'out'}", "data.batch_size=3", *request]
         table = ["table", "figures=false", *(f"{name}={folder}" for name, folder in folders.items())]
         for words in (prepare, restore, table):
             status, out, err = alps(*words)
@@ -141,8 +141,8 @@ def test_a_target_that_is_not_of_the_images_is_left_aside_and_said(tmp_path, fau
 
 def test_without_a_target_the_combined_coils_are_it_and_missing_slices_are_counted(run, alps, tmp_path):
     (tmp_path / "files").mkdir()
-    for name in ("a", "b"):
-        write_volume(tmp_path / "files" / f"{name}.h5")
+    for name, noise in (("a", 0.005), ("b", 0.01)):  # two noise levels, and one row
+        write_volume(tmp_path / "files" / f"{name}.h5", coil_noise=(noise,) * 4)
         with h5py.File(tmp_path / "files" / f"{name}.h5", "r+") as file:
             del file["reconstruction_rss"]
     table, folder, out = run("operator=retrospective_2x", "sampler=zero_filled")
@@ -154,6 +154,9 @@ def test_without_a_target_the_combined_coils_are_it_and_missing_slices_are_count
     each = np.mean([of_fastmri(truth[:3], found[:3]), of_fastmri(truth[3:], found[3:])], axis=0)
     (row,) = table.to_dict("records")
     assert (row["reference"], row["volumes"], row["status"]) == ("combined coils", 2, "ok")
+    assert re.fullmatch(r"0\.00\d+ to 0\.0\d+", row["noise_std"])
+    (of_slices,) = pd.read_csv(tmp_path / "table" / "table.csv").to_dict("records")
+    assert of_slices["images"] == 6 and of_slices["noise_std"] == row["noise_std"]
     assert [row[name] for name in ("psnr", "ssim", "nmse")] == pytest.approx(each, rel=1e-6)
     records = (folder.path / "records.jsonl").read_text().splitlines(keepends=True)
     (folder.path / "records.jsonl").write_text("".join(records[:-1]))

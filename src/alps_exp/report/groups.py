@@ -68,8 +68,25 @@ def read_runs(paths: Iterable[str | Path]) -> tuple[dict[str, RunFolder], pd.Dat
     if not lines:
         return runs, pd.DataFrame()
     frame = pd.DataFrame(lines).astype(dict.fromkeys(_NUMBERS, float))
-    frame["noise_std"] = frame["noise_std"].map(_plain_noise)
+    frame["noise_std"] = frame["noise_std"].map(_plain_noise).astype(object)
+    of_data = frame["run"].isin([path for path, run in runs.items() if _brings_noise(run)])
+    of_data &= frame["prepared_noise_std"].isna()
+    for _, levels in frame[of_data].groupby("task")["noise_std"]:
+        known = levels[levels.map(lambda level: isinstance(level, int | float))]
+        if known.nunique() > 1:  # every volume has its own: they are one task all the same
+            frame.loc[levels.index, "noise_std"] = f"{known.min():.3g} to {known.max():.3g}"
     return runs, frame
+
+
+def operator_of(run: RunFolder) -> dict[str, object]:
+    """Return the operator in the config of a run; empty if there is none."""
+    operator = run.load_config().get("operator")
+    return operator if isinstance(operator, dict) else {}
+
+
+def _brings_noise(run: RunFolder) -> bool:
+    """Return whether the noise level of a run is that of its data, not of its request."""
+    return isinstance(operator_of(run).get("noise_std"), dict)
 
 
 def groups(frame: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str) -> Iterator[tuple[Row, pd.DataFrame]]:

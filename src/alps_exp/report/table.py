@@ -24,7 +24,7 @@ import pandas as pd
 
 from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Images, Row, compared, images_of, unlike
-from alps_exp.report.groups import groups, labels_of, read_runs
+from alps_exp.report.groups import groups, labels_of, operator_of, read_runs
 from alps_exp.report.layout import bold, csv_table, formatted, latex_table, markdown_table, noise_text
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
@@ -57,12 +57,6 @@ _COLUMNS = [
     "compared",
     "status",
 ]
-
-
-def _operator(run: RunFolder) -> dict[str, object]:
-    """Return the operator in the config of a run; empty if there is none."""
-    operator = run.load_config().get("operator")
-    return operator if isinstance(operator, dict) else {}
 
 
 def build_table(
@@ -123,7 +117,7 @@ def build_table(
 
 def _row_without_records(run: RunFolder) -> Row:
     """Return the row of a run without records."""
-    labels, noise_std = labels_of(run), _operator(run).get("noise_std")
+    labels, noise_std = labels_of(run), operator_of(run).get("noise_std")
     return {
         "task": labels.get("task", str(run.path)),
         "noise_std": noise_std if isinstance(noise_std, int | float) else None,
@@ -139,7 +133,7 @@ def _rows(
     rows, psnr, images = [], [], []
     for key, group in groups(frame, runs, seeds):
         if paper is not None:
-            settings, first = _operator(runs[group["run"].iloc[0]]), group.iloc[0]
+            settings, first = operator_of(runs[group["run"].iloc[0]]), group.iloc[0]
             key |= published(paper, key["task"], first["operator"], settings, key["noise_std"], first["sampler"])
         unfinished = _unfinished(group, runs)
         of_runs = images_of([runs[path] for path in group["run"].unique()])
