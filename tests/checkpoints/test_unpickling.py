@@ -19,7 +19,7 @@ TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
 STORAGE = b"ctorch.storage\n_load_from_bytes\n"
 DTYPE = b"cnumpy\ndtype\n"
 SCALAR = b"cnumpy.core.multiarray\nscalar\n"
-MANY = 10**6
+MANY = 2 * 10**5
 
 
 def text(word):

@@ -59,7 +59,7 @@ def restored(monkeypatch):
 
 
 @pytest.mark.usefixtures("drawn")
-@pytest.mark.parametrize("verb", REQUESTS)
+@pytest.mark.parametrize("verb", ["restore", pytest.param("calibrate", marks=pytest.mark.slow)])
 def test_what_is_lost_or_cut_after_done_is_made_again_from_the_images_alone(alps, tmp_path, restored, verb):
     more, reports = REQUESTS[verb]
     request = [verb, *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path}"]

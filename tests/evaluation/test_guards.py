@@ -29,7 +29,7 @@ def test_the_start_is_measured_by_the_standard_deviation_of_each_part(factor, wa
 
 def test_the_end_is_measured_by_the_peak_of_the_image_or_its_volume():
     dim = image(std=0.02).clamp(-0.1, 0.1)
-    assert setting_warnings(dim, SCALES, None) == ["sigma_min 0.03 is above 0.1 of the image's peak"]
+    assert setting_warnings(dim, SCALES, None) == ["sigma_min 0.03 is above an eighth of the image's peak"]
     assert setting_warnings(dim, SCALES, None, peak=1.0) == []
 
 

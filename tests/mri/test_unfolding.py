@@ -45,12 +45,14 @@ def whole():
 @pytest.mark.parametrize("axis", ["columns", "rows"])
 def test_every_other_line_gives_the_whole_image(whole, axis, tmp_path):
     kspace, image = whole
-    slices = [kspace[..., ::2], kspace_of(SIDE, SIDE, 8, noise=0.01, seed=1)[0][..., ::2]]
-    if axis == "rows":
+    slices = [kspace[..., ::2]]
+    if axis == "columns":
+        slices.append(kspace_of(SIDE, SIDE, 8, noise=0.01, seed=1)[0][..., ::2])
+    else:
         slices, image = [one.swapaxes(-1, -2) for one in slices], image.T
     found = prepared(tmp_path, slices)
-    assert found.image.shape == (2, 1, SIDE, SIDE) and found.recon_shape == (SIDE, SIDE)
-    assert error(found.image[0, 0], image) < 0.01 and error(found.image[1, 0], image) < 0.01
+    assert found.image.shape == (len(slices), 1, SIDE, SIDE) and found.recon_shape == (SIDE, SIDE)
+    assert all(error(one[0], image) < 0.01 for one in found.image)
     assert all(check.misfit == pytest.approx(1, abs=0.1) and check.is_sound for check in found.checks)
     assert any(f"field of view along the {axis}" in remark and "96 x 96" in remark for remark in found.remarks)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-START, RESOLVED = 3.0, 1 / 10
+START, RESOLVED = 3.0, 1 / 8
 """Least sigma_max over the standard deviation of images, and largest sigma_min over their peak.
 
 For Gaussian priors, whose posteriors are known, spread / error of ALPS is 1.2 with sigma_min at a fifth of the standard
@@ -42,7 +42,7 @@ def setting_warnings(
     -------
     list[str]
         The size differs from the model's; sigma_max is below 3 standard deviations of the image, so that noise of that
-        scale is no start; sigma_min is above a tenth of the peak, so that it hides detail; or the noise exceeds the
+        scale is no start; sigma_min is above an eighth of the peak, so that it hides detail; or the noise exceeds the
         range [-1, 1] of real images.
     """
     found, (height, width) = [], image.shape[-2:]
@@ -54,7 +54,7 @@ def setting_warnings(
         found.append(f"sigma_max {scales[0]:.3g} is below {START:g} standard deviations of the image")
     peak = float(image.abs().max()) if peak is None else peak
     if scales[-1] > RESOLVED * peak:
-        found.append(f"sigma_min {scales[-1]:.3g} is above {RESOLVED:g} of the image's peak")
+        found.append(f"sigma_min {scales[-1]:.3g} is above an eighth of the image's peak")
     if noise_std is not None and noise_std > 1 and not image.is_complex():
         levels = f"{noise_std:g} of 255 levels is {noise_std / 127.5:.3g}"
         found.append(f"noise_std {noise_std:g} exceeds the range [-1, 1] of images: {levels}")
