@@ -12,20 +12,22 @@ import torch
 MODULES = [f"alps_exp.cli.{name}" for name in ("restore", "train", "distill", "main")]
 
 
-def start(log: Path, *arguments: str, killed_at: str | None = None) -> multiprocessing.Process:
+def start(
+    log: Path, *arguments: str, killed_at: str | None = None, by: signal.Signals = signal.SIGKILL
+) -> multiprocessing.Process:
     """Start `alps` on one thread; what it prints goes to the end of `log`.
 
-    Where it calls the function of the dotted name `killed_at`, it is killed.
+    Where it calls the function of the dotted name `killed_at`, it gets the signal `by`.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(MODULES)
-    process = context.Process(target=_run, args=(log, arguments, killed_at))
+    process = context.Process(target=_run, args=(log, arguments, killed_at, by))
     process.start()
     return process
 
 
-def _run(log: Path, arguments: tuple[str, ...], killed_at: str | None) -> None:
+def _run(log: Path, arguments: tuple[str, ...], killed_at: str | None, by: signal.Signals) -> None:
     from alps_exp.cli.main import main
 
     torch.set_num_threads(1)
@@ -33,7 +35,14 @@ def _run(log: Path, arguments: tuple[str, ...], killed_at: str | None) -> None:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     if killed_at is not None:
-        owner, _, name = killed_at.rpartition(".")
-        setattr(pkgutil.resolve_name(owner), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        path, _, name = killed_at.rpartition(".")
+        owner = pkgutil.resolve_name(path)
+        function = getattr(owner, name)
+
+        def signalled(*arguments, **options):
+            os.kill(os.getpid(), by)
+            return function(*arguments, **options)
+
+        setattr(owner, name, signalled)
     sys.argv = ["alps", *arguments]
     main()

@@ -1,77 +1,64 @@
-"""A signal to any rank brings a checkpoint of all, and is handed on to who waited for it before."""
+"""SIGTERM, as clusters send it, and Ctrl-C: a job ends soon, says what is saved, and does not count as done."""
 
-import os
+import json
 import signal
 
+import processes
 import pytest
-import pytorch_lightning as pl
-import torch
-from torch.utils.data import DataLoader, TensorDataset
 
-from alps_exp.lightning.checkpointing import Checkpointing
-from alps_exp.training.budget import AGREE_EVERY
-
-SIGNALLED_AT = 3
+SMALL = [f"{kind}{rest}" for kind in ("energy", "teacher") for rest in ("=gaussian", ".size=12")]
+SMALL += ["data=prior", "logger=none", "trainer.accelerator=cpu", "data.batch_size=1"]
+RESTORE = ["restore", *SMALL, "data.test.count=4", "num_samples=2", "sampler.schedule.steps=2", "figures=false"]
+CALIBRATE = ["calibrate", *SMALL, "count=4", "num_samples=3", "sampler.schedule.steps=2"]
+AT = "alps_exp.runs.folder.RunFolder.save_result"
 
 
-class Line(pl.LightningModule):
-    """The smallest model that trains."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-
-    def training_step(self, batch):
-        return self.layer(batch[0]).square().mean()
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 1e-3)
+def run(folder, *request, **options):
+    process = processes.start(folder / "log", *request, f"output_root={folder / 'out'}", **options)
+    process.join()
+    return process.exitcode
 
 
-class SignalToTheLastRank(pl.Callback):
-    """Signals one process in the middle of the training."""
+@pytest.mark.parametrize(
+    ("request_words", "number", "saved"),
+    [(RESTORE, signal.SIGTERM, 1), (CALIBRATE, signal.SIGTERM, 1), (RESTORE, signal.SIGINT, 0)],
+    ids=["restore", "calibrate", "Ctrl-C"],
+)
+def test_it_ends_after_the_image_that_it_is_at_and_goes_on(tmp_path, request_words, number, saved):
+    assert run(tmp_path, *request_words, killed_at=AT, by=number) == 128 + number
+    images = list(tmp_path.rglob("images/*.h5"))
+    assert len(images) == saved and not list(tmp_path.rglob("DONE"))
+    line = next(line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("alps: "))
+    assert line.startswith(f"alps: ended by {number.name}: ")
+    assert line.endswith("1 images; the same command goes on" if saved else "nothing is saved yet")
+    written = {path: path.stat().st_mtime_ns for path in images}
+    assert run(tmp_path, *request_words) == 0
+    assert {path: path.stat().st_mtime_ns for path in images} == written
+    (records,) = tmp_path.rglob("records.jsonl")
+    assert len({json.loads(line)["image_id"] for line in records.read_text().splitlines()}) == 4
 
-    def on_train_batch_end(self, trainer, *_):
-        if trainer.global_step == SIGNALLED_AT and trainer.global_rank == trainer.world_size - 1:
-            os.kill(os.getpid(), signal.SIGUSR1)
+
+def test_a_sweep_ends_with_its_job(tmp_path):
+    assert (
+        run(tmp_path, RESTORE[0], "-m", *RESTORE[1:], "seed=0,1", killed_at=AT, by=signal.SIGTERM)
+        == 128 + signal.SIGTERM
+    )
+    assert len(list(tmp_path.rglob("images/*.h5"))) == 1
 
 
-class NoteSaved(pl.Callback):
-    """Writes the steps of the checkpoints to a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
-        if trainer.is_global_zero:
-            with open(self.path, "a") as file:
-                file.write(f"{trainer.global_step}\n")
+def test_a_signal_during_the_last_image_loses_nothing(tmp_path):
+    assert run(tmp_path, *RESTORE, "data.test.count=1", killed_at=AT, by=signal.SIGTERM) == 0
+    assert len(list(tmp_path.rglob("DONE"))) == 1
 
 
-@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_signal_brings_one_checkpoint_and_is_handed_on(tmp_path, ranks):
-    handed_on = tmp_path / "handed_on"
-    before = signal.signal(signal.SIGUSR1, lambda *_: handed_on.touch())
-    try:
-        trainer = pl.Trainer(
-            max_steps=2 * AGREE_EVERY,
-            accelerator="cpu",
-            devices=ranks,
-            strategy="auto" if ranks == 1 else "ddp_fork",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[
-                SignalToTheLastRank(),
-                NoteSaved(tmp_path / "saved"),
-                Checkpointing(tmp_path / "last.ckpt", minutes=60),
-            ],
-        )
-        trainer.fit(Line(), DataLoader(TensorDataset(torch.ones(80, 1))))
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    signalled = SIGNALLED_AT if ranks == 1 else AGREE_EVERY
-    assert (tmp_path / "saved").read_text().split() == [str(signalled), str(2 * AGREE_EVERY)]  # and one at the end
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2 * AGREE_EVERY
-    assert handed_on.exists()
+def test_a_training_fails_too(tmp_path, network):
+    sizes = ["img_resolution=16", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]"]
+    sizes += ["in_channels=2", "out_channels=2"]
+    request = ["train", "data=brain", "data.batch_size=1", "data.validation=null", "trainer.max_steps=6", "logger=none"]
+    request += ["data.test.size=16", *(f"training.network.model.{size}" for size in sizes), "checkpoint_minutes=0"]
+    request += ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    at = "alps_exp.lightning.checkpointing.Checkpointing.on_train_batch_end"
+    assert run(tmp_path, *request, killed_at=at, by=signal.SIGTERM) == 128 + signal.SIGTERM
+    assert "ended by SIGTERM: saved in" in (tmp_path / "log").read_text() and not list(tmp_path.rglob("DONE"))
+    assert "the last checkpoint; the same command goes on" in (tmp_path / "log").read_text()
+    assert run(tmp_path, *request) == 0 and len(list(tmp_path.rglob("DONE"))) == 1

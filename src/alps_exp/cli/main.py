@@ -137,6 +137,11 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_arguments(function, cast("dict[str, object]", resolved))
         return function(job, **{str(key): value for key, value in config.items()})
+    except (SystemExit, KeyboardInterrupt) as stop:
+        from alps_exp.cli.interruption import interrupted
+
+        # Not a status to return: a sweep would start its next job.
+        raise SystemExit(interrupted(stop, job.folder.path)) from stop
     except Exception as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from alps_exp.batch import Batch
@@ -120,6 +121,9 @@ class Restoration(pl.LightningModule):
         else:
             self._restore_and_write(batch, self.folder.unfinished(batch["image_id"]))
         self.unreadable |= unreadable
+        # Lightning itself heeds the signal in trainings only.
+        if self.trainer.received_sigterm and batch_idx + 1 < self.trainer.num_predict_batches[0]:
+            raise SIGTERMException
 
     def on_predict_end(self) -> None:
         """Write a failed record for every unreadable image, then wait for all processes."""
