@@ -15,6 +15,7 @@ FLOOR = {
     "estimates",
     "files",
     "folding",
+    "orphans",
     "packages",
     "pictures",
     "randomness",

@@ -26,6 +26,7 @@ from alps_exp.cli.verbs import VERBS, verb_function
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver
+from alps_exp.orphans import end_with_parent, is_worker
 from alps_exp.runs import RunFolder, register_resolvers
 from alps_exp.runs.job import JobContext
 from alps_exp.runs.original import Original
@@ -108,6 +109,8 @@ class Task:
     statuses: list[int] = field(default_factory=lambda: [OK])
 
     def __call__(self, config: DictConfig) -> int:
+        if is_worker():
+            end_with_parent()
         sys.argv = self.argv  # Lightning executes it again, and the provenance records it
         with _environment(SHOW_TRACEBACK, self.show_traceback):
             status = _job(self.verb, config, self.original)

@@ -6,14 +6,12 @@ import hashlib
 import json
 import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +28,7 @@ from alps_exp.mri.prepared_volume import PreparedVolume, PreparedVolumeFile, wri
 from alps_exp.mri.rss_target import RSSTarget, rss_target
 from alps_exp.mri.sensitivity import MapEstimator, calibration_region, calibration_width
 from alps_exp.mri.truth import TruthCheck, check_truth
+from alps_exp.orphans import end_with_parent
 
 SUFFIXES = (".h5", ".hdf5", ".npy", ".mat")
 INDEX = "index.jsonl"
@@ -401,21 +400,10 @@ def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(count, mp_context=spawn, initializer=end_with_parent) as pool:
             yield pool
     finally:
         for name, value in before.items():
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
