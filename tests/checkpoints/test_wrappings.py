@@ -25,6 +25,10 @@ def inside(state):
     return {name.replace("model.", "model._orig_mod.", 1): value for name, value in state.items()}
 
 
+def parameters(state):
+    return {name: value for name, value in state.items() if "filter" not in name}
+
+
 class Settings(dict):
     """A dictionary of a class of one's own."""
 
@@ -47,6 +51,9 @@ FILES = {
     "half": lambda state, other: {name: value.double() for name, value in state.items()},
     "only EMA": lambda state, other: {"ema": state},
     "EMA of two": lambda state, other: {"model": other, "ema": state, "opt": {"state": {0: {"m": torch.ones(3)}}}},
+    "averages of the parameters": lambda state, other: {"model": other, "ema": {"shadow": parameters(state)}},
+    "timm": lambda state, other: {"epoch": 3, "state_dict": other, "state_dict_ema": state},
+    "with a step": lambda state, other: {**state, "step": 3},
     "nested twice": lambda state, other: {"weights": {"net": state}, "step": 7},
     "Lightning": lambda state, other: {"state_dict": under("net.", state) | {"metric.total": torch.ones(1)}},
     "hyper-parameters": lambda state, other: {"state_dict": under("net.", state), "hyper_parameters": HYPER},
@@ -108,11 +115,21 @@ def test_there_is_a_choice_and_it_is_said(weights, tmp_path, caplog):
 def test_one_of_several_networks_is_chosen_by_its_prefix(weights, tmp_path):
     state, other, same = weights
     torch.save({"state_dict": under("net.", other) | under("net_ema.", state)}, tmp_path / "file.ckpt")
-    with pytest.raises(ValueError, match=r"holds 2 networks: choose prefix=net\. or prefix=net_ema\."):
+    assert (
         same(tmp_path / "file.ckpt")
-    assert same(tmp_path / "file.ckpt", prefix="net_ema.") and not same(tmp_path / "file.ckpt", prefix="net.")
+        and same(tmp_path / "file.ckpt", prefix="net_ema.")
+        and not same(tmp_path / "file.ckpt", prefix="net.")
+    )
     with pytest.raises(ValueError, match=r"no network after prefix=ema\.: choose prefix=net\. or"):
         same(tmp_path / "file.ckpt", prefix="ema.")
+
+
+def test_without_an_average_among_several_networks_there_is_no_default(weights, tmp_path):
+    state, other, same = weights
+    torch.save(state | under("other.", other), tmp_path / "file.pth")
+    with pytest.raises(ValueError, match=r"holds 2 networks: choose prefix='' or prefix=other\."):
+        same(tmp_path / "file.pth")
+    assert same(tmp_path / "file.pth", prefix="") and not same(tmp_path / "file.pth", prefix="other.")
 
 
 def test_a_whole_module_is_refused_with_the_cure(weights, network, tmp_path):
@@ -161,3 +178,26 @@ def test_a_forged_archive_is_refused(weights, tmp_path, forgery):
             bad.writestr(name, content, zipfile.ZIP_DEFLATED if forgery == "compressed" else zipfile.ZIP_STORED)
     with pytest.raises(ValueError, match="is refused, as truncated, damaged or unsafe"):
         same(forged)
+
+
+def pickled(path, content, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", content)
+
+
+def test_what_would_crash_hang_or_fill_the_memory_is_refused(weights, tmp_path):
+    same, path = weights[2], tmp_path / "file.pth"
+    pickled(path, b"\x80\x02})" + b"\x85" * 10**6 + b"K\x01s.")  # hashing this key would end the interpreter
+    with pytest.raises(ValueError, match="holds no state dict"):
+        same(path)
+    pickled(path, b"\x80\x02X" + (10**8).to_bytes(4, "little") + b"a" * 10**8 + b".", zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="it is compressed"):
+        same(path)
+    fan = {}
+    fan.update({f"k{i}": fan for i in range(3000)})
+    torch.save(fan, path)
+    with pytest.raises(ValueError, match="holds no state dict"):
+        same(path)
+    torch.save({"weight": torch.zeros(1).expand(10**12)}, path)
+    with pytest.raises(ValueError, match="is refused"):
+        same(path)

@@ -16,6 +16,7 @@ from torch import Tensor
 from alps_exp.checkpoints.checkpoint import Checkpoint, History, Origin, fitting
 from alps_exp.checkpoints.state_dicts import Weights
 from alps_exp.checkpoints.wrappings import state_dicts
+from alps_exp.errors import one_line
 from alps_exp.files import file_hash, write_atomically
 from alps_exp.networks.preconditioning import Preconditioned, architecture_of, build
 
@@ -45,7 +46,7 @@ def foreign_safetensors(path: Path) -> Weights | None:
         If the file is damaged.
     """
     header, tensors = _read(path)
-    return None if "kind" in header else Weights("safetensors", dict(state_dicts(tensors)), {}, {})
+    return None if header.get("kind") in ("teacher", "energy") else Weights("safetensors", state_dicts(tensors), {}, {})
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -60,8 +61,11 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 def _history(header: Mapping[str, str]) -> History | None:
     if "history" not in header:
         return None
-    told = json.loads(header["history"])
-    return History(told["steps"], [Origin(**origin) for origin in told["origins"]])
+    try:
+        told = json.loads(header["history"])
+        return History(told["steps"], [Origin(**origin) for origin in told["origins"]])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the history in the header of the weights is damaged ({one_line(error)})") from error
 
 
 def lineage(path: Path) -> list[Origin]:

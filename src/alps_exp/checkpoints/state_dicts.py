@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -48,34 +49,37 @@ def read_weights(path: Path) -> Weights:
         If the file is truncated or damaged, or has no state dict.
     """
     content = _content(path)
-    lightning = isinstance(content, dict) and isinstance(content.get("state_dict"), dict)
-    found = dict(state_dicts(content["state_dict"] if lightning else content))
+    try:
+        found = state_dicts(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {error}") from error
     if not found:
         cure = "save its state_dict() instead" if isinstance(content, StoredObject) else "name it in a dictionary"
         what = f"an object of {content.class_name}" if isinstance(content, StoredObject) else _kinds(content)
         raise ValueError(f"{path} holds no state dict (names with tensors), but {what}: {cure}")
-    if not lightning:
+    if not isinstance(content, dict) or "state_dict" not in content:
         return Weights("state dict", found, {}, {})
     notes = {key: str(content[key]) for key in ("epoch", "global_step") if key in content}
+    own: TrainingRecord = content[RECORD] if isinstance(content.get(RECORD), dict) else {}
+    if own:  # what is beside our state dict are the weights that it averages
+        found = {"state_dict": found["state_dict"]}
     notes["averaged"] = "yes" if "averaging_state" in content else "no"
-    return Weights("Lightning checkpoint", found, content.get(RECORD, {}), notes)
+    return Weights("Lightning checkpoint", found, own, notes)
 
 
 def _content(path: Path) -> Any:
-    """Return what a torch file holds: by torch's safe loader, or of types that this one refuses, by our own."""
+    """Return what a torch file holds, by our own reader, or one from before torch 1.6 by torch's safe loader."""
     try:
+        if zipfile.is_zipfile(path):
+            return read_torch_data(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or forged file can raise anything
-        reason = _reason(error)
-    try:
-        return read_torch_data(path)
-    except Exception as error:
-        found = reason if reason.startswith("it names") else one_line(error)
-        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {found}") from error
+        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {_reason(error)}") from error
 
 
 def _kinds(content: object) -> str:
-    return f"{', '.join(map(str, content))}" if isinstance(content, dict) and content else f"a {type(content).__name__}"
+    names = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else ""
+    return names or f"a {type(content).__name__}"
 
 
 def _reason(error: Exception) -> str:

@@ -45,8 +45,6 @@ class TorchUnpickler(DataUnpickler):
         """Return the flat tensor of a storage, which is a file of the archive."""
         _, kind, key, *_ = identity
         name = str(self.folder / "data" / key)
-        if self.archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-            raise pickle.UnpicklingError("a storage is compressed, which torch never does")
         content = self.archive.read(name)
         dtype = DTYPES[kind.name.rpartition(".")[2]]
         return torch.frombuffer(bytearray(content), dtype=dtype) if content else torch.empty(0, dtype=dtype)
@@ -78,5 +76,7 @@ def read_torch_data(path: Path) -> Any:
         Of any kind, if the file is damaged or forged.
     """
     with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise pickle.UnpicklingError("it is compressed, which torch never does")
         (pickled,) = [name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"]
         return TorchUnpickler(archive, pickled).load()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -11,21 +11,48 @@ from alps_exp.errors import one_line
 
 Found = dict[str, Tensor] | list[Tensor]
 WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
-AVERAGED = re.compile(r"ema|averag|shadow", re.IGNORECASE)
+AVERAGED = re.compile(r"(?<![a-z])(ema|avg)(?![a-z])|averag|shadow", re.IGNORECASE)
+PLAIN = (int, float, str, bool, type(None))
 DEPTH = 3
 
 
-def state_dicts(content: object, path: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Found]]:
-    """Yield what may be weights, by the dotted key under which it is: tensors by name, or a list of tensors."""
-    if isinstance(content, Mapping) and content:
-        names, values = list(content), list(content.values())
-        if all(isinstance(name, str) for name in names) and all(isinstance(value, Tensor) for value in values):
-            yield path, {WRAPPERS.sub("", name): value for name, value in content.items()}
-        elif depth:
-            for name, value in content.items():
-                yield from state_dicts(value, f"{path}.{name}" if path else str(name), depth - 1)
-    elif isinstance(content, list) and content and all(isinstance(value, Tensor) for value in content):
-        yield path, content
+def state_dicts(content: object) -> dict[str, Found]:
+    """Return what may be weights, by the dotted key under which it is: tensors by name, or a list of tensors.
+
+    Raises
+    ------
+    ValueError
+        If a tensor claims more elements than the file has.
+    """
+    found: dict[str, Found] = {}
+    level, seen = [("", content)], {id(content)}
+    for _ in range(DEPTH + 1):
+        below = []
+        for path, value in level:
+            if (weights := _weights(value)) is not None:
+                found[path] = weights
+            elif isinstance(value, Mapping):
+                inner = [(f"{path}.{name}" if path else str(name), item) for name, item in value.items()]
+                below += [(name, item) for name, item in inner if id(item) not in seen]
+                seen.update(id(item) for _, item in inner)
+        level = below
+    return found
+
+
+def _weights(content: object) -> Found | None:
+    """Return tensors by name, among which there may be plain values, or a list of tensors; None if it is neither."""
+    if isinstance(content, list) and content and all(isinstance(value, Tensor) for value in content):
+        return list(map(_whole, content))
+    if not isinstance(content, Mapping) or not all(isinstance(value, (Tensor, *PLAIN)) for value in content.values()):
+        return None
+    tensors = {str(name): _whole(value) for name, value in content.items() if isinstance(value, Tensor)}
+    return {WRAPPERS.sub("", name): value for name, value in tensors.items()} or None
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    if tensor.numel() > tensor.untyped_storage().nbytes() // tensor.element_size():
+        raise ValueError(f"a tensor of shape {tuple(tensor.shape)} has more elements than the file")
+    return tensor
 
 
 def load_found(
@@ -64,39 +91,44 @@ def load_found(
     prefixes = fitting[chosen]
     if prefix is not None and prefix not in prefixes:
         raise ValueError(f"no network after prefix={prefix}: {_listed(prefixes, 'prefix')}")
-    if prefix is None and len(prefixes) > 1:
+    averaged = list(filter(AVERAGED.search, prefixes))
+    if prefix is None and len(prefixes) > 1 and len(averaged) != 1:
         raise ValueError(f"the file holds {len(prefixes)} networks: {_listed(prefixes, 'prefix')}")
-    first = prefixes[0] if prefix is None else prefix
+    start = prefix if prefix is not None else (averaged or prefixes)[0]
     try:
-        network.load_state_dict(_named(network, found[chosen], first))
+        network.load_state_dict(_named(network, found[chosen], start, prefixes))
     except RuntimeError as error:
         raise ValueError(one_line(error)) from error
     told = {"key": f"{chosen} ({_listed(fitting, 'key')})"} if len(fitting) > 1 else {}
-    return told | ({"prefix": f"{first} ({_listed(prefixes, 'prefix')})"} if len(prefixes) > 1 else {})
+    return told | ({"prefix": f"{start} ({_listed(prefixes, 'prefix')})"} if len(prefixes) > 1 else {})
 
 
 def _prefixes(network: nn.Module, tensors: Found) -> list[str]:
-    """Return the prefixes after which tensors have all the names of the network; of a list "" if it is as long."""
-    names, parameters = list(network.state_dict()), list(network.named_parameters())
+    """Return the prefixes after which tensors have the names of all parameters; of a list "" if it is as long."""
+    names = [name for name, _ in network.named_parameters()]
     if isinstance(tensors, list):
-        return [""] if len(tensors) in (len(names), len(parameters)) else []
+        return [""] if len(tensors) in (len(names), len(network.state_dict())) else []
     starts = [name.removesuffix(names[0]) for name in tensors if name.endswith(names[0])]
     return [start for start in starts if all(start + name in tensors for name in names)]
 
 
-def _named(network: nn.Module, tensors: Found, prefix: str) -> dict[str, Tensor]:
-    """Return the tensors under the names of the network, in single precision."""
+def _named(network: nn.Module, tensors: Found, prefix: str, prefixes: Sequence[str]) -> dict[str, Tensor]:
+    """Return the tensors under the names of the network, in single precision.
+
+    Averages are of parameters alone; buffers are constants of the architecture.
+    """
+    state = network.state_dict()
     if isinstance(tensors, list):
-        state = network.state_dict()
         parameters = [name for name, _ in network.named_parameters()]
         names = parameters if len(tensors) == len(parameters) else list(state)
-        # Averages are of parameters alone; buffers are constants of the architecture.
         return state | {name: value.float() for name, value in zip(names, tensors, strict=True)}
-    return {key.removeprefix(prefix): value.float() for key, value in tensors.items() if key.startswith(prefix)}
+    others = tuple(other for other in prefixes if other.startswith(prefix) and other != prefix)
+    mine = {name: value for name, value in tensors.items() if name.startswith(prefix) and not name.startswith(others)}
+    return state | {name.removeprefix(prefix): value.float() for name, value in mine.items()}
 
 
 def _listed(names: Mapping[str, object] | list[str], option: str) -> str:
-    return "choose " + " or ".join(f"{option}={name}" for name in names)
+    return "choose " + " or ".join(f"{option}={name or repr(name)}" for name in names)
 
 
 def _some(found: Mapping[str, Found]) -> str:

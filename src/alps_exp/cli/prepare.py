@@ -9,6 +9,7 @@ from typing import Literal
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from alps_exp.checks import positive
 from alps_exp.mri.preparation import PreparationSettings, find_volumes, open_volumes, prepare_volumes
 from alps_exp.runs import RunFolder, collect_provenance
 from alps_exp.runs.job import JobContext
@@ -37,6 +38,8 @@ def prepare(
         for key, value in {"reader": reader, "maps": maps, "noise": noise, "whiten": whiten}.items()
     }
     settings = PreparationSettings(instantiate(reader), instantiate(maps), noise, whiten, config)
+    if not isinstance(noise, str):
+        positive("noise", noise)
     files = find_volumes(Path(source))
     names, refused = open_volumes(files, settings.reader)
     if refused and invalid == "refuse":

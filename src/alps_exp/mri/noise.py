@@ -72,9 +72,19 @@ def given_noise(level: float, coils: int) -> Noise:
     return Noise(level**2 * np.eye(coils, dtype=np.complex128), "given", {"given": level})
 
 
-def scanned_noise(samples: Array, name: str) -> Noise:
-    """Return the noise of a noise scan (coils, n)."""
-    covariance = noise_covariance(samples)
+def scanned_noise(samples: Array, name: str, alive: Array) -> Noise:
+    """Return the noise of a noise scan (coils, n), of the coils that are alive (coils,) bool.
+
+    Raises
+    ------
+    KSpaceError
+        If it is not such a scan of these coils.
+    """
+    coils = len(alive)
+    if samples.ndim != 2 or len(samples) != coils or samples.dtype.kind != "c" or not np.isfinite(samples).all():
+        got = f"{samples.dtype} of the shape {samples.shape}"
+        raise KSpaceError(f"the noise scan {name} holds {got}, expected finite complex numbers ({coils}, n)")
+    covariance = noise_covariance(samples[alive])
     return Noise(covariance, name, {name: rms_level(covariance)})
 
 

@@ -21,7 +21,7 @@ from alps_exp.errors import SettingError, one_line
 from alps_exp.files import file_name, files_below, write_atomically
 from alps_exp.mri.coil_images import combine
 from alps_exp.mri.fourier import Array, to_image
-from alps_exp.mri.kspace import RSS, KSpaceError, KSpaceVolume
+from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
 from alps_exp.mri.layout import centered
 from alps_exp.mri.noise import SOURCES, Noise, estimated_noise, given_noise, scanned_noise, whitening_matrix
 from alps_exp.mri.prepared_volume import PreparedVolume, PreparedVolumeFile, write_prepared_volume
@@ -277,11 +277,10 @@ def _target(
     """Return the target that a volume brings, as far as it is of its images, and what is to be said of it."""
     if (target := volume.target) is None:
         return None, []
-    if target.ndim != 3 or len(target) != volume.shape[0]:
-        raise KSpaceError(f"{RSS} of {volume.path} has the shape {target.shape}, expected {volume.shape[0]} images")
     full = map(is_fully_sampled, stored.measured)
     known = [volume.crop(one) * whole for one, whole in zip(stored.kspace, full, strict=True)]
-    return rss_target(target[stored.numbers], maps, whitening, scale, known)
+    of_slices = target[stored.numbers] if target.ndim and len(target) == volume.shape[0] else target
+    return rss_target(of_slices, maps, whitening, scale, known)
 
 
 def _recon_shape(volume: KSpaceVolume, maps: Array) -> tuple[int, int]:
@@ -315,13 +314,14 @@ def reason(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Slices as stored, (coils, rows, columns) each, where they are measured, their numbers and hashes, and remarks."""
+    """Slices as stored (coils, rows, columns), where they are measured, what is to be said, and the coils in use."""
 
     kspace: list[Array]
     measured: list[Array]
     numbers: list[int]
     hashes: list[str]
     remarks: list[str]
+    alive: Array
 
 
 def _read(volume: KSpaceVolume) -> _Stored:
@@ -342,14 +342,14 @@ def _read(volume: KSpaceVolume) -> _Stored:
     remarks += [f"coils without a sample left out: {', '.join(map(str, dead))}"] if len(dead) else []
     kept, moved = centered([slices[index][alive] for index in numbers])
     hashes = [hashlib.sha256(slices[index].tobytes()).hexdigest() for index in numbers]
-    return _Stored(kept, [(one != 0).any(0) for one in kept], numbers, hashes, remarks + moved)
+    return _Stored(kept, [(one != 0).any(0) for one in kept], numbers, hashes, remarks + moved, alive)
 
 
 def _noise(volume: KSpaceVolume, stored: _Stored, source: str | float) -> Noise:
     if isinstance(source, str):
         if source in SOURCES:
             return estimated_noise(stored.kspace, stored.measured, source)
-        return scanned_noise(volume.noise_scan(source), source)
+        return scanned_noise(volume.noise_scan(source), source, stored.alive)
     return given_noise(source, len(stored.kspace[0]))
 
 

@@ -118,8 +118,11 @@ class PreparedSlices(Dataset[Item]):
         if not index.is_file() or not (lines := index.read_text().splitlines()):
             raise FileNotFoundError(f"no prepared k-space in {self.path}: run `alps prepare output={self.path}` first")
         hashes: dict[str, dict[int, str]] = {}
-        for line in map(json.loads, lines):
-            hashes.setdefault(line["volume"], {})[line["slice"]] = line["sha256"]
+        try:
+            for line in map(json.loads, lines):
+                hashes.setdefault(line["volume"], {})[line["slice"]] = line["sha256"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{index} is damaged: run `alps prepare output={self.path}` again") from error
         return hashes
 
     def _file_of(self, name: str) -> PreparedVolumeFile:

@@ -39,7 +39,7 @@ def rss_target(
     Parameters
     ----------
     target
-        Root-sum-of-squares images (slices, h, w) of the center.
+        Root-sum-of-squares images (slices, h, w) of the center, as far as the file holds what it should.
     maps
         Sensitivity maps of every slice (coils, H, W), of whitened coils.
     whitening
@@ -49,17 +49,24 @@ def rss_target(
     fully_sampled
         K-space before whitening (coils, H, W) of the fully sampled slices, with zeros in place of the others.
     """
-    largest, (rows, columns) = float(target.max()), maps[0].shape[-2:]
     images = [np.linalg.norm(to_image(one), axis=0) for one in fully_sampled]
-    if target.shape[-2] > rows or target.shape[-1] > columns or images[0].shape != (rows, columns) or not largest > 0:
-        return None, [f"{RSS} is not of the size of the images: metrics of volumes are those of the combined coils"]
-    known = [i for i, image in enumerate(images) if image.any()]
-    centers = np.stack([center_crop(image, target.shape[-2:]) for image in images])
-    distance = np.linalg.norm((centers - target)[known]) / np.linalg.norm(target[known]) if known else 0.0
-    if distance > TOLERANCE:
-        reason = f"{RSS} is not the root sum of squares of this k-space (off by {distance:.0%})"
-        return None, [f"{reason}: metrics of volumes are those of the combined coils"]
-    stored_coils = np.linalg.inv(whitening)
+    if fault := _fault(target, images, maps[0].shape[-2:]):
+        return None, [f"{RSS} {fault}: metrics of volumes are those of the combined coils"]
+    largest, stored_coils = float(target.max()), np.linalg.inv(whitening)
     weights = [np.linalg.norm(np.einsum("ij,jhw->ihw", stored_coils, of_slice), axis=0) for of_slice in maps]
     scaled = np.stack(weights) * (scale / largest)
     return RSSTarget((target / largest).astype(np.float32), scaled.astype(np.float32)), []
+
+
+def _fault(target: Array, images: Sequence[Array], shape: tuple[int, ...]) -> str:
+    """Return why a target is not one of these images (H, W), which are zero where that is not known; "" if it is."""
+    if target.ndim != 3 or len(target) != len(images) or target.dtype.kind not in "fiu":
+        return f"holds {target.dtype} of the shape {target.shape}, expected {len(images)} real images"
+    if not np.isfinite(target).all() or not target.max() > 0:
+        return "is zero or not finite"
+    if images[0].shape != shape or not all(1 <= a <= b for a, b in zip(target.shape[1:], shape, strict=True)):
+        return f"has images of {target.shape[1]} x {target.shape[2]}, which do not fit those of {shape[0]} x {shape[1]}"
+    known = [i for i, image in enumerate(images) if image.any()]
+    centers = np.stack([center_crop(image, target.shape[-2:]) for image in images])
+    distance = np.linalg.norm((centers - target)[known]) / np.linalg.norm(target[known]) if known else 0.0
+    return "" if distance <= TOLERANCE else f"is not the root sum of squares of this k-space (off by {distance:.0%})"
