@@ -21,6 +21,19 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
+def at_least_one(name: str, value: int) -> int:
+    """Return `value` unchanged.
+
+    Raises
+    ------
+    ValueError
+        If it is below 1.
+    """
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return value
+
+
 def check_share(name: str, value: float) -> float:
     """Return `value` unchanged if it is a fraction.
 

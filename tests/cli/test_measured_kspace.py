@@ -16,7 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from standstill import kill_at
 
 from alps_exp.cli import main as command
-from alps_exp.mri import EspiritMaps, FastMRIVolume, PreparedSlices
+from alps_exp.mri import ArrayVolume, EspiritMaps, FastMRIVolume, PreparedSlices
 from alps_exp.mri.preparation import PreparationSettings, _try_file, find_volumes, open_volumes, prepare_file
 from alps_exp.mri.prepared_volume import PreparedVolumeFile
 from alps_exp.runs import RunFolder
@@ -325,3 +325,39 @@ def test_what_needs_a_truth_is_refused_in_one_line(prepared, tmp_path, arguments
     request, _ = only(prepared, tmp_path, "b_undersampled")
     status, _, err = run(arguments[0], *request, *arguments[1:])
     assert status == 2 and message in err and "Traceback" not in err
+
+
+def test_a_damaged_index_is_named_with_the_cure(prepared, tmp_path):
+    (tmp_path / "prepared").mkdir()
+    for line in ('{"volume": "a"}', "{bad", "[]"):
+        (tmp_path / "prepared" / "index.jsonl").write_text(line)
+        status, _, err = run("restore", *SMALL, f"data.test.path={tmp_path / 'prepared'}", "operator=measured")
+        assert status == 2 and "index.jsonl is damaged: run `alps prepare output=" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("noise", ["-1", "0", "nan", "inf"])
+def test_a_noise_level_that_is_none_is_refused_before_any_volume(tmp_path, noise):
+    status, _, err = run("prepare", f"source={tmp_path}", f"output={tmp_path / 'out'}", f"noise={noise}")
+    assert status == 2 and "noise must be a positive finite number" in err
+
+
+@pytest.mark.parametrize("scan", [np.ones((4, 5, 6), complex), np.ones((3, 99), complex), np.ones((4, 99)), "text"])
+def test_a_noise_scan_that_is_none_of_these_coils_is_named(tmp_path, scan):
+    write_fastmri(tmp_path / "a.h5", 1)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["scan"] = scan
+    settings = PreparationSettings(ArrayVolume, EspiritMaps(**MAPS), "scan", True, {})
+    assert "the noise scan scan holds" in _try_file(tmp_path / "a.h5", tmp_path / "out.h5", settings)
+
+
+def test_a_noise_scan_is_of_the_coils_that_are_alive(tmp_path):
+    write_fastmri(tmp_path / "a.h5", 1)
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        kspace = file["kspace"][()]
+        kspace[:, 2] = 0
+        file["kspace"][...] = kspace
+        file["scan"] = rng.standard_normal((4, 500, 2)) @ np.array([1, 1j])
+    settings = PreparationSettings(ArrayVolume, EspiritMaps(**MAPS), "scan", True, {})
+    assert not isinstance(_try_file(tmp_path / "a.h5", tmp_path / "out.h5", settings), str)
+    assert PreparedVolumeFile(tmp_path / "out.h5").shape[1] == 3

@@ -123,16 +123,27 @@ def test_a_single_coil_has_a_target_of_its_own(tmp_path):
     np.testing.assert_allclose(found, volume.target, atol=1e-5)
 
 
-@pytest.mark.parametrize("fault", ["another volume's", "size"])
-def test_a_target_that_is_not_of_the_images_is_left_aside_and_said(tmp_path, fault):
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (lambda target: target[::-1], "is not the root sum of squares of this k-space"),
+        (lambda target: np.ones((SLICES, 64, 64)), "has images of 64 x 64, which do not fit"),
+        (lambda target: target[:2], "expected 3 real images"),
+        (lambda target: target.astype(complex), "expected 3 real images"),
+        (lambda target: target[..., :0], "is zero or not finite"),
+        (lambda target: target * 0, "is zero or not finite"),
+        (lambda target: np.where(target == target.max(), np.inf, target), "is zero or not finite"),
+    ],
+)
+def test_a_target_that_is_not_of_the_images_is_left_aside_and_said(tmp_path, fault, said):
     target = write_volume(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         del file["reconstruction_rss"]
-        file["reconstruction_rss"] = target[::-1] if fault == "another volume's" else np.zeros((SLICES, 64, 64))
+        file["reconstruction_rss"] = fault(target)
     volume = prepared(tmp_path / "a.h5", noise="auto", whiten=True)
     assert volume.target is None
     (told,) = [remark for remark in volume.remarks if "reconstruction_rss" in remark]
-    assert told.endswith("metrics of volumes are those of the combined coils")
+    assert said in told and told.endswith(": metrics of volumes are those of the combined coils")
 
 
 def test_without_a_target_the_combined_coils_are_it_and_missing_slices_are_counted(run, alps, tmp_path):

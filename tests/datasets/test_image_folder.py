@@ -391,3 +391,36 @@ def test_the_identity_of_measured_pictures_changes_with_their_masks(damaged, tmp
         Image.new("L", (32, 32), level).save(tmp_path / "mask.png")
         lines.append(images.index)
     assert lines[0] != lines[1]
+
+
+def test_a_picture_without_a_mask_costs_itself(damaged, tmp_path):
+    folder, pixels = damaged
+    Image.fromarray(pixels, "RGBA").save(folder / "second.png")
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(pixels[..., 3]).save(tmp_path / "masks" / "photo.png")
+    images = ImageFolder(folder, 32, measured=True, masks=tmp_path / "masks")
+    assert images.index[1].endswith(" none") and images.index[0] != images.index[1]
+    assert "mask" in images[0]
+    with pytest.raises(ImageError, match=r"no mask for the picture second\.png"):
+        images[1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "alpha", "said"),
+    [
+        ((32, 48), 255, "48 x 32 pixels, and is not square: say what to restore of it with data.test.crop"),
+        ((16, 16), 255, "fewer than the model's 32 a side: take a model of smaller images"),
+        ((32, 32), 254, "nothing of the measured picture a.png is measured"),
+    ],
+)
+def test_measured_pictures_that_leave_a_question_open_are_refused(tmp_path, shape, alpha, said):
+    Image.new("RGBA", shape[::-1], (1, 2, 3, alpha)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=said):
+        ImageFolder(tmp_path, 32, measured=True, resize=True)[0]
+
+
+def test_pictures_of_another_data_set_are_told_by_their_size_before_their_number(tmp_path, ramp):
+    write_image(tmp_path / "hq" / "0.png", ramp)
+    images = ImageFolder(str(tmp_path / "hq"), 2, crop=(0, 0, 2, 2), crop_of=(8, 6), indices=(10, 20))
+    with pytest.raises(ImageError, match="data=celebahq"):
+        images.files  # noqa: B018

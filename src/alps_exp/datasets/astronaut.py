@@ -7,6 +7,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item
+from alps_exp.checks import at_least_one
 from alps_exp.datasets.image_folder import to_tensor
 from alps_exp.packages import require
 
@@ -66,7 +67,7 @@ class Astronaut(Dataset[Item]):
     image_ids = index = ["astronaut"]
 
     def __init__(self, size: int = 64) -> None:
-        self.size = size
+        self.size = at_least_one("size", size)
 
     def __len__(self) -> int:
         return 1

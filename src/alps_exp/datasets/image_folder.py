@@ -144,6 +144,7 @@ class ImageFolder(Dataset[Item]):
         names = self._image_names()
         start, stop = self.indices or (0, len(names))
         if not 0 <= start < stop <= len(names):
+            self._check_crop(names)  # pictures of another data set have another number too
             raise ValueError(f"indices [{start}, {stop}) do not fit the {len(names)} images in {self.path}")
         files = list(zip(names, _image_ids(names), strict=True))[start:stop]
         self._check_crop([name for name, _ in files])
@@ -179,8 +180,8 @@ class ImageFolder(Dataset[Item]):
             lines = [f"{i} {self._open_archive().getinfo(name).CRC:08x}" for name, i in self.files]
         if self.masks is None:
             return lines
-        masks = [self._mask_path(self.masks, name) for name, _ in self.files]
-        return [f"{line} {zlib.crc32(mask.read_bytes()):08x}" for line, mask in zip(lines, masks, strict=True)]
+        masks = [self._mask_checksum(self.masks, name) for name, _ in self.files]
+        return [f"{line} {checksum}" for line, checksum in zip(lines, masks, strict=True)]
 
     def __len__(self) -> int:
         # A loader asks for the length before it starts its workers, which share what is there by then.
@@ -234,17 +235,24 @@ class ImageFolder(Dataset[Item]):
         picture.putalpha(picture.getchannel("A").point(lambda alpha: 255 * (alpha == 255)))
         pixels = self._measured_pixels(picture, name)
         mask = torch.from_numpy(pixels[..., 3] == 255)[None].float()
+        if not mask.any():
+            raise ImageError(f"nothing of the measured picture {name} is measured: all of it is missing")
         return {"measurement": to_tensor(pixels[..., :3]), "mask": mask, "image_id": image_id}
 
     def _measured_pixels(self, picture: Image.Image, name: str) -> np.ndarray:
         """Return the cropped picture (size, size, 4) uint8; its last channel is 255 where all of a pixel is opaque."""
         left, upper, right, lower = self._box(picture.size, name)
+        has = f"the measured picture {name} has {picture.width} x {picture.height} pixels"
+        if self.crop is None and picture.width != picture.height:
+            raise ImageError(f"{has}, and is not square: say what to restore of it with data.test.crop")
+        if min(right - left, lower - upper) < self.size:
+            raise ImageError(f"{has}, fewer than the model's {self.size} a side: take a model of smaller images")
         if (right - left, lower - upper) == (self.size, self.size):
             return np.asarray(picture.crop((round(left), round(upper), round(right), round(lower))))
-        if not self.resize or min(right - left, lower - upper) < self.size:
+        if not self.resize:
             raise ImageError(
-                f"the measured picture {name} has {picture.width} x {picture.height} pixels, and the model's images "
-                f"have {self.size} a side: crop it with data.test.crop, or shrink it with data.test.resize=true"
+                f"{has}, and the model's images have {self.size} a side: crop it with data.test.crop, or shrink it "
+                "with data.test.resize=true"
             )
         # A box filter averages a pixel's own area alone; others would let what is missing bleed into its neighbors.
         box = (left, upper, right, lower)
@@ -260,6 +268,12 @@ class ImageFolder(Dataset[Item]):
             height, width = measured.shape
             raise ImageError(f"the mask {path} has {width} x {height} pixels, the picture {name} {size[0]} x {size[1]}")
         return Image.fromarray(255 * measured.astype(np.uint8))
+
+    def _mask_checksum(self, masks: Path, name: str) -> str:
+        try:
+            return f"{zlib.crc32(self._mask_path(masks, name).read_bytes()):08x}"
+        except ImageError:  # which is that picture's fault, not that of all
+            return "none"
 
     def _mask_path(self, masks: Path, name: str) -> Path:
         stem = masks / PurePosixPath(name).with_suffix("")

@@ -80,7 +80,7 @@ def scanned_noise(samples: Array, name: str, alive: Array) -> Noise:
     KSpaceError
         If it is not such a scan of these coils.
     """
-    coils = len(alive)
+    coils, samples = len(alive), np.asarray(samples)
     if samples.ndim != 2 or len(samples) != coils or samples.dtype.kind != "c" or not np.isfinite(samples).all():
         got = f"{samples.dtype} of the shape {samples.shape}"
         raise KSpaceError(f"the noise scan {name} holds {got}, expected finite complex numbers ({coils}, n)")

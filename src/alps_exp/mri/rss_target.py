@@ -62,7 +62,7 @@ def _fault(target: Array, images: Sequence[Array], shape: tuple[int, ...]) -> st
     """Return why a target is not one of these images (H, W), which are zero where that is not known; "" if it is."""
     if target.ndim != 3 or len(target) != len(images) or target.dtype.kind not in "fiu":
         return f"holds {target.dtype} of the shape {target.shape}, expected {len(images)} real images"
-    if not np.isfinite(target).all() or not target.max() > 0:
+    if not target.size or not np.isfinite(target).all() or not target.max() > 0:
         return "is zero or not finite"
     if images[0].shape != shape or not all(1 <= a <= b for a, b in zip(target.shape[1:], shape, strict=True)):
         return f"has images of {target.shape[1]} x {target.shape[2]}, which do not fit those of {shape[0]} x {shape[1]}"

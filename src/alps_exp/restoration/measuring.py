@@ -92,10 +92,18 @@ def _measure(rule: OperatorRule, batch: Batch, seed: int) -> Measured:
                 "retrospective_4x (with another level by data.test.noise_std=NUMBER), or simulate another measurement "
                 "with data.test.measured=false"
             )
+        if "noise_std" not in batch and not _keeps_to_mask(operator, batch):
+            raise ValueError("these pictures are measurements, with their own masks: choose operator=inpaint_measured")
         return Measured(batch, operator, operator.restrict(batch["measurement"]))
     truth = batch["image"]
     noise = measurement_noise(seed, batch["image_id"], operator.forward(truth))
     return Measured(batch, operator, operator.measure(truth, noise))
+
+
+def _keeps_to_mask(operator: LinearOperator, batch: Batch) -> bool:
+    """Return whether an operator takes no pixel for measured that is missing."""
+    mask = getattr(operator, "mask", None)
+    return isinstance(mask, Tensor) and not (mask.bool() & ~batch["mask"].bool()).any()
 
 
 def operator_of(rule: OperatorRule, batch: Batch) -> LinearOperator:

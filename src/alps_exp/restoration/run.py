@@ -179,6 +179,8 @@ def restore(
     (['mmse', 'sample'], (1, 16, 16))
     """
     dataset = TensorImages(images) if isinstance(images, Tensor) else images
+    if not hasattr(dataset, "image_ids"):
+        raise ValueError(f"expected images as a tensor (N, C, H, W) or a dataset, got {type(images).__name__}")
     labels = labels or _class_names(operator, sampler)
     settings = RestorationSettings(labels, num_samples, seed, save_samples, lpips, interval, regions or {})
     job = folder if isinstance(folder, JobContext) else _job(Path(folder), operator, sampler, prior, settings)
