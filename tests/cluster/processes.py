@@ -31,6 +31,7 @@ def _run(log: Path, arguments: tuple[str, ...], killed_at: str | None, by: signa
     from alps_exp.cli.main import main
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in the background
     with open(log, "a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)

@@ -121,7 +121,9 @@ class Restoration(pl.LightningModule):
         else:
             self._restore_and_write(batch, self.folder.unfinished(batch["image_id"]))
         self.unreadable |= unreadable
-        # Lightning itself heeds the signal in trainings only.
+
+    def on_predict_batch_end(self, outputs: object, batch: object, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """End the job after this batch if it was told to: Lightning itself heeds SIGTERM in trainings only."""
         if self.trainer.received_sigterm and batch_idx + 1 < self.trainer.num_predict_batches[0]:
             raise SIGTERMException
 
