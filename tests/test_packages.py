@@ -37,6 +37,7 @@ def test_a_missing_package_is_named_with_its_cure(folder, tmp_path, monkeypatch)
         require("absent_package.part", "the thing", "'alps_exp[more]'")
 
 
+@pytest.mark.slow
 def test_requests_that_do_not_need_them_run_without_and_the_others_say_which(tmp_path):
     (tmp_path / "images").mkdir()
     for i in range(2):

@@ -9,6 +9,8 @@ import pytest
 
 from alps_exp.runs import RunFolder
 
+pytestmark = pytest.mark.slow
+
 TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=2"]
 TINY += [
     "logger=none",
