@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import threading
 import time
+from functools import cache
 
 SECONDS = 1.0
 
 
+@cache
 def end_with_parent() -> None:
-    """End this process at most a second or so after its parent, whatever it is doing."""
+    """End this process at most a second or so after its parent, whatever it is doing; the first call counts."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -174,8 +174,8 @@ class ImageFolder(Dataset[Item]):
     @property
     def index(self) -> list[str]:
         """A line for each item that changes with its file: id, and checksum (zip) or size in bytes (folder)."""
-        if self.folder is not None:
-            lines = [f"{i} {(self.folder / name).stat().st_size}" for name, i in self.files]
+        if (folder := self.folder) is not None:
+            lines = [f"{i} {(folder / name).stat().st_size}" for name, i in self.files]
         else:
             lines = [f"{i} {self._open_archive().getinfo(name).CRC:08x}" for name, i in self.files]
         if self.masks is None:
@@ -304,8 +304,8 @@ class ImageFolder(Dataset[Item]):
             raise ImageError(f"unreadable image {name} in {self.path}: {why}") from error
 
     def _read(self, name: str) -> bytes:
-        if self.folder is not None:
-            return (self.folder / name).read_bytes()
+        if (folder := self.folder) is not None:
+            return (folder / name).read_bytes()
         return self._open_archive().read(name)
 
     def _check_crop(self, names: list[str]) -> None:

@@ -56,7 +56,7 @@ def read_runs(paths: Iterable[str | Path]) -> tuple[dict[str, RunFolder], pd.Dat
     Parameters
     ----------
     paths
-        Run folders, or folders above them.
+        As in `find_runs`.
 
     Raises
     ------
