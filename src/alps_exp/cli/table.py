@@ -8,10 +8,11 @@ from typing import Literal
 
 from alps_exp.report import (
     build_region_table,
-    build_table,
     build_volume_table,
     find_calibrations,
     pareto_figure,
+    read_runs,
+    table_of,
     task_figures,
     to_markdown,
     write_calibration_tables,
@@ -35,12 +36,13 @@ def table(
 ) -> int:
     """Write the tables and a figure for every task, print that of the restorations, and return the exit status."""
     paths = [runs] if isinstance(runs, str) else list(runs)
-    numbers = build_table(paths, seeds, paper, reference)
+    read, records = read_runs(paths)
+    numbers = table_of(read, records, seeds, paper, reference)
     job.under_way = True
     written = write_tables(numbers, Path(output))
-    if len(regions := build_region_table(paths)):
+    if len(regions := build_region_table(records)):
         written.append(write_region_table(regions, Path(output)))
-    if len(volumes := build_volume_table(paths, seeds)):
+    if len(volumes := build_volume_table(read, records, seeds)):
         written += write_volume_tables(volumes, Path(output))
     if figures:
         written += task_figures(paths, Path(output))

@@ -8,10 +8,10 @@ from alps_exp.report.calibration import (
 )
 from alps_exp.report.convergence import convergence_figure
 from alps_exp.report.figures import run_figure, task_figure, task_figures
-from alps_exp.report.groups import find_runs
+from alps_exp.report.groups import find_runs, read_runs
 from alps_exp.report.pareto import pareto_figure
 from alps_exp.report.regions import build_region_table, write_region_table
-from alps_exp.report.table import build_table, to_latex, to_markdown, write_tables
+from alps_exp.report.table import build_table, table_of, to_latex, to_markdown, write_tables
 from alps_exp.report.volumes import build_volume_table, volume_metrics, write_volume_tables
 
 __all__ = [
@@ -23,7 +23,9 @@ __all__ = [
     "find_calibrations",
     "find_runs",
     "pareto_figure",
+    "read_runs",
     "run_figure",
+    "table_of",
     "task_figure",
     "task_figures",
     "to_latex",

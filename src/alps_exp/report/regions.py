@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from alps_exp.files import write_atomically
-from alps_exp.report.groups import read_runs
 from alps_exp.report.layout import csv_table
 
 _OF_RECORD = ["task", "noise_std", "sampler", "seed", "image_id", "estimate", "sample_index"]
 
 
-def build_region_table(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Return the numbers of the regions in the records in and below the given folders.
+def build_region_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the numbers of the regions in records.
 
     Parameters
     ----------
-    paths
-        Run folders, or folders above them.
+    frame
+        The records, see `alps_exp.report.read_runs`.
 
     Returns
     -------
     pandas.DataFrame
         ``task``, ``noise_std``, ``sampler``, ``seed``, ``image_id``, ``estimate``, ``sample_index`` and ``region``,
         then the numbers of `alps_exp.evaluation.region_statistics`, and ``truth``, the mean of the truth.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `alps_exp.report.groups.read_runs`.
     """
-    _, frame = read_runs(paths)
     rows = []
     if len(frame):
         for _, record in frame[frame["regions"].notna()].iterrows():

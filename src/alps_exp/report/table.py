@@ -102,7 +102,25 @@ def build_table(
     ValueError
         If there are no runs, a line of a `records.jsonl` is not a record, or no run is of the reference.
     """
-    runs, frame = read_runs(paths)
+    return table_of(*read_runs(paths), seeds, paper, reference)
+
+
+def table_of(
+    runs: Mapping[str, RunFolder],
+    frame: pd.DataFrame,
+    seeds: Literal["mean", "each"] = "mean",
+    paper: str | Path | None = None,
+    reference: str | None = None,
+) -> pd.DataFrame:
+    """Return the table of `build_table` from runs that are read already.
+
+    Parameters
+    ----------
+    runs, frame
+        Runs and their records, see `alps_exp.report.read_runs`.
+    seeds, paper, reference
+        As in `build_table`.
+    """
     with_records = set(frame["run"]) if len(frame) else set()
     of_runs, psnr, images = _rows(frame, runs, seeds, read_paper(paper) if paper else None)
     rows = _compared(of_runs, images)

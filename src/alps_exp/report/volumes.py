@@ -6,7 +6,7 @@ averaged first. A volume without some of its slices is counted in the status; it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +15,9 @@ import pandas as pd
 
 from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Row
-from alps_exp.report.groups import groups, read_runs
+from alps_exp.report.groups import groups
 from alps_exp.report.layout import csv_table, formatted, latex_table, markdown_table, noise_text
-from alps_exp.runs import ESTIMATES
+from alps_exp.runs import ESTIMATES, RunFolder
 
 _METRICS = {"psnr": ("PSNR [dB]", ".2f"), "ssim": ("SSIM", ".4f"), "nmse": ("NMSE", ".5f")}
 _REFERENCES = {
@@ -52,12 +52,16 @@ def volume_metrics(slices: Sequence[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def build_volume_table(paths: Iterable[str | Path], seeds: Literal["mean", "each"] = "mean") -> pd.DataFrame:
-    """Return the metrics of the volumes whose slices were restored in and below the given folders.
+def build_volume_table(
+    runs: Mapping[str, RunFolder], frame: pd.DataFrame, seeds: Literal["mean", "each"] = "mean"
+) -> pd.DataFrame:
+    """Return the metrics of the volumes whose slices were restored.
 
     Parameters
     ----------
-    paths, seeds
+    runs, frame
+        Runs and their records, see `alps_exp.report.read_runs`.
+    seeds
         As in `alps_exp.report.build_table`.
 
     Returns
@@ -66,13 +70,7 @@ def build_volume_table(paths: Iterable[str | Path], seeds: Literal["mean", "each
         ``task``, ``noise_std``, ``sampler``, ``estimate``, ``reference``, ``volumes``, then ``psnr``, ``ssim`` and
         ``nmse`` with their standard deviations over volumes ``psnr_std`` ..., and ``status``; without a row if no image
         was the slice of a volume.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `alps_exp.report.groups.read_runs`.
     """
-    runs, frame = read_runs(paths)
     rows = []
     for key, group in groups(frame, runs, seeds):
         of_volumes = group[group["volume"].notna()]
