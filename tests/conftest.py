@@ -1,6 +1,8 @@
 """Small random networks that stand for trained ones, and pickles of them as NVlabs' code writes them."""
 
 import collections
+import os
+import pathlib
 import pickle
 import sys
 import types
@@ -10,6 +12,16 @@ import pytest
 import torch
 
 from alps_exp.networks import EDMPrecond, SongUNet
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hash_cache(tmp_path_factory):
+    """Keep what is known of temporary files out of the user's cache, and matplotlib's fonts where they are."""
+    kept = os.environ.get("MPLCONFIGDIR") or str(pathlib.Path.home() / ".cache" / "matplotlib")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", kept)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def small_network(channels: int, seed: int = 0, size: int = 16) -> EDMPrecond:

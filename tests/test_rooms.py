@@ -10,6 +10,7 @@ FLOOR = {
     "__init__",
     "batch",
     "checks",
+    "content_hashes",
     "crops",
     "errors",
     "estimates",

@@ -7,6 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from numbers import Real
 
+MOST = 1_000_000
+"""The largest number of steps, samples or images that is taken to be meant."""
+LARGEST_SIDE = 16_384
+"""The largest side of an image in pixels."""
+MOST_PROCESSES = 512
+
 
 def positive(name: str, value: float) -> float:
     """Return `value` as a float.
@@ -21,16 +27,18 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
-def at_least_one(name: str, value: int) -> int:
-    """Return `value` unchanged.
+def check_count(name: str, value: int, most: int = MOST) -> int:
+    """Return `value` unchanged if it is a number of things that can be done or held at all.
 
     Raises
     ------
     ValueError
-        If it is below 1.
+        If it is below 1 or above `most`.
     """
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
     return value
 
 

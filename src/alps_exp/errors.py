@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class OtherVersion(ValueError):
     """A run folder was made by a version of this package that uses other names in configs and records."""
@@ -18,3 +20,8 @@ class ImageError(ValueError):
 def one_line(error: BaseException | str) -> str:
     """Return a text on one line, or the message of an error, or its type if it has no message."""
     return " ".join(str(error).split()) or (type(error).__name__ if isinstance(error, BaseException) else "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first three names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

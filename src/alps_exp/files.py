@@ -1,4 +1,4 @@
-"""File helpers: atomic writes, safe file names, hashes, recursive listing, and HDF5 without locks."""
+"""File helpers: atomic writes, safe file names, hashes and checksums, recursive listing, and HDF5 without locks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import h5py
+import numpy as np
 
 MAX_BYTES = 240  # of the 255 that file systems allow a name; `write_atomically` needs the rest
 
@@ -61,6 +62,18 @@ def file_hash(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def checksum(array: np.ndarray) -> str:
+    """Return 16 hexadecimal digits that depend on the type, the shape and every bit of an array."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def text_checksum(text: str) -> str:
+    """Return 16 hexadecimal digits that depend on every character of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -66,7 +66,9 @@ def test_an_unreadable_image_costs_itself(pictures, models, tmp_path, alps, batc
     kept = files_of(run.path)
     assert alps("restore", *request)[0] == 1
     (folder / "face1.png").write_bytes(whole)
-    assert alps("restore", *request)[0] == 0
+    status, _, err = alps("restore", *request)
+    assert status == 2 and "other inputs" in err and "resume_anyway=true" in err
+    assert alps("restore", *request, "resume_anyway=true")[0] == 0
     assert mmse(run)["face1"].psnr == pytest.approx(expected["face1"].psnr, abs=1e-3)
     again = files_of(run.path)
     assert {path for path in kept if kept[path] != again[path]} == {run.image_path("face1")}

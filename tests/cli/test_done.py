@@ -1,10 +1,14 @@
 """`DONE` vouches for what a run left: what is lost, cut or emptied afterwards is made again, and nothing else is."""
 
+import dataclasses
 import json
+import os
+from random import Random
 
 import numpy as np
 import pytest
 
+from alps_exp.files import file_hash
 from alps_exp.restoration import Restoration
 from alps_exp.runs import ImageResult, RunFolder
 
@@ -40,6 +44,16 @@ def content(run):
     return {name: (run.path / name).read_bytes() for name in names if "/" not in name}
 
 
+def numbers(run):
+    """Return the records without the seconds, the samples, and the report."""
+    records = [dataclasses.replace(record, seconds=None) for record in run.records()]
+    samples = [
+        run.load_result(image_id).estimates["mmse"].tobytes() for image_id in dict.fromkeys(r.image_id for r in records)
+    ]
+    reports = [json.loads(path.read_text()) | {"seconds": None} for path in run.path.glob("calibration.json")]
+    return records, samples, reports
+
+
 def written(run):
     return {path.name: path.stat().st_mtime_ns for path in run.path.glob("images/*.h5")}
 
@@ -65,9 +79,9 @@ def test_what_is_lost_or_cut_after_done_is_made_again_from_the_images_alone(alps
     request = [verb, *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path}"]
     assert alps(*request)[0] == 0
     run = the_run(tmp_path)
-    sizes = run.vouched_files()
-    assert sizes.keys() == OF_ALL | reports | {f"images/prior000{i}.h5" for i in range(3)}
-    assert all((run.path / name).stat().st_size == size for name, size in sizes.items())
+    vouched = run.vouched_files()
+    assert vouched.keys() == OF_ALL | reports | {f"images/prior000{i}.h5" for i in range(3)}
+    assert all(file_hash(run.path / name) == of_file.sha256 for name, of_file in vouched.items())
     whole, images = content(run), written(run)
     del restored[:]
     damages = [lose, cut, empty]
@@ -78,7 +92,7 @@ def test_what_is_lost_or_cut_after_done_is_made_again_from_the_images_alone(alps
         assert status == 0, out + err
         assert [line for line in out.splitlines() if line.endswith(f"made again: {name}")], out
         assert content(run) == whole and written(run) == images and not restored
-        assert run.is_done() and run.vouched_files().keys() == sizes.keys()
+        assert run.is_done() and run.vouched_files().keys() == vouched.keys()
     status, out, _ = alps(*request)
     assert status == 0 and "is done already" in out
 
@@ -133,12 +147,69 @@ def test_what_is_lost_of_the_provenance_is_said(alps, tmp_path):
         assert start.end and len(start.changes) == 1 and "provenance.json" in start.changes[0]
 
 
-def test_the_sizes_stand_where_hashes_can_join_them(alps, tmp_path):
-    more, _ = REQUESTS["restore"]
-    assert alps("restore", *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path}")[0] == 0
+def flip(path):
+    """Change one bit, and neither size nor time."""
+    status, content = path.stat(), bytearray(path.read_bytes())
+    where = Random(path.name).randrange(8 * len(content))
+    content[where // 8] ^= 1 << where % 8
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("damage", [flip, *(pytest.param(d, marks=pytest.mark.slow) for d in (lose, cut, empty))])
+@pytest.mark.parametrize("verb", ["restore", pytest.param("calibrate", marks=pytest.mark.slow)])
+def test_no_damage_after_done_is_missed_with_verify(alps, tmp_path, verb, damage):
+    more, _ = REQUESTS[verb]
+    request = [verb, *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path}", "verify=true"]
+    assert alps(*request)[0] == 0
     run = the_run(tmp_path)
-    done = json.loads((run.path / "DONE").read_text())
-    for entry in done["files"].values():
-        entry["sha256"] = "0" * 64
-    (run.path / "DONE").write_text(json.dumps(done | {"more": 1}))
-    assert run.is_done() and run.vouched_files()
+    whole, names = numbers(run), ["DONE", *run.vouched_files()]
+    for name in names:
+        damage(run.path / name)
+        status, out, err = alps(*request)
+        assert status == 0, out + err
+        assert f"made again: {name}" in out or name == "DONE", out
+        assert numbers(run) == whole and run.is_done() and not run.changed_files(), name
+        assert "is done already" in alps(*request)[1]
+
+
+def test_another_time_is_reason_enough_to_compare_the_content(alps, tmp_path):
+    more, _ = REQUESTS["restore"]
+    request = ["restore", *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path}"]
+    assert alps(*request)[0] == 0
+    run = the_run(tmp_path)
+    records = run.path / "records.jsonl"
+    whole = records.read_bytes()
+    records.write_bytes(whole.replace(b"prior0001", b"prior0002"))
+    os.utime(records, ns=(0, 0))
+    assert run.changed_files() == ["records.jsonl"]
+    assert "made again: records.jsonl" in alps(*request)[1] and records.read_bytes() == whole
+    os.utime(records, ns=(0, 0))
+    assert run.is_done()  # as a copy of the folder is
+
+
+def test_a_table_says_what_has_changed_since_a_run_was_done(alps, tmp_path):
+    more, _ = REQUESTS["restore"]
+    assert alps("restore", *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path / 'out'}")[0] == 0
+    run = the_run(tmp_path)
+    flip(run.path / "images" / "prior0001.h5")
+    request = ["table", f"runs={run.path}", f"output={tmp_path / 'table'}", "figures=false"]
+    assert "changed since it was done" not in alps(*request)[1]
+    assert f"changed since it was done: {run.path.name}/images/prior0001.h5" in alps(*request, "verify=true")[1]
+    (run.path / "provenance.json").write_text("{")
+    status, out, _ = alps(*request)
+    assert status == 0 and f"changed since it was done: {run.path.name}/provenance.json" in out
+
+
+def test_a_done_that_names_files_elsewhere_vouches_for_none(alps, tmp_path):
+    more, _ = REQUESTS["restore"]
+    request = ["restore", *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path / 'out'}"]
+    assert alps(*request)[0] == 0
+    run = the_run(tmp_path)
+    elsewhere = tmp_path / "images" / "mine.h5"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(b"kept")
+    for name in ("../" * 4 + "images/mine.h5", str(elsewhere)):
+        entry = {"size": 1, "mtime_ns": 1, "sha256": "0" * 64}
+        (run.path / "DONE").write_text(json.dumps({"files": {name: entry}}))
+        assert alps(*request)[0] == 0 and elsewhere.read_bytes() == b"kept"

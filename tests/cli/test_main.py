@@ -98,7 +98,9 @@ def test_no_experiment_is_a_choice(alps, choice):
 
 def test_no_choice_is_optional_to_hydra_which_then_takes_any_word_for_it():
     roots = [OmegaConf.load(path) for path in config_folder().glob("*.yaml")]
-    groups = [group for root in roots for entry in root.defaults if OmegaConf.is_dict(entry) for group in entry]
+    groups = [
+        group for root in roots for entry in root.get("defaults", []) if OmegaConf.is_dict(entry) for group in entry
+    ]
     assert "experiment" in groups and not [group for group in groups if str(group).startswith("optional")]
 
 

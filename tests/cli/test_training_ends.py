@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from alps_exp.cli.training import LAST
 from alps_exp.files import file_hash
+from alps_exp.lightning.checkpoint_files import LAST
 from alps_exp.runs import RunFolder
 from alps_exp.training.base import DenoisingTraining
 

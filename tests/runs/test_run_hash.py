@@ -32,17 +32,50 @@ CONFIG = {
     "hydra": {"launcher": {"name": "basic"}},
 }
 MACHINE_KEYS = set(  # written again, as one more of them gives runs with different results one name
-    "checkpoint_minutes compile figures hydra logger output_root resume_anyway data.num_workers generator.micro_batch"
-    " sampler.micro_batch trainer.accelerator trainer.default_root_dir trainer.devices trainer.enable_progress_bar"
-    " trainer.num_nodes trainer.strategy".split()
+    "checkpoint_minutes compile dry_run figures hydra logger output_root resume_anyway verify data.num_workers"
+    " distillation.band_interval generator.micro_batch sampler.micro_batch trainer.accelerator trainer.default_root_dir"
+    " trainer.devices trainer.enable_checkpointing trainer.enable_model_summary trainer.enable_progress_bar"
+    " trainer.log_every_n_steps trainer.num_nodes trainer.num_sanity_val_steps trainer.profiler trainer.strategy"
+    " training.band_interval".split()
 )
 RESTORE_KEYS = MACHINE_KEYS | {"data.batch_size", "trainer.max_time"}
-LEFT_OUT = {"restore": RESTORE_KEYS, "calibrate": RESTORE_KEYS, "train": MACHINE_KEYS, "distill": MACHINE_KEYS}
+TRAINING_KEYS = MACHINE_KEYS - {"trainer.devices", "trainer.num_nodes"}  # of which the effective batch is made
+LEFT_OUT = {"restore": RESTORE_KEYS, "calibrate": RESTORE_KEYS, "train": TRAINING_KEYS, "distill": TRAINING_KEYS}
 
 
 def test_no_other_key_is_left_out():
-    for verb, keys in LEFT_OUT.items():
-        assert keys == run_hash.MACHINE_KEYS | run_hash.MACHINE_KEYS_OF_VERB.get(verb, frozenset())
+    for verb in LEFT_OUT:
+        expected = RESTORE_KEYS if verb in ("restore", "calibrate") else MACHINE_KEYS
+        assert expected == run_hash.MACHINE_KEYS | run_hash.MACHINE_KEYS_OF_VERB.get(verb, frozenset())
+
+
+def batch_of(batch_size=4, devices=1, num_nodes=1, accumulate_grad_batches=1):
+    trainer = {"devices": devices, "num_nodes": num_nodes, "accumulate_grad_batches": accumulate_grad_batches}
+    return config_hash({"data": {"batch_size": batch_size}, "trainer": trainer}, "train")
+
+
+def test_the_batch_of_a_training_is_that_of_all_devices_and_accumulated_batches():
+    same = [
+        batch_of(16),
+        batch_of(4, 2, 2),
+        batch_of(8, [0, 1]),
+        batch_of(8, "0,1"),
+        batch_of(4, "4"),
+        batch_of(2, 2, 2, 2),
+    ]
+    others = [batch_of(8), batch_of(16, "auto"), batch_of(16, -1), batch_of(8, "auto"), batch_of("auto")]
+    assert len(set(same)) == 1 and len({*same, *others}) == 1 + len(others)
+
+
+def test_what_only_watches_a_training_does_not_count():
+    def of(*targets):
+        return config_hash(
+            {"trainer": {"callbacks": [{"_target_": target, "decay": 0.9} for target in targets]}}, "train"
+        )
+
+    averaging, rate = (f"pytorch_lightning.callbacks.{name}" for name in ("EMAWeightAveraging", "LearningRateMonitor"))
+    assert of(averaging) == of(rate, averaging) == of(averaging, rate, "lightning.pytorch.callbacks.RichProgressBar")
+    assert len({of(averaging), of(), of(averaging, "mylab.LearningRateMonitor"), of(averaging, averaging)}) == 4
 
 
 def leaves(node, prefix=""):
@@ -64,7 +97,7 @@ def changed(path):
 
 
 @pytest.mark.parametrize("path", list(leaves(CONFIG)))
-@pytest.mark.parametrize(("verb", "left_out"), [("restore", RESTORE_KEYS), ("distill", MACHINE_KEYS)])
+@pytest.mark.parametrize(("verb", "left_out"), [("restore", RESTORE_KEYS), ("distill", TRAINING_KEYS)])
 def test_the_hash_ignores_the_keys_of_the_machine_and_nothing_else(path, verb, left_out):
     machine = path in left_out or path.split(".")[0] in left_out
     assert (config_hash(changed(path), verb) == config_hash(CONFIG, verb)) == machine
@@ -127,7 +160,7 @@ def test_no_key_of_the_machine_counts_whatever_its_value(config, verb, one, othe
 @given(CONFIGS, VERBS, st.lists(st.sampled_from(PARTS), min_size=2, max_size=3), VALUES, VALUES)
 def test_every_other_key_counts(config, verb, parts, one, other):
     path = ".".join(parts)
-    machine = any(path == key or path.startswith(f"{key}.") for key in LEFT_OUT[verb])
+    machine = any(path == key or path.startswith(f"{key}.") for key in {*MACHINE_KEYS, *LEFT_OUT[verb]})
     absent = path == "trainer.max_time" and None in (one, other)
     assume(not machine and not absent and json.dumps(one) != json.dumps(other))
     before, after = (with_values(config, [path], value) for value in (one, other))

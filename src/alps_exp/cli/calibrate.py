@@ -47,6 +47,7 @@ def calibrate(
     seed: int,
     figures: bool,
     resume_anyway: bool,
+    verify: bool = False,
     output_root: str,
 ) -> int:
     """Restore images with several samples each, report their calibration, and return the exit status."""

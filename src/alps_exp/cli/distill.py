@@ -29,6 +29,7 @@ def distill(
     checkpoint_minutes: float,
     compile: bool,
     resume_anyway: bool,
+    verify: bool = False,
     output_root: str,
 ) -> int:
     """Distill an energy and return the exit status."""

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from alps_exp.cli.training import LAST
+from alps_exp.lightning.checkpoint_files import LAST
 
 KEPT = {"images": "images/*.h5", "volumes": "volumes/*.h5"}
 

@@ -19,9 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from alps_exp import __version__
 from alps_exp.cli.completion import COMPLETION, verb_to_complete
+from alps_exp.cli.dry_run import KEY, preview, remove_traces, take_dry_run
 from alps_exp.cli.faults import OK, explain, is_known, needs_traceback, refuse, status_before_a_job, status_of
 from alps_exp.cli.rerun import original_of
-from alps_exp.cli.sweep import RefusedSweep
+from alps_exp.cli.sweep import DrySweep, RefusedSweep
+from alps_exp.cli.trial import folder_of_trial
 from alps_exp.cli.verbs import VERBS, verb_function
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
@@ -127,19 +129,28 @@ def _run(verb: str, show_traceback: str | None) -> int:
             application()
         except RefusedSweep as refused:
             raise refused.error from refused.error.__cause__
+        except DrySweep as dry:
+            print("\n".join(dry.lines))
     return max(task.statuses)
 
 
 def _job(verb: str, config: DictConfig, original: Original | None) -> int:
-    job = JobContext(config, RunFolder(HydraConfig.get().runtime.output_dir), original=original)
+    folder = RunFolder(HydraConfig.get().runtime.output_dir, verify=config.get("verify") is True)
+    job = JobContext(config, folder, original=original)
     try:
         _check_launcher()
         if original is not None:
             original.check_elsewhere(job.folder)
         function = verb_function(verb)
-        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        check_arguments(function, cast("dict[str, object]", resolved))
-        return function(job, **{str(key): value for key, value in config.items()})
+        resolved = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        dry_run = take_dry_run(resolved)
+        check_arguments(function, resolved)
+        if dry_run:
+            print(preview(folder, resolved))
+            remove_traces(folder)
+            return OK
+        with folder_of_trial(job):
+            return function(job, **{str(key): value for key, value in config.items() if key != KEY})
     except (SystemExit, KeyboardInterrupt) as stop:
         from alps_exp.cli.interruption import interrupted
 

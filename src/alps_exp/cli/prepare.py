@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from alps_exp.checks import positive
-from alps_exp.mri.preparation import PreparationSettings, find_volumes, open_volumes, prepare_volumes
+from alps_exp.mri.preparation import INDEX, PreparationSettings, find_volumes, open_volumes, prepare_volumes
 from alps_exp.runs import RunFolder, collect_provenance
 from alps_exp.runs.job import JobContext
 
@@ -28,6 +28,7 @@ def prepare(
     whiten: bool,
     invalid: Literal["skip", "refuse"],
     num_workers: int,
+    verify: bool = False,
 ) -> int:
     """Prepare the volumes that are not prepared yet, and return the exit status: 1 if volumes failed.
 
@@ -44,14 +45,14 @@ def prepare(
     names, refused = open_volumes(files, settings.reader)
     if refused and invalid == "refuse":
         raise ValueError(f"{len(refused)} of {len(files)} files cannot be read: {'; '.join(refused.values())}")
-    folder = RunFolder(output)
+    folder = RunFolder(output, verify)
     with folder.lock():
         folder.begin(collect_provenance(seeds={}, device="cpu"))
         folder.save_config(job.config)
         report = prepare_volumes({n: files[n] for n in names}, folder.path, settings, num_workers, print)
         report.failed |= refused
         if len(report.failed) < len(files):
-            folder.mark_done()
+            folder.mark_done([INDEX])
         else:
             folder.mark_failed(f"none of {len(files)} volumes could be prepared")
     print(f"{report}\n{folder.path}")

@@ -39,6 +39,7 @@ def restore(
     regions: DictConfig | None,
     figures: bool,
     resume_anyway: bool,
+    verify: bool = False,
     output_root: str,
 ) -> int:
     """Restore the test images and return the exit status: 1 if images failed."""
@@ -61,7 +62,7 @@ def restore(
         interval=interval,
         regions={str(name): instantiate(MASK, path=path) for name, path in (regions or {}).items()},
         figures=figures,
-        batch_size=images.batch_size,
+        batch_size="auto" if images.is_auto else images.batch_size,
         num_workers=images.num_workers,
         trainer=open_trainer(job, trainer, logger),
         checkpoints=prior.checkpoints,

@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import MissingMandatoryValue
 
+from alps_exp.cli.dry_run import KEY, preview, take_dry_run
 from alps_exp.cli.verbs import verb_function
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.runs import RunFolder
@@ -32,6 +33,14 @@ class RefusedSweep(BaseException):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
+
+
+class DrySweep(BaseException):
+    """Ends a sweep before its first job, and carries a line on each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(lines)
+        self.lines = lines
 
 
 class SweepCheck(Callback):
@@ -53,6 +62,8 @@ class SweepCheck(Callback):
         ------
         RefusedSweep
             If a job cannot be composed, is no request of the verb, or cannot be written; if there is none.
+        DrySweep
+            If the jobs are only to be shown.
         """
         try:
             if config.hydra.sweeper._target_ == BASIC:
@@ -67,21 +78,25 @@ def _check_every_job(sweep: DictConfig) -> None:
     if (size := sweep.hydra.sweeper.max_batch_size) is not None and size < 1:
         raise ValueError(f"hydra.sweeper.max_batch_size is {size}, expected at least 1, or null")
     jobs = chain(*BasicSweeper.split_arguments(_overrides(sweep), None))
-    configs = [_checked(_loader().load_sweep_config(sweep, words), number) for number, words in enumerate(jobs)]
+    requests = [_checked(_loader().load_sweep_config(sweep, words), number) for number, words in enumerate(jobs)]
     if sweep.hydra.runtime.choices["hydra/launcher"] != "basic":
         instantiate(sweep.hydra.launcher)  # one that Hydra will refuse must not leave jobs that seem to wait
-    for folder, config in configs:
-        if "output_root" in config and not (folder.path / "config.yaml").exists():
-            folder.save_config(config)
+    if any([take_dry_run(request) for _, request in requests]):
+        raise DrySweep([preview(folder, request, i, len(requests)) for i, (folder, request) in enumerate(requests)])
+    for folder, request in requests:
+        if "output_root" in request and not (folder.path / "config.yaml").exists():
+            folder.save_config(request)
 
 
 def _check_first_values(sweep: DictConfig) -> None:
     words = {override.get_key_element(): _first_value(override) for override in _overrides(sweep)}
     config = _loader().load_sweep_config(sweep, [f"{key}={value}" for key, value in words.items()])
-    request = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     with suppress(MissingMandatoryValue):
-        OmegaConf.to_container(request, throw_on_missing=True)
-        _checked(config, 0)
+        OmegaConf.to_container(task, throw_on_missing=True)
+        folder, request = _checked(config, 0)
+        if take_dry_run(request):
+            raise DrySweep([f"{preview(folder, request)} (with the first values: the sweeper chooses while jobs run)"])
 
 
 def _overrides(sweep: DictConfig) -> list[Override]:
@@ -123,7 +138,7 @@ def _checked(config: DictConfig, number: int) -> tuple[RunFolder, dict[str, obje
         with open_dict(config):
             del config.hydra
         resolved = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    check_arguments(verb_function(verb), resolved)
+    check_arguments(verb_function(verb), {key: value for key, value in resolved.items() if key != KEY})
     return folder, resolved
 
 

@@ -33,10 +33,11 @@ def table(
     seeds: Literal["mean", "each"],
     paper: str | None,
     reference: str | None,
+    verify: bool = False,
 ) -> int:
     """Write the tables and a figure for every task, print that of the restorations, and return the exit status."""
     paths = [runs] if isinstance(runs, str) else list(runs)
-    read, records = read_runs(paths)
+    read, records = read_runs(paths, verify)
     numbers = table_of(read, records, seeds, paper, reference)
     job.under_way = True
     written = write_tables(numbers, Path(output))

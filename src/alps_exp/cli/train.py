@@ -29,6 +29,7 @@ def train(
     checkpoint_minutes: float,
     compile: bool,
     resume_anyway: bool,
+    verify: bool = False,
     output_root: str,
 ) -> int:
     """Train a teacher and return the exit status."""

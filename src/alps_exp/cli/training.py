@@ -19,6 +19,7 @@ from alps_exp.checkpoints.state_dicts import RECORD
 from alps_exp.cli.training_card import facts_of, in_words, write_training_card
 from alps_exp.files import file_hash
 from alps_exp.lightning import ImageDataModule
+from alps_exp.lightning.checkpoint_files import CheckpointFiles
 from alps_exp.lightning.checkpointing import Checkpointing
 from alps_exp.lightning.trainer import log_config, open_trainer
 from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
@@ -28,8 +29,6 @@ from alps_exp.training import Budget, Diverged
 from alps_exp.training.base import DenoisingTraining
 from alps_exp.training.budget import spent_in
 from alps_exp.training.divergence import check_state
-
-LAST = Path("checkpoints") / "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def run_training(
     if not 0 <= options.ema_decay < 1:
         raise ValueError(f"ema_decay must be at least 0 and below 1, got {options.ema_decay}")
     folder, path = job.folder, job.folder.path / f"{module.kind}.safetensors"
-    fit = Fit(module, data, _budget(trainer_config), folder.path / LAST)
+    fit = Fit(module, data, _budget(trainer_config), CheckpointFiles(folder.path))
     data.setup("fit")
     assert data.train is not None
     images = data.train
@@ -83,8 +82,11 @@ def run_training(
         return 0
     whole = not extended and _is_whole(folder, path)  # must be read now: `begin` removes DONE
     with open_trainer(
-        job, trainer_config, logger, [fit.budget, Checkpointing(fit.checkpoint, options.checkpoint_minutes)]
+        job, trainer_config, logger, [fit.budget, Checkpointing(fit.files.last, options.checkpoint_minutes)]
     ) as trainer:
+        if job.is_trial:
+            trainer.fit(module, data)
+            return 0
         if not trainer.is_global_zero:
             return 0 if whole else int(fit.run(trainer) is None)
         with folder.lock():
@@ -96,7 +98,8 @@ def run_training(
                 if (validation := fit.run(trainer, folder)) is None:
                     return 1
                 origins = lineage(checkpoints["start"]) if "start" in checkpoints else []
-                spent = spent_in(fit.checkpoint)
+                assert (checkpoint := fit.files.newest()) is not None
+                spent = spent_in(checkpoint)
                 # Weights before card before DONE: a kill in between leaves a run that is not done, and whose next start
                 # repeats these steps from the last checkpoint without training.
                 save_model(
@@ -113,12 +116,12 @@ def run_training(
 
 @dataclass
 class Fit:
-    """A training with its budget and the file of its last checkpoint."""
+    """A training with its budget and the files of its checkpoints."""
 
     module: DenoisingTraining
     data: ImageDataModule
     budget: Budget
-    checkpoint: Path
+    files: CheckpointFiles
 
     def goes_on_after(self, folder: RunFolder) -> bool:
         """Return whether this training extends one that was done with a smaller budget.
@@ -126,18 +129,19 @@ class Fit:
         Raises
         ------
         ValueError
-            If the run has already gone beyond this budget.
+            If the run has already gone beyond this budget, or it has no checkpoint to go on from.
         """
-        try:
-            steps = spent_in(self.checkpoint).steps if self.checkpoint.exists() else 0
-        except ValueError:
-            return False  # a damaged checkpoint does not matter if the run is done
+        if not folder.vouched_files() or str(self.budget) == _budget_of(folder):
+            return False
+        if (checkpoint := self.files.newest()) is None:
+            raise ValueError(f"{folder.path} has no checkpoint to go on from: give another output_root to start afresh")
+        steps = spent_in(checkpoint).steps
         if 0 < self.budget.max_steps < steps:
             raise ValueError(
                 f"trainer.max_steps is {self.budget.max_steps}, this run has gone on to {steps} steps:"
                 " give another output_root for a shorter one"
             )
-        return steps > 0 and bool(folder.vouched_files()) and not self.budget.is_spent_in(self.checkpoint)
+        return not self.budget.is_spent_in(checkpoint)
 
     def run(self, trainer: pl.Trainer, folder: RunFolder | None = None) -> dict[str, float] | None:
         """Train until the budget is spent, load the averaged weights into the module, and return their validation.
@@ -145,12 +149,12 @@ class Fit:
         On failure, report the reason on the terminal and in the `folder`, and return None.
         """
         try:
-            if not self.budget.is_spent_in(self.checkpoint):
-                trainer.fit(
-                    self.module, self.data, ckpt_path=str(self.checkpoint) if self.checkpoint.exists() else None
-                )
-            if self.budget.is_spent_in(self.checkpoint):
-                return self._validate(trainer)
+            checkpoint = self.files.newest()
+            if checkpoint is None or not self.budget.is_spent_in(checkpoint):
+                trainer.fit(self.module, self.data, ckpt_path=checkpoint and str(checkpoint))
+                checkpoint = self.files.last
+            if self.budget.is_spent_in(checkpoint):
+                return self._validate(trainer, checkpoint)
             reason = f"stopped at step {trainer.global_step}, before the budget of {self.budget} was spent"
         except Diverged as error:
             reason = f"the training diverged: {error}"
@@ -159,9 +163,9 @@ class Fit:
             print(f"alps: {reason}; {self._resume_point()}", file=sys.stderr)
         return None
 
-    def _validate(self, trainer: pl.Trainer) -> dict[str, float]:
+    def _validate(self, trainer: pl.Trainer, checkpoint: Path) -> dict[str, float]:
         """Load the averaged weights and return their validation metrics by name."""
-        state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
         check_state(state)
         self.module.load_state_dict(state["state_dict"])
         self.module.facts = state.get(RECORD, {}).get("facts", self.module.facts)
@@ -174,8 +178,17 @@ class Fit:
         return numbers
 
     def _resume_point(self) -> str:
-        steps = spent_in(self.checkpoint).steps if self.checkpoint.exists() else 0
-        return f"the same command goes on from step {steps}"
+        checkpoint = self.files.newest()
+        return f"the same command goes on from step {spent_in(checkpoint).steps if checkpoint else 0}"
+
+
+def _budget_of(folder: RunFolder) -> str | None:
+    """Return the budget of the last start of a run; None if it is not known."""
+    try:
+        trainer = folder.load_config().get("trainer")
+        return str(_budget(OmegaConf.create(trainer))) if isinstance(trainer, dict) else None
+    except ValueError:
+        return None
 
 
 def _budget(trainer: DictConfig) -> Budget:

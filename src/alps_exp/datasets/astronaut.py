@@ -7,7 +7,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item
-from alps_exp.checks import at_least_one
+from alps_exp.checks import LARGEST_SIDE, check_count
 from alps_exp.datasets.image_folder import to_tensor
 from alps_exp.packages import require
 
@@ -67,7 +67,7 @@ class Astronaut(Dataset[Item]):
     image_ids = index = ["astronaut"]
 
     def __init__(self, size: int = 64) -> None:
-        self.size = at_least_one("size", size)
+        self.size = check_count("size", size, LARGEST_SIDE)
 
     def __len__(self) -> int:
         return 1

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, pad
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item, KeyedIndex, split_index
-from alps_exp.checks import at_least_one
+from alps_exp.checks import LARGEST_SIDE, check_count
 from alps_exp.datasets.mr_augmentation import Array, Warp, average_blocks, random_contrast, random_phase
 from alps_exp.packages import require
 from alps_exp.randomness import item_generator, numpy_generator
@@ -129,7 +129,7 @@ class BrainSlices(Dataset[Item]):
         if part not in ("train", "validation", "test"):
             raise ValueError(f"part must be train, validation or test, got {part!r}")
         self.part = part
-        self.size = at_least_one("size", size)
+        self.size = check_count("size", size, LARGEST_SIDE)
         self.warp = warp
         self.num_images = len(TEST_PLANES) if part == "test" else num_images
 
@@ -256,7 +256,7 @@ class MagnitudeSlices(Dataset[Item]):
 
     def __init__(self, path: str, size: int = 64, axial: bool = True, warp: Warp = SLICE_WARP) -> None:
         self.path = Path(path)
-        self.size = at_least_one("size", size)
+        self.size = check_count("size", size, LARGEST_SIDE)
         self.axial = axial
         self.warp = warp
 

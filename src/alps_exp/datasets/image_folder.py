@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item, KeyedIndex, split_index
+from alps_exp.checks import LARGEST_SIDE, check_count
+from alps_exp.content_hashes import content_hashes
 from alps_exp.datasets.cache import SharedCache
 from alps_exp.errors import ImageError
 from alps_exp.files import files_below
@@ -113,8 +115,6 @@ class ImageFolder(Dataset[Item]):
     ) -> None:
         if filter not in FILTERS:
             raise ValueError(f"filter must be one of {', '.join(FILTERS)}, got {filter!r}")
-        if size < 1:
-            raise ValueError(f"size must be at least 1 pixel, got {size}")
         if crop is not None and len(crop) != 4:
             raise ValueError(f"crop must be (left, upper, right, lower), got {list(crop)}")
         if indices is not None and len(indices) != 2:
@@ -124,7 +124,7 @@ class ImageFolder(Dataset[Item]):
         if cache_bytes < 0:
             raise ValueError(f"cache_bytes must be at least 0, got {cache_bytes}")
         self.path = Path(path)
-        self.size = size
+        self.size = check_count("size", size, LARGEST_SIDE)
         self.crop = None if crop is None else tuple(crop)
         self.crop_of = None if crop_of is None else tuple(crop_of)
         self.indices = None if indices is None else tuple(indices)
@@ -173,9 +173,10 @@ class ImageFolder(Dataset[Item]):
 
     @property
     def index(self) -> list[str]:
-        """A line for each item that changes with its file: id, and checksum (zip) or size in bytes (folder)."""
+        """A line for each item that changes with its file: id, and checksum (zip) or hash (folder)."""
         if (folder := self.folder) is not None:
-            lines = [f"{i} {(folder / name).stat().st_size}" for name, i in self.files]
+            hashes = content_hashes(folder, [name for name, _ in self.files])
+            lines = [f"{i} {digest}" for (_, i), digest in zip(self.files, hashes, strict=True)]
         else:
             lines = [f"{i} {self._open_archive().getinfo(name).CRC:08x}" for name, i in self.files]
         if self.masks is None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item
+from alps_exp.checks import check_count
 from alps_exp.randomness import numpy_generator
 
 
@@ -47,8 +48,7 @@ class PriorSamples(Dataset[Item]):
     def __init__(self, prior: Samplable, count: int = 16, seed: int = 0) -> None:
         if not isinstance(prior, Samplable):
             raise ValueError(f"expected a prior that can draw images, as a closed form, got a {type(prior).__name__}")
-        if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
+        check_count("count", count)
         self.prior, self.seed = prior, seed
         self.channels = prior.channels
         self.image_ids = [f"prior{index:04d}" for index in range(count)]

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item
-from alps_exp.checks import at_least_one
+from alps_exp.checks import LARGEST_SIDE, check_count
 from alps_exp.datasets.brain import HEAD_VIEW, complex_item, resize
 from alps_exp.datasets.mr_augmentation import Array, random_phase
 from alps_exp.packages import require
@@ -51,7 +51,7 @@ class SubjectSlices(Dataset[Item]):
     channels = 2
 
     def __init__(self, path: str, size: int = 64, view: float = HEAD_VIEW, planes: Sequence[int] | None = None) -> None:
-        self.path, self.size, self.view = Path(path), at_least_one("size", size), view
+        self.path, self.size, self.view = Path(path), check_count("size", size, LARGEST_SIDE), view
         self.planes = None if planes is None else tuple(planes)
 
     @cached_property

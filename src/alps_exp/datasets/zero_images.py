@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from alps_exp.batch import ImageDataset, Item
+from alps_exp.checks import check_count
 from alps_exp.datasets.batches import WithUnreadable
 from alps_exp.errors import ImageError
 
@@ -29,8 +30,7 @@ class ZeroImages(Dataset[Item]):
     """
 
     def __init__(self, dataset: ImageDataset, count: int) -> None:
-        if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
+        check_count("count", count)
         items = map(WithUnreadable(dataset).__getitem__, range(len(dataset)))
         readable = next((item for item in items if "image" in item), None)
         if readable is None:

@@ -15,19 +15,32 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 
 from alps_exp.files import write_atomically
+from alps_exp.lightning.checkpoint_files import CheckpointFiles
 from alps_exp.training.budget import AGREE_EVERY
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoint IO that writes atomically; Lightning's own can leave a truncated file behind."""
+    """Checkpoint IO that writes atomically; Lightning's own can leave a truncated file behind.
+
+    Parameters
+    ----------
+    files
+        The run's own checkpoints, which are written with their hashes.
+    """
+
+    def __init__(self, files: CheckpointFiles) -> None:
+        self.files = files
 
     def save_checkpoint(self, checkpoint: dict[str, object], path: str | Path, storage_options: object = None) -> None:
         """Write a checkpoint atomically."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getvalue())
+        if Path(path) == self.files.last:
+            self.files.write(buffer.getvalue())
+        else:
+            write_atomically(Path(path), buffer.getvalue())
 
 
 class Checkpointing(pl.Callback):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from alps_exp.batch import Batch, ImageDataset, Item, TrainingImages
+from alps_exp.checks import MOST_PROCESSES, check_count
 from alps_exp.datasets.batches import WithUnreadable, collate
 from alps_exp.randomness import epoch_permutation, item_key
 
+AUTO_BATCH = 32
 STAGES = {
     "fit": ("train", "validation"),
     "validate": ("validation",),
@@ -122,7 +125,7 @@ class ImageDataModule(pl.LightningDataModule):
     train, validation, test
         Datasets, or None; `validation` may be a dictionary of datasets, whose metrics are then logged by name.
     batch_size
-        Images per batch and device.
+        Images per batch and device. ``auto``: 32, which `fit_to` may lower for inference.
     num_workers
         Number of loader processes; does not change results.
     seed
@@ -133,7 +136,8 @@ class ImageDataModule(pl.LightningDataModule):
     Raises
     ------
     ValueError
-        If batch_size is below 1; in `setup`, if the stage needs a dataset that is None.
+        If batch_size is below 1, or num_workers is no number of processes; in `setup`, if the stage needs a dataset
+        that is None.
     """
 
     def __init__(
@@ -141,19 +145,20 @@ class ImageDataModule(pl.LightningDataModule):
         train: TrainingImages | None = None,
         validation: ImageDataset | Mapping[str, ImageDataset] | None = None,
         test: ImageDataset | None = None,
-        batch_size: int = 32,
+        batch_size: int | Literal["auto"] = "auto",
         num_workers: int = 0,
         seed: int = 0,
         *,
         root: str | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if not 0 <= num_workers <= MOST_PROCESSES:
+            raise ValueError(f"num_workers must be from 0 to {MOST_PROCESSES}, got {num_workers}")
         self.train = train
         self.validation = validation
         self.test = test
-        self.batch_size = batch_size
+        self.batch_size = AUTO_BATCH if batch_size == "auto" else check_count("batch_size", batch_size)
+        self.is_auto = batch_size == "auto"
         self.num_workers = num_workers
         self.seed = seed
         self.root = root
@@ -170,6 +175,14 @@ class ImageDataModule(pl.LightningDataModule):
                 raise ValueError(f"this data choice has no {name} images, which {stage} needs")
             for images in given[name]:
                 len(images)
+
+    def fit_to(self, device: torch.device, has_network: bool) -> None:
+        """Choose the batch size of inference, unless it is given.
+
+        On a CPU, the samples of one image fill a batch of a network. Each image is then saved before the next begins.
+        """
+        if self.is_auto and has_network and device.type == "cpu":
+            self.batch_size = 1
 
     @property
     def validation_parts(self) -> dict[str, ImageDataset]:

@@ -15,9 +15,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning_fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
 
+from alps_exp.checks import MOST_PROCESSES
+from alps_exp.lightning.checkpoint_files import CheckpointFiles
 from alps_exp.lightning.checkpointing import WholeCheckpoints
 from alps_exp.lightning.loggers import finish
 from alps_exp.runs.job import JobContext
@@ -37,19 +40,22 @@ def open_trainer(
     Raises
     ------
     ValueError
-        In a local sweep on several devices.
+        In a local sweep on several devices; if there are more processes than this machine can run, or nobody starts
+        those of other nodes.
     """
     _end_with_the_first_process()
     succeeded = False
+    _check_processes(config)
     trainer = instantiate(
         config,
         logger=instantiate(logger) if logger else False,
         default_root_dir=str(job.folder.path),
         max_time=None,
         inference_mode=False,
-        plugins=_plugins(),
+        plugins=_plugins(job),
     )
     _refuse_nested_sweeps(trainer)
+    _refuse_waiting_for_nobody(trainer)
     trainer.callbacks.extend([*callbacks, _Progress(job)])
     try:
         yield trainer
@@ -64,10 +70,13 @@ def _end_with_the_first_process() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _plugins() -> list[CheckpointIO | ClusterEnvironment]:
+def _plugins(job: JobContext) -> list[CheckpointIO | ClusterEnvironment]:
     """Return plugins that replace Lightning's own. Requeuing of SLURM jobs is left to the launcher."""
     in_slurm = SLURMEnvironment.detect()
-    return [WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if in_slurm else [])]
+    return [
+        WholeCheckpoints(CheckpointFiles(job.folder.path)),
+        *([SLURMEnvironment(auto_requeue=False)] if in_slurm else []),
+    ]
 
 
 def log_config(job: JobContext, trainer: pl.Trainer) -> None:
@@ -88,6 +97,24 @@ class _Progress(pl.Callback):
 
     def on_predict_batch_end(self, *_: object) -> None:
         self.job.under_way = True
+
+
+def _check_processes(config: DictConfig) -> None:
+    """Raise ValueError for a number of processes on the CPU that this machine cannot run, before Lightning tries."""
+    devices = config.get("devices")
+    if isinstance(devices, int) and devices > MOST_PROCESSES:
+        raise ValueError(f"trainer.devices is {devices:,}, expected at most {MOST_PROCESSES}")
+
+
+def _refuse_waiting_for_nobody(trainer: pl.Trainer) -> None:
+    """Raise ValueError for several nodes where neither a cluster nor the environment says which one this is."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    alone = isinstance(environment, LightningEnvironment) and not {"NODE_RANK", "GROUP_RANK"} & os.environ.keys()
+    if trainer.num_nodes > 1 and alone:
+        raise ValueError(
+            f"trainer.num_nodes is {trainer.num_nodes}, and nobody starts the others: give hydra/launcher=slurm (with"
+            " -m), or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each node"
+        )
 
 
 def _refuse_nested_sweeps(trainer: pl.Trainer) -> None:

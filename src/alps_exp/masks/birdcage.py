@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.batch import Batch
+from alps_exp.checks import check_count
 from alps_exp.packages import require
 
 
@@ -27,9 +28,7 @@ class BirdcageMaps:
     """
 
     def __init__(self, num_coils: int = 8) -> None:
-        if num_coils < 1:
-            raise ValueError(f"num_coils must be at least 1, got {num_coils}")
-        self.num_coils = num_coils
+        self.num_coils = check_count("num_coils", num_coils, 1_024)
         self._maps: dict[tuple[int, int], Tensor] = {}
 
     def __call__(self, batch: Batch) -> Tensor:

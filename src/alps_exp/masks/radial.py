@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from alps_exp.checks import check_count
 from alps_exp.masks.base import Array, Mask
 
 GOLDEN_ANGLE = math.pi * (math.sqrt(5) - 1) / 2
@@ -38,9 +39,7 @@ class RadialMask(Mask):
 
     def __init__(self, spokes: int, seed: int = 0) -> None:
         super().__init__(seed)
-        if spokes < 1:
-            raise ValueError(f"spokes must be at least 1, got {spokes}")
-        self.spokes = spokes
+        self.spokes = check_count("spokes", spokes)
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Array:
         """Draw one mask (height, width)."""

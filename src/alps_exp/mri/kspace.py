@@ -45,14 +45,21 @@ class HDF5File:
         return name in self._file
 
     def __getitem__(self, name: str) -> h5py.Dataset:
-        if not isinstance(found := self._file.get(name), h5py.Dataset):
+        try:
+            found = self._file.get(name)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            raise unreadable(self.path, error) from error
+        if not isinstance(found, h5py.Dataset):
             raise KSpaceError(f"no dataset {name!r} in {self.path}")
         return found
 
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the file."""
-        return dict(self._file.attrs)
+        try:
+            return dict(self._file.attrs)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            raise unreadable(self.path, error) from error
 
     def read(self, name: str, where: int | tuple[int | slice, ...] = ()) -> Array:
         """Return (a part of) a dataset."""

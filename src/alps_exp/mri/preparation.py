@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from alps_exp.checks import MOST_PROCESSES, check_count
+from alps_exp.content_hashes import content_hashes
 from alps_exp.crops import center_crop
 from alps_exp.errors import SettingError, one_line
 from alps_exp.files import file_name, files_below, write_atomically
@@ -167,8 +169,7 @@ def prepare_volumes(
     ValueError
         If prepared files of other settings are in the way, or num_workers is below 1.
     """
-    if num_workers < 1:
-        raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+    check_count("num_workers", num_workers, MOST_PROCESSES)
     paths = {name: output / VOLUMES / file_name(name, ".h5") for name in files}
     done = [name for name in files if _is_done(files[name], paths[name], settings.config)]
     todo = [name for name in files if name not in done]
@@ -209,9 +210,10 @@ def _try_file(source: Path, volume_file: Path, settings: PreparationSettings) ->
 
 def prepare_file(source: Path, volume_file: Path, settings: PreparationSettings) -> Outcome:
     """Prepare one file, write its prepared file, and return what is to be said of it."""
+    source_sha256 = _hash(source)  # first, so that a file that is replaced meanwhile counts as changed
     volume = settings.reader(source)
     prepared = prepare(volume, settings)
-    write_prepared_volume(volume_file, prepared, settings.config, source.stat().st_size)
+    write_prepared_volume(volume_file, prepared, settings.config, source_sha256)
     stored_bytes = int(np.prod(volume.shape)) * np.dtype(np.complex64).itemsize
     return Outcome(len(prepared.slices), stored_bytes, prepared.remarks)
 
@@ -359,7 +361,7 @@ def _whitening(noise: Noise, whiten: bool) -> Array:
 
 
 def _is_done(source: Path, path: Path, settings: Mapping[str, object]) -> bool:
-    """Tell whether a whole prepared file is there that is not older than its source.
+    """Tell whether a whole prepared file is there that was made from this source.
 
     Raises
     ------
@@ -375,8 +377,11 @@ def _is_done(source: Path, path: Path, settings: Mapping[str, object]) -> bool:
     if volume_file.settings != settings:
         before = {key: value for key, value in volume_file.settings.items() if settings.get(key) != value}
         raise ValueError(f"{path} was prepared with other settings (there {before}): give another output, or remove it")
-    status = source.stat()
-    return volume_file.source_size == status.st_size and status.st_mtime_ns <= path.stat().st_mtime_ns
+    return volume_file.source_sha256 == _hash(source)
+
+
+def _hash(source: Path) -> str:
+    return str(content_hashes(source.parent, [source.name])[0])
 
 
 def _write_index(output: Path, files: dict[str, Path], prepared_files: dict[str, Path]) -> None:

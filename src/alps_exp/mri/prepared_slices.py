@@ -59,10 +59,10 @@ class PreparedSlices(Dataset[Item]):
 
     @cached_property
     def index(self) -> list[str]:
-        """One line per slice, which changes with its k-space, and one with the preparation settings."""
+        """One line per slice, which changes with its k-space, and one per volume, which changes with all of it."""
         digests = [digest for hashes in self._hashes.values() for digest in hashes.values()]
         lines = [f"{image_id} {digest}" for image_id, digest in zip(self.image_ids, digests, strict=True)]
-        return [*lines, *sorted({repr(volume_file.settings) for volume_file in self._readable()})]
+        return [*lines, *(volume_file.checksum for volume_file in self._readable())]
 
     @cached_property
     def slices(self) -> list[tuple[str, int]]:

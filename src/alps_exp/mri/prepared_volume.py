@@ -11,11 +11,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from alps_exp.files import write_atomically
+from alps_exp.files import checksum, text_checksum, write_atomically
 from alps_exp.mri.fourier import Array
 from alps_exp.mri.kspace import HDF5File, KSpaceError
 from alps_exp.mri.truth import TruthCheck
 
+CHECKSUM = "checksum"
 ARRAYS = ("kspace", "sensitivity_maps", "mask", "image", "target", "target_weight")
 
 
@@ -70,22 +71,35 @@ class PreparedVolume:
     remarks: list[str]
 
 
-def write_prepared_volume(path: Path, volume: PreparedVolume, settings: Mapping[str, object], source_size: int) -> None:
-    """Write a volume atomically, one chunk with a checksum per slice; the same volume gives the same bytes."""
+def write_prepared_volume(
+    path: Path, volume: PreparedVolume, settings: Mapping[str, object], source_sha256: str
+) -> None:
+    """Write a volume atomically, with a checksum of each slice and of all attributes.
+
+    The same volume gives the same bytes. `source_sha256` is the hash of the file that it was prepared from.
+    """
+    arrays = {name: array for name in ARRAYS if (array := getattr(volume, name)) is not None}
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
-        file.attrs["source_size"] = source_size
+        file.attrs["source_sha256"] = source_sha256
         file.attrs["scale"], file.attrs["noise_std"] = volume.scale, volume.noise_std
         file.attrs["recon_shape"] = volume.recon_shape
         file.attrs["hashes"], file.attrs["slices"] = volume.hashes, volume.slices
         file.attrs["has_image"], file.attrs["remarks"] = volume.has_image, json.dumps(volume.remarks)
         file.attrs["checks"] = json.dumps([check and asdict(check) for check in volume.checks])
-        for name in ARRAYS:
-            if (array := getattr(volume, name)) is not None:
-                one_slice = (1, *array.shape[1:])
-                file.create_dataset(name, data=array, chunks=one_slice, fletcher32=True, track_times=False)
+        sums = {name: [checksum(one_slice) for one_slice in array] for name, array in arrays.items()}
+        file.attrs["checksums"] = json.dumps(sums)
+        file.attrs[CHECKSUM] = _checksum_of(dict(file.attrs))
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, chunks=(1, *array.shape[1:]), track_times=False)
     write_atomically(path, buffer.getvalue())
+
+
+def _checksum_of(attributes: Mapping[str, object]) -> str:
+    """Return the checksum of all other attributes, as they are read from a file."""
+    values = {name: np.asarray(value).tolist() for name, value in attributes.items() if name != CHECKSUM}
+    return text_checksum(json.dumps(values, sort_keys=True))
 
 
 class PreparedVolumeFile:
@@ -102,8 +116,10 @@ class PreparedVolumeFile:
         self._file = HDF5File(path)
         attributes = self._file.attributes
         try:
+            self.checksum = str(attributes[CHECKSUM])
+            is_intact = self.checksum == _checksum_of(attributes)
             self.settings: dict[str, object] = json.loads(attributes["settings"])
-            self.source_size = int(attributes["source_size"])
+            self.source_sha256 = str(attributes["source_sha256"])
             self.scale, self.noise_std = float(attributes["scale"]), float(attributes["noise_std"])
             self.recon_shape = tuple(map(int, attributes["recon_shape"]))
             self.hashes = list(map(str, attributes["hashes"]))
@@ -111,12 +127,18 @@ class PreparedVolumeFile:
             self.has_image = list(map(bool, attributes["has_image"]))
             self.remarks: list[str] = json.loads(attributes["remarks"])
             self.checks = [check and TruthCheck(**check) for check in json.loads(attributes["checks"])]
+            self._checksums: dict[str, list[str]] = json.loads(attributes["checksums"])
         except (KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise KSpaceError(f"{path} was not prepared by this version ({reason}): prepare it again") from error
+        if not is_intact:
+            raise KSpaceError(f"{path} is damaged: prepare it again")
         self.shape: tuple[int, ...] = self._file["kspace"].shape
-        self.has_target = "target" in self._file
+        self.has_target = "target" in self._checksums
 
     def read(self, name: str, index: int) -> Array:
-        """Return one of `ARRAYS` of the slice at a position."""
-        return np.asarray(self._file.read(name, index))
+        """Return one of `ARRAYS` of the slice at a position; raises KSpaceError if it is damaged."""
+        found = np.asarray(self._file.read(name, index))
+        if checksum(found) != self._checksums[name][index]:
+            raise KSpaceError(f"{name} in {self.path} is damaged: prepare it again, with verify=true")
+        return found

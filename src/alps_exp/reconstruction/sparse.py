@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from alps_exp.checks import positive
+from alps_exp.checks import check_count, positive
 from alps_exp.operators import LinearOperator
 from alps_exp.reconstruction.base import Reconstruction
 from alps_exp.reconstruction.transforms import Differences, Transform, Wavelet
@@ -42,9 +42,7 @@ class SparseReconstruction(Reconstruction):
 
     def __init__(self, weight: float, iterations: int, step: float) -> None:
         self.weight, self.step = positive("weight", weight), positive("step", step)
-        if iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {iterations}")
-        self.iterations = iterations
+        self.iterations = check_count("iterations", iterations)
 
     @abstractmethod
     def transform(self, x: Tensor) -> Transform:

@@ -47,7 +47,7 @@ def images_of(runs: Sequence[RunFolder]) -> Images:
     settings = {key: value for key, value in config.items() if key.startswith(("data.test.", "operator."))}
     if draws_images(config):
         settings |= _drawn(config)
-    starts = [run.starts() for run in runs]
+    starts = [run.known_starts()[0] for run in runs]
     return Images(
         settings=frozenset((key, _plain(value)) for key, value in settings.items() if key not in _NEUTRAL),
         hashes=frozenset(of_run[-1].data if of_run else None for of_run in starts),

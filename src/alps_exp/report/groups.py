@@ -15,7 +15,7 @@ from alps_exp.runs import RunFolder
 _NUMBERS = ["psnr", "ssim", "nmse", "lpips", "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
 
 
-def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
+def find_runs(paths: Iterable[str | Path], verify: bool = False) -> list[RunFolder]:
     """Find the runs that restore images in and below the given folders, each once, sorted by path.
 
     They have records, a start, or at least the config of a run that was asked for and never began.
@@ -24,6 +24,8 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
     ----------
     paths
         Run folders, or folders above them.
+    verify
+        Whether the runs compare all files with their hashes, see `RunFolder`.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
             raise FileNotFoundError(f"no folder {root}, expected one that holds run folders")
     marks = ("records.jsonl", "provenance.json", "config.yaml")
     found = {mark.parent.resolve() for root in roots for name in marks for mark in root.rglob(name)}
-    runs = [run for run in map(RunFolder, sorted(found)) if _restores_images(run)]
+    runs = [run for path in sorted(found) if _restores_images(run := RunFolder(path, verify))]
     if not runs:
         raise ValueError(f"no records.jsonl in or below {', '.join(map(str, roots)) or 'no folder at all'}")
     return runs
@@ -47,15 +49,15 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunFolder]:
 def _restores_images(run: RunFolder) -> bool:
     if (run.path / "records.jsonl").exists():
         return True
-    return run.images_asked() is not None if run.starts() else bool(labels_of(run))
+    return run.images_asked() is not None if run.known_starts()[0] else bool(labels_of(run))
 
 
-def read_runs(paths: Iterable[str | Path]) -> tuple[dict[str, RunFolder], pd.DataFrame]:
+def read_runs(paths: Iterable[str | Path], verify: bool = False) -> tuple[dict[str, RunFolder], pd.DataFrame]:
     """Return the runs in and below the given folders by path, and their records with a column ``run``, the path.
 
     Parameters
     ----------
-    paths
+    paths, verify
         As in `find_runs`.
 
     Raises
@@ -63,7 +65,7 @@ def read_runs(paths: Iterable[str | Path]) -> tuple[dict[str, RunFolder], pd.Dat
     FileNotFoundError, ValueError
         As `find_runs`; also ValueError if a line of a `records.jsonl` is not a record.
     """
-    runs = {str(run.path): run for run in find_runs(paths)}
+    runs = {str(run.path): run for run in find_runs(paths, verify)}
     lines = [vars(record) | {"run": path} for path, run in runs.items() for record in run.records()]
     if not lines:
         return runs, pd.DataFrame()

@@ -22,6 +22,7 @@ from typing import Literal
 
 import pandas as pd
 
+from alps_exp.errors import listed
 from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Images, Row, compared, images_of, unlike
 from alps_exp.report.groups import groups, labels_of, operator_of, read_runs
@@ -140,7 +141,7 @@ def _row_without_records(run: RunFolder) -> Row:
         "task": labels.get("task", str(run.path)),
         "noise_std": noise_std if isinstance(noise_std, int | float) else None,
         "sampler": labels.get("sampler"),
-        "status": f"{'no records' if run.starts() else 'not begun'}: {run.path.name}",
+        "status": f"{'no records' if run.known_starts()[0] else 'not begun'}: {run.path.name}",
     }
 
 
@@ -192,8 +193,10 @@ def _kind(row: Row) -> tuple[object, ...]:
 
 
 def _unfinished(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> str:
-    """Describe how many of the requested images exist if a run of the group has not finished."""
+    """Describe what has changed since a run of the group was done, or how many of the requested images exist."""
     mine = [runs[path] for path in group["run"].unique()]
+    if changed := [f"{run.path.name}/{name}" for run in mine for name in run.changed_files()]:
+        return f"changed since it was done: {listed(changed)}"
     if all(run.is_done() for run in mine):
         return ""
     there = {path: part["image_id"].nunique() for path, part in group.groupby("run")}

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytorch_lightning as pl
@@ -105,7 +106,7 @@ def restore(
     interval: float | None = None,
     regions: Regions | None = None,
     figures: bool = True,
-    batch_size: int = 32,
+    batch_size: int | Literal["auto"] = "auto",
     num_workers: int = 0,
     trainer: pl.Trainer | Trainer | None = None,
     checkpoints: Mapping[str, Path] | None = None,
@@ -145,7 +146,7 @@ def restore(
     figures
         Whether to draw the first images of the run; it takes longer than restoring small images.
     batch_size, num_workers
-        Images in a batch, and processes that load them.
+        Images in a batch, see `ImageDataModule.fit_to` for ``auto``, and processes that load them.
     trainer
         Lightning trainer with ``inference_mode=False``, since energies need gradients, or a context that yields one.
         None: one for the best device of this machine, without a logger.
@@ -239,6 +240,7 @@ def predict(
     if job.is_done(provenance, resume_anyway, data.test.image_ids):
         return None
     with trainer as loop:
+        data.fit_to(loop.strategy.root_device, has_network=any(True for _ in module.prior.parameters()))
         # Only the first process locks and records; the others write the images that Lightning gives them.
         if not loop.is_global_zero:
             loop.predict(module, data, return_predictions=False)
@@ -247,7 +249,8 @@ def predict(
             job.begin(provenance(str(loop.strategy.root_device)), resume_anyway)
             log_config(job, loop)
             loop.predict(module, data, return_predictions=False)
-            run = Run(job.folder, _frame(job.folder.merge_records(data.test.image_ids)))
+            asked = [i for i in data.test.image_ids if not job.is_trial or job.folder.image_path(i).exists()]
+            run = Run(job.folder, _frame(job.folder.merge_records(asked)))
             job.folder.mark_done([path.name for path in report(run, loop)])
     return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from alps_exp.checks import check_count
 from alps_exp.evaluation import LPIPS, samples_needed
 from alps_exp.restoration.measuring import Regions
 
@@ -63,8 +64,7 @@ class RestorationSettings:
     regions: Regions = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
+        check_count("num_samples", self.num_samples)
         if self.interval is not None and not 0 < self.interval < 1:
             raise ValueError(f"interval must lie between 0 and 1, got {self.interval}")
         if self.interval is not None and self.num_samples < (needed := samples_needed(self.interval)):

@@ -10,8 +10,8 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,13 +19,22 @@ from yaml import YAMLError
 
 from alps_exp.checks import check_unique
 from alps_exp.errors import OtherVersion
-from alps_exp.files import file_name, write_atomically
+from alps_exp.files import file_hash, file_name, write_atomically
 from alps_exp.runs.image_results import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, check_version, now
 from alps_exp.runs.records import Record
 
 log = logging.getLogger(__name__)
 DONE, FAILED = "DONE", "FAILED"
+MADE_AGAIN = ("images", "volumes")  # folders of files of which each is made on its own
+
+
+class Vouched(NamedTuple):
+    """What `DONE` says of a file: size in bytes, time of its last change in nanoseconds, and SHA-256."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
 
 
 class RunFolder:
@@ -38,10 +47,12 @@ class RunFolder:
     ----------
     path
         The folder; it is created on the first write.
+    verify
+        Whether files are compared with `DONE` by their hashes even where size and time are as they were.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, verify: bool = False) -> None:
+        self.path, self.verify = Path(path), verify
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -128,8 +139,8 @@ class RunFolder:
         return starts
 
     def images_asked(self) -> int | None:
-        """Return how many images the last start was to restore; None if the run restores none or never started."""
-        starts = self.starts()
+        """Return how many images the last start was to restore; None if it restores none, never started or is lost."""
+        starts, _ = self.known_starts()
         return starts[-1].num_images if starts else None
 
     def check_resume(self, provenance: Provenance, resume_anyway: bool = False) -> list[str]:
@@ -147,7 +158,7 @@ class RunFolder:
         ValueError
             If a checkpoint or the data differs and `resume_anyway` is false.
         """
-        starts, lost = self._known_starts()
+        starts, lost = self.known_starts()
         if not starts:
             return lost
         inputs = changed_inputs(starts[-1], provenance)
@@ -161,23 +172,23 @@ class RunFolder:
     def begin(self, provenance: Provenance, resume_anyway: bool = False) -> None:
         """Record this start, warn about differences from the last one, and remove `DONE` and `FAILED`.
 
-        Images that no longer match `DONE` are removed as well, so that they are restored again. Raises as
-        `check_resume`.
+        Images and prepared volumes that no longer match `DONE` are removed as well, so that they are made again. Raises
+        as `check_resume`.
         """
         provenance.changes = self.check_resume(provenance, resume_anyway)
         for change in provenance.changes:
             log.warning("%s is resumed with a difference: %s", self.path, change)
         # Before DONE goes: only DONE tells which images were changed, and a kill in between must not lose that.
         for name in self.changed_files():
-            if name.startswith("images/"):
-                (self.path / "images" / Path(name).name).unlink(missing_ok=True)
+            if (folder := Path(name).parent.name) in MADE_AGAIN:
+                (self.path / folder / Path(name).name).unlink(missing_ok=True)
         for mark in (DONE, FAILED):
             (self.path / mark).unlink(missing_ok=True)
         self._remove_leftovers()
-        self._write_starts([*self._known_starts()[0], provenance])
+        self._write_starts([*self.known_starts()[0], provenance])
 
-    def _known_starts(self) -> tuple[list[Provenance], list[str]]:
-        """Return the earlier starts, and a phrase if the record of earlier starts is lost."""
+    def known_starts(self) -> tuple[list[Provenance], list[str]]:
+        """Return the earlier starts, and a phrase if their record is lost; raises `OtherVersion` as `starts`."""
         try:
             starts = self.starts()
         except OtherVersion:
@@ -265,7 +276,7 @@ class RunFolder:
     def mark_done(self, files: Iterable[str] = ()) -> None:
         """Record the end of this start, then write `DONE`. A run with failed images is done, too.
 
-        `DONE` is JSON: ``files`` maps the name of every file that it covers to its ``size`` in bytes.
+        `DONE` is JSON: ``files`` maps the name of every file that it covers to the fields of `Vouched`.
 
         Parameters
         ----------
@@ -282,29 +293,53 @@ class RunFolder:
         starts[-1].end = now()
         self._write_starts(starts)
         # DONE comes last, so that its existence implies everything else.
-        sizes = {name: {"size": (self.path / name).stat().st_size} for name in [*self._own_files(), *files]}
-        write_atomically(self.path / DONE, json.dumps({"files": sizes}, indent=1).encode())
+        vouched = {name: _vouched(self.path / name)._asdict() for name in [*self._own_files(), *files]}
+        write_atomically(self.path / DONE, json.dumps({"files": vouched}, indent=1).encode())
 
     def _own_files(self) -> list[str]:
         """Return those of the files common to all runs that exist."""
-        images = sorted(path.relative_to(self.path).as_posix() for path in self.path.glob("images/*.h5"))
+        each = [path for folder in MADE_AGAIN for path in self.path.glob(f"{folder}/*.h5") if path.name[0] != "."]
+        images = sorted(path.relative_to(self.path).as_posix() for path in each)
         named = ("config.yaml", "provenance.json", "records.jsonl")
         return [name for name in named if (self.path / name).exists()] + images
 
-    def vouched_files(self) -> dict[str, int]:
-        """Return the sizes in bytes of the files that `DONE` covers, by name.
+    def vouched_files(self) -> dict[str, Vouched]:
+        """Return what `DONE` says of the files that it covers, by name.
 
-        Empty if there is no `DONE`, or if it is damaged or was written without sizes.
+        Empty if there is no `DONE`, or if it is damaged or of an earlier version.
         """
         try:
             files = json.loads((self.path / DONE).read_bytes())["files"]
-            return {str(name): int(file["size"]) for name, file in files.items()}
-        except (FileNotFoundError, AttributeError, KeyError, TypeError, ValueError):
+            found = {str(name): Vouched(**values) for name, values in files.items()}
+        except (FileNotFoundError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
             return {}
+        return found if all(_is_below(name) for name in found) else {}
 
     def changed_files(self) -> list[str]:
-        """Return the names of the files that are missing or differ in size from `DONE`."""
-        return [name for name, size in self.vouched_files().items() if _size(self.path / name) != size]
+        """Return the names of the files that are missing or differ from `DONE`.
+
+        Contents are compared where the time of the last change differs, and everywhere with `verify`.
+        """
+        return [name for name, vouched in self.vouched_files().items() if self._has_changed(name, vouched)]
+
+    def _has_changed(self, name: str, vouched: Vouched) -> bool:
+        path = self.path / name
+        if not path.is_file():
+            return True
+        status = path.stat()
+        if status.st_size != vouched.size:
+            return True
+        look = self.verify or status.st_mtime_ns != vouched.mtime_ns
+        return look and file_hash(path) != vouched.sha256
+
+    def progress(self) -> str:
+        """Return in words how far the run is."""
+        if self.is_done():
+            return "done"
+        if not (starts := self.known_starts()[0]):
+            return "not begun"
+        asked, there = starts[-1].num_images, len(list(self.path.glob("images/[!.]*.h5")))
+        return "begun" if asked is None else f"{there} of {asked} images"
 
     def mark_failed(self, reason: str) -> None:
         """Write the reason why this start ended early to `FAILED`; the next start removes it."""
@@ -315,8 +350,14 @@ class RunFolder:
         return (self.path / DONE).exists() and not self.changed_files()
 
 
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
+def _vouched(path: Path) -> Vouched:
+    status = path.stat()
+    return Vouched(status.st_size, status.st_mtime_ns, file_hash(path))
+
+
+def _is_below(name: str) -> bool:
+    """Return whether a name stays within a folder: a file may come from someone else."""
+    return not PurePath(name).is_absolute() and ".." not in PurePath(name).parts
 
 
 def _interpolation(node: object) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from alps_exp.files import open_hdf5, write_atomically
+from alps_exp.files import checksum, open_hdf5, text_checksum, write_atomically
 from alps_exp.runs.records import Record
 
 _ARRAYS = ("truth", "measurement", "adjoint", "std", "magnitude_std", "interval", "magnitude_interval", "samples")
 _GROUPS = ("estimates", "diagnostics")
+RECORDS, CHECKSUMS = "records", "checksums"
 
 
 @dataclass
@@ -79,7 +81,7 @@ class DamagedFile(ValueError):
 
 
 def write_result(path: Path, result: ImageResult) -> None:
-    """Write a result atomically, real arrays as float32 and complex arrays as complex64.
+    """Write a result atomically, real arrays as float32 and complex arrays as complex64, with a checksum of each.
 
     A record with a non-finite number is written as failed.
 
@@ -90,24 +92,25 @@ def write_result(path: Path, result: ImageResult) -> None:
     result
         The result of an image.
     """
+    records = "\n".join(record.checked().to_json() for record in result.records)
+    arrays = {name: _stored(array) for name, array in _named(result).items() if array is not None}
+    sums = {RECORDS: text_checksum(records)} | {name: checksum(array) for name, array in arrays.items()}
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
-        file.attrs["records"] = "\n".join(record.checked().to_json() for record in result.records)
-        for name in _ARRAYS:
-            _write_array(file, name, getattr(result, name))
-        for group in _GROUPS:
-            for name, array in getattr(result, group).items():
-                _write_array(file, f"{group}/{name}", array)
+        file.attrs[RECORDS], file.attrs[CHECKSUMS] = records, json.dumps(sums)
+        for name, array in arrays.items():
+            file[name] = array
     write_atomically(path, buffer.getvalue())
 
 
-def _write_array(file: h5py.File, name: str, array: np.ndarray | None) -> None:
-    if array is not None:
-        array = np.asarray(array)
-        dtype = np.complex64 if np.iscomplexobj(array) else np.float32
-        # With a checksum, HDF5 refuses to read damaged data. Scalars and empty arrays cannot have one.
-        checked = bool(array.ndim and array.size)
-        file.create_dataset(name, data=array, dtype=dtype, chunks=array.shape if checked else None, fletcher32=checked)
+def _named(result: ImageResult) -> dict[str, np.ndarray | None]:
+    """Return the arrays of a result by their names in the file."""
+    single = {name: getattr(result, name) for name in _ARRAYS}
+    return single | {f"{group}/{name}": a for group in _GROUPS for name, a in getattr(result, group).items()}
+
+
+def _stored(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, dtype=np.complex64 if np.iscomplexobj(array) else np.float32)
 
 
 def read_result(path: Path) -> ImageResult:
@@ -126,8 +129,12 @@ def read_result(path: Path) -> ImageResult:
         If the file is truncated, fails its checksums, or is not a result file.
     """
     with _opened(path) as file:
-        arrays = {name: file[name][()] for name in _ARRAYS if name in file}
-        estimates, diagnostics = ({name: array[()] for name, array in file.get(g, {}).items()} for g in _GROUPS)
+        found = _checked_arrays(file)
+        arrays = {name: found[name] for name in _ARRAYS if name in found}
+        groups = (
+            {name.removeprefix(f"{g}/"): a for name, a in found.items() if name.startswith(f"{g}/")} for g in _GROUPS
+        )
+        estimates, diagnostics = groups
         return ImageResult(_records(file), estimates=estimates, diagnostics=diagnostics, **arrays)
 
 
@@ -160,4 +167,28 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _records(file: h5py.File) -> list[Record]:
-    return [Record.from_json(line) for line in file.attrs["records"].splitlines()]
+    text = file.attrs[RECORDS]
+    if text_checksum(text) != _checksums(file)[RECORDS]:
+        raise ValueError("its records do not match their checksum")
+    return [Record.from_json(line) for line in text.splitlines()]
+
+
+def _checked_arrays(file: h5py.File) -> dict[str, np.ndarray]:
+    """Return all arrays of a file; raises ValueError if they are not those that were written."""
+    stored: dict[str, h5py.Dataset] = {}
+    # Links are not followed: what they lead to was not written here.
+    file.visititems(lambda name, item: stored.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    sums = _checksums(file)
+    if stored.keys() != sums.keys() - {RECORDS}:
+        raise ValueError("arrays are missing, or were added")
+    arrays = {name: array[()] for name, array in stored.items()}
+    if wrong := [name for name, array in arrays.items() if checksum(np.asarray(array)) != sums[name]]:
+        raise ValueError(f"{wrong[0]} does not match its checksum")
+    return arrays
+
+
+def _checksums(file: h5py.File) -> dict[str, str]:
+    if CHECKSUMS not in file.attrs:
+        raise ValueError("it has no checksums, as results of earlier versions")
+    sums: dict[str, str] = json.loads(file.attrs[CHECKSUMS])
+    return sums

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
+from alps_exp.errors import listed
 from alps_exp.runs.folder import DONE, RunFolder
 from alps_exp.runs.original import Original, changed_settings
 from alps_exp.runs.provenance import Provenance
@@ -17,7 +18,8 @@ class JobContext:
     """What a verb needs to know about its job in addition to its own arguments.
 
     `begun`: the folder belongs to this job. `under_way`: a first batch has been processed, so a later error is not a
-    fault of the request. `original`: the run that this job repeats, if any.
+    fault of the request. `original`: the run that this job repeats, if any. `is_trial`: only a part is done, and the
+    folder is not kept.
     """
 
     config: DictConfig
@@ -25,6 +27,7 @@ class JobContext:
     begun: bool = False
     under_way: bool = False
     original: Original | None = None
+    is_trial: bool = False
 
     def is_done(self, provenance: Callable[[], Provenance], resume_anyway: bool, image_ids: Sequence[str] = ()) -> bool:
         """Return whether an earlier start has finished the run, and print so; raises as `RunFolder.check_resume`.
@@ -46,7 +49,7 @@ class JobContext:
             print(f"{self.folder.path}: DONE does not list the files of the run: what is missing is made again")
             return False
         if changed := self.folder.changed_files():
-            print(f"{self.folder.path}: missing or changed, and made again: {_listed(changed)}")
+            print(f"{self.folder.path}: missing or changed, and made again: {listed(changed)}")
         return not changed
 
     def check_same_request(self, verb: str) -> None:
@@ -69,7 +72,3 @@ class JobContext:
         provenance.differences = original.differences(self.config, provenance)
         for difference in provenance.differences or ["nothing"]:
             print(f"differs from {original.folder.path}: {difference}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

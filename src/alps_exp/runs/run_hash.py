@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Set
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -12,32 +13,59 @@ MACHINE_KEYS = frozenset(
     {
         "checkpoint_minutes",
         "compile",
+        "dry_run",
         "figures",
         "hydra",
         "logger",
         "output_root",
         "resume_anyway",
+        "verify",
         "data.num_workers",
+        "distillation.band_interval",
         "generator.micro_batch",
         "sampler.micro_batch",
         "trainer.accelerator",
         "trainer.default_root_dir",
         "trainer.devices",
+        "trainer.enable_checkpointing",
+        "trainer.enable_model_summary",
         "trainer.enable_progress_bar",
+        "trainer.log_every_n_steps",
         "trainer.num_nodes",
+        "trainer.num_sanity_val_steps",
+        "trainer.profiler",
         "trainer.strategy",
+        "training.band_interval",
     }
 )
-"""Keys that affect where and how fast a run executes, but not its results."""
+"""Keys that affect where and how fast a run executes, and what is seen of it, but not its results."""
+
+WATCHING = frozenset(
+    {
+        "DeviceStatsMonitor",
+        "LearningRateMonitor",
+        "ModelSummary",
+        "RichModelSummary",
+        "RichProgressBar",
+        "TQDMProgressBar",
+        "ThroughputMonitor",
+    }
+)
+"""Callbacks of Lightning that only watch. One of a user's own may change the result, and counts as a request."""
 
 MACHINE_KEYS_OF_VERB = {
     "restore": frozenset({"data.batch_size", "trainer.max_time"}),
     "calibrate": frozenset({"data.batch_size", "trainer.max_time"}),
 }
-"""Further such keys per verb. In trainings, batch size and time limit do affect the result."""
+"""Further such keys per verb. In trainings, the time limit does affect the result."""
+
+TRAININGS = ("train", "distill")
+PARTS_OF_BATCH = ("data.batch_size", "trainer.accumulate_grad_batches")
 
 OPTIMIZERS = ("training.optimizer", "distillation.optimizer")
 
+
+LIGHTNING = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
 
 LONGEST_NAME = 255  # bytes that common file systems allow for a folder name
 
@@ -46,7 +74,8 @@ def request(config: DictConfig | dict[str, object], verb: str = "") -> dict[str,
     """Return the resolved config without machine-specific keys, as plain dictionaries, lists and values.
 
     Omitted keys are not resolved, so they may refer to values that are not known yet. The number of steps is omitted
-    for a training whose learning rate stays constant to the end: a longer training continues a shorter one.
+    for a training whose learning rate stays constant to the end: a longer training continues a shorter one. The batch
+    of a training is the product over devices, nodes and accumulated batches, however it is split.
 
     Parameters
     ----------
@@ -56,7 +85,31 @@ def request(config: DictConfig | dict[str, object], verb: str = "") -> dict[str,
         The verb of the config (``restore``, ...), for `MACHINE_KEYS_OF_VERB`.
     """
     root = config if isinstance(config, DictConfig) else OmegaConf.create(config)
-    return _resolved(root, MACHINE_KEYS | MACHINE_KEYS_OF_VERB.get(verb, frozenset()) | _without_meaning(root))
+    left_out = MACHINE_KEYS | MACHINE_KEYS_OF_VERB.get(verb, frozenset()) | _without_meaning(root)
+    if verb not in TRAININGS:
+        return _resolved(root, left_out)
+    return _resolved(root, left_out.union(PARTS_OF_BATCH)) | {"effective_batch": effective_batch(root)}
+
+
+def effective_batch(root: DictConfig) -> int | str:
+    """Return the number of images in a step of a training.
+
+    How many devices ``auto`` or -1 are is known only where the training runs: then it is a text with that word in it.
+    """
+    parts = [OmegaConf.select(root, key, default=1) for key in PARTS_OF_BATCH]
+    parts += [_count(OmegaConf.select(root, key, default=1)) for key in ("trainer.num_nodes", "trainer.devices")]
+    known = [part for part in parts if type(part) is int and part > 0]
+    unknown = [str(part) for part in parts if type(part) is not int or part < 1]
+    return " x ".join([str(math.prod(known)), *unknown]) if unknown else math.prod(known)
+
+
+def _count(devices: object) -> object:
+    """Return how many devices a setting of Lightning names, as far as it says."""
+    if isinstance(devices, ListConfig):
+        return len(devices)
+    if isinstance(devices, str) and "," in devices:
+        return len([device for device in devices.split(",") if device.strip()])
+    return int(devices) if isinstance(devices, str) and devices.isdecimal() else devices
 
 
 def _without_meaning(root: DictConfig) -> set[str]:
@@ -74,9 +127,16 @@ def _resolved(root: DictConfig, left_out: Set[str], prefix: str = "") -> dict[st
 def _plain(node: object, left_out: Set[str], prefix: str) -> object:
     if isinstance(node, DictConfig):
         return _resolved(node, left_out, prefix)
+    if isinstance(node, ListConfig) and prefix == "trainer.callbacks.":
+        return [_plain(part, left_out, prefix) for part in node if not _only_watches(part)]
     if isinstance(node, ListConfig):
         return [_plain(node[i], left_out, f"{prefix}{i}.") for i in range(len(node))]
     return node
+
+
+def _only_watches(callback: object) -> bool:
+    target = str(callback.get("_target_")) if isinstance(callback, DictConfig) else ""
+    return target.startswith(LIGHTNING) and target.rpartition(".")[2] in WATCHING
 
 
 def config_hash(config: DictConfig | dict[str, object], verb: str = "") -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from alps_exp.checks import positive
+from alps_exp.checks import check_count, positive
 from alps_exp.estimates import PriorKind
 from alps_exp.samplers.base import Sampler
 from alps_exp.samplers.batched_prior import BatchedPrior
@@ -66,11 +66,9 @@ class DAPS(Sampler):
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, prior_kind, micro_batch)
-        if ode_steps < 1:
-            raise ValueError(f"ode_steps must be at least 1, got {ode_steps}")
         if langevin_steps < 0:
             raise ValueError(f"langevin_steps must be at least 0, got {langevin_steps}")
-        self.ode_steps, self.langevin_steps = ode_steps, langevin_steps
+        self.ode_steps, self.langevin_steps = check_count("ode_steps", ode_steps), langevin_steps
         self.step_size = positive("step_size", step_size)
         self.likelihood_std = None if likelihood_std is None else positive("likelihood_std", likelihood_std)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from alps_exp.checks import check_share
+from alps_exp.checks import check_count, check_share
 from alps_exp.estimates import PriorKind
 from alps_exp.samplers.annealed import AnnealedSampler
 from alps_exp.samplers.ddim import ddim_step
@@ -50,9 +50,7 @@ class MMPS(AnnealedSampler):
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, prior_kind, micro_batch)
-        if iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {iterations}")
-        self.iterations, self.eta = iterations, check_share("eta", eta)
+        self.iterations, self.eta = check_count("iterations", iterations), check_share("eta", eta)
 
     def step(self, problem: Problem, x: Tensor, t: float, s: float) -> Tensor:
         """Return a DDIM step toward the posterior mean of x_0."""

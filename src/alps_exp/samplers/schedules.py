@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from alps_exp.checks import check_count
+
 
 @dataclass(frozen=True)
 class GeometricSchedule:
@@ -82,6 +84,7 @@ class KarrasSchedule:
         _check(self.sigma_max, self.sigma_min, self.scales)
         if self.rho <= 0 or self.inner_steps < 1:
             raise ValueError(f"rho must be positive and inner_steps at least 1, got {self.rho} and {self.inner_steps}")
+        check_count("steps of a schedule", self.scales * self.inner_steps)
 
     def __call__(self) -> list[float]:
         """Return the scales."""
@@ -122,6 +125,7 @@ class ExplicitSchedule:
             raise ValueError(f"scales must decrease, got {list(self.scales)}")
         if len(self.steps) != len(self.scales) or min(self.steps) < 1:
             raise ValueError(f"expected a number of steps >= 1 for each of {len(self.scales)} scales, got {self.steps}")
+        check_count("steps of a schedule", sum(self.steps))
 
     def __call__(self) -> list[float]:
         """Return the scales."""
@@ -146,3 +150,4 @@ def _check(sigma_max: float, sigma_min: float, steps: int) -> None:
         raise ValueError(f"a schedule needs 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}")
     if steps < 2:
         raise ValueError(f"a schedule needs at least 2 scales, got {steps}")
+    check_count("steps of a schedule", steps)

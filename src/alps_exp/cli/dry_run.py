@@ -1,0 +1,42 @@
+"""`dry_run=true`: what a command would do, and how far it is already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from alps_exp.runs import RunFolder
+
+KEY = "dry_run"
+
+
+def take_dry_run(request: dict[str, object]) -> bool:
+    """Remove `dry_run` from a request, since it is a key of every verb, and return its value.
+
+    Raises
+    ------
+    ValueError
+        If it is neither true nor false.
+    """
+    value = request.pop(KEY, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"{KEY} is {value!r}, expected true or false")
+    return value
+
+
+def preview(folder: RunFolder, request: Mapping[str, object], number: int = 0, count: int = 1) -> str:
+    """Return a line on a job: its place in the sweep, its folder, and how far it is."""
+    path = os.path.relpath(str(request.get("output") or request.get("path") or folder.path))
+    return f"[{number + 1}/{count}] {path}: {RunFolder(path).progress()}"
+
+
+def remove_traces(folder: RunFolder) -> None:
+    """Remove the empty folders and the empty log that Hydra has made for a job."""
+    for path in folder.path.glob("*.log"):
+        if not path.stat().st_size:
+            path.unlink()
+    for path in (folder.path, *folder.path.parents):
+        if path == Path.cwd() or any(path.iterdir()):
+            break
+        path.rmdir()
