@@ -32,11 +32,11 @@ def preview(folder: RunFolder, request: Mapping[str, object], number: int = 0, c
 
 
 def remove_traces(folder: RunFolder) -> None:
-    """Remove the empty folders and the empty log that Hydra has made for a job."""
+    """Remove the empty folders and the empty log that Hydra has made for a job that did not begin."""
     for path in folder.path.glob("*.log"):
         if not path.stat().st_size:
             path.unlink()
     for path in (folder.path, *folder.path.parents):
-        if path == Path.cwd() or any(path.iterdir()):
+        if path == Path.cwd() or not path.is_dir() or any(path.iterdir()):
             break
         path.rmdir()

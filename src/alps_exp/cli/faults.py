@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
 from omegaconf import DictConfig
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from alps_exp.cli.imports import import_fault
 from alps_exp.config.arguments import nearest
@@ -57,13 +58,26 @@ def explain(error: BaseException) -> str:
         return f"unknown choice {group}={choice}{nearest(choice, known)}"
     if isinstance(error, ConfigCompositionException) and (cause := _key_error(error)):
         return cause
+    if isinstance(error, MissingMandatoryValue):
+        return f"no {error.full_key} is given: add {error.full_key}=VALUE"
     root = root_of(error)
     text = import_fault(root) or str(root)
-    if isinstance(error, InterpolationResolutionError):  # OmegaConf keeps the error of a resolver only as text
-        text = text.rpartition(" raised while resolving interpolation: ")[2].partition("\n    full_key: ")[0]
+    if isinstance(root, OmegaConfBaseException):
+        text = _of_key(root)
     if "Original Traceback" in text:  # from a data worker, whose last line is the error
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return one_line(text) or type(root).__name__
+
+
+def _of_key(error: OmegaConfBaseException) -> str:
+    """Return the message of an error of OmegaConf, without the lines on its own objects but with the key."""
+    text = str(error).partition("\n    full_key: ")[0]
+    if isinstance(error, InterpolationResolutionError):  # which keeps the error of a resolver only as text
+        text = text.rpartition(" raised while resolving interpolation: ")[2].strip('"')
+    if "Cannot merge DictConfig with ListConfig" in text:
+        text = "expected a list, got settings {key: value}"
+    key = error.full_key or ""
+    return text if not key or key in text or key.startswith("hydra.") else f"{key}: {text}"
 
 
 def root_of(error: BaseException) -> BaseException:
@@ -73,7 +87,11 @@ def root_of(error: BaseException) -> BaseException:
 
 
 def _key_error(error: BaseException) -> str | None:
-    """Describe the unknown key of an override if that is the cause of an error."""
+    """Describe the key of an override if it is unknown, or there already."""
+    if (twice := re.match(r"Could not append to config\. An item is already at '(.+?)'", str(error))) is not None:
+        return f"{twice[1]} is there already: give {twice[1]}=VALUE, without the plus"
+    if (gone := re.match(r"Could not delete from config\. '(.+?)' does not exist", str(error))) is not None:
+        return f"there is no key {gone[1]!r} to delete"
     cause = error.__cause__
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
@@ -82,7 +100,9 @@ def _key_error(error: BaseException) -> str | None:
     known = cause.parent_node
     prefix, _, key = cause.full_key.rpartition(".")
     if not isinstance(known, DictConfig):
-        return one_line(cause)
+        return one_line(_of_key(cause))
+    if key in known:
+        return f"{cause.full_key} is there already: give {cause.full_key}=VALUE, without the plus"
     if not known:
-        return f"{prefix} has no keys yet: add one with a plus, as in +{cause.full_key}=VALUE"
+        return f"{prefix} has no keys: give {prefix}=VALUE, or add one with a plus, as in +{cause.full_key}=VALUE"
     return f"unknown key {cause.full_key!r}{nearest(key, map(str, known), f'{prefix}.' if prefix else '')}"

@@ -25,6 +25,7 @@ from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import DrySweep, RefusedSweep
 from alps_exp.cli.trial import folder_of_trial
 from alps_exp.cli.verbs import VERBS, verb_function
+from alps_exp.cli.words import check_words
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver
@@ -83,6 +84,8 @@ def _put_config_name(argv: list[str]) -> str:
         argv[2] = f"action={argv[2]}"
     if argv[1] in VERBS:
         argv.insert(1, "--config-name")
+    if argv[1].startswith("-") and argv[1] != "--config-name":
+        raise ValueError(f"expected `alps VERB ...`, got {argv[1]} first: `alps --help` shows the verbs")
     if argv[1] != "--config-name" or len(argv) < 3 or argv[2] not in VERBS:
         raise ValueError(f"unknown verb {argv[1]!r}{nearest(argv[1], VERBS)}")
     return argv[2]
@@ -122,7 +125,10 @@ class Task:
 
 def _run(verb: str, show_traceback: str | None) -> int:
     """Let Hydra compose the config and run each job of the verb; return the worst status."""
-    task = Task(verb, list(sys.argv), show_traceback, original_of(sys.argv, verb, VERBS))
+    argv = list(sys.argv)
+    original = original_of(sys.argv, verb, VERBS)
+    check_words(sys.argv[1:])
+    task = Task(verb, argv, show_traceback, original)
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     with _environment(SHOW_TRACEBACK, "1"):  # makes Hydra raise its errors instead of printing them
         try:
@@ -160,6 +166,8 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         if os.environ.get(SHOW_TRACEBACK):
             raise
         status = status_of(error, job)
+        if not job.begun:
+            remove_traces(job.folder)
         if needs_traceback(error, status):
             traceback.print_exc()
         if job.begun:

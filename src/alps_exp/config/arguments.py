@@ -8,6 +8,7 @@ import pkgutil
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig
@@ -17,6 +18,9 @@ from alps_exp.errors import one_line
 HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 PLAIN = (int, float, str, list, Mapping)
+PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+PATHS = ("path", "source", "runs", "paper", "lpips")
+"""Keys whose empty value would mean the current folder, or nothing that can be named."""
 
 Function = Callable[..., object]
 
@@ -45,8 +49,10 @@ def check_arguments(function: Function, arguments: Mapping[str, object], path: s
             if not open_ended:
                 raise ValueError(f"unknown key {full_key!r}{nearest(key, parameters, prefix=path)}")
         elif key in hints and not _fits(value, hints[key]):
-            expected = _describe(hints[key])
-            raise ValueError(f"{full_key} is {value!r}, expected {expected}")
+            expected = _describe(hints[key]) + _cure(value, hints[key])
+            raise ValueError(f"{full_key} is {_shown(value)}, expected {expected}")
+        elif value == "" and key in PATHS:
+            raise ValueError(f"{full_key} is empty, expected a path")
         check_targets(value, f"{full_key}.")
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and parameter.kind not in VARIABLE and name not in arguments:
@@ -70,17 +76,20 @@ def resolve_target(name: str, key: str) -> Function:
     """Import a `_target_`; raises ValueError with its `key` if it does not exist or cannot be imported."""
     try:
         target: Function = pkgutil.resolve_name(name)
-        return target
     except Exception as error:  # a user's module can raise anything on import
         reason = one_line(f"{type(error).__name__}: {error}")
         raise ValueError(f"{key} is {name!r}, expected what can be imported ({reason})") from error
+    if not callable(target):
+        raise ValueError(f"{key} is {name!r}, expected a class or a function")
+    return target
 
 
 def nearest(given: str, known: Iterable[str], prefix: str = "") -> str:
     """Return a phrase with the closest known choice, or with all choices if none is close."""
     known = [name for name in known if name != "self"]
-    if close := difflib.get_close_matches(given, known, n=1, cutoff=0.6):
-        return f": did you mean {prefix}{close[0]}?"
+    by_lower = {name.lower(): name for name in known}
+    if close := difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6):
+        return f": did you mean {prefix}{by_lower[close[0]]}?"
     return f": expected one of {', '.join(prefix + name for name in sorted(known))}"
 
 
@@ -96,6 +105,8 @@ def _fits(value: object, hint: object) -> bool:
     if hint in (Any, object) or (isinstance(value, Mapping) and "_target_" in value):
         return True
     kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if value is None and inspect.isclass(kind) and kind is not types.UnionType:
+        return kind is types.NoneType
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, argument) for argument in inner)
     if kind is Literal:
@@ -120,11 +131,34 @@ def _items_fit(items: Sequence[object], hints: Sequence[object]) -> bool:
     return all(_fits(item, hints[0]) for item in items if hints)
 
 
+def _shown(value: object) -> str:
+    """Return a value as one writes it in a config."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return repr(value)
+
+
+def _cure(value: object, hint: object) -> str:
+    """Return how a number or a truth value becomes a text, where a text is expected."""
+    if value is None or not isinstance(value, bool | int | float) or not _fits("text", hint):
+        return ""
+    return f": quote it, as \"'{_shown(value)}'\""
+
+
 def _describe(hint: object) -> str:
-    if typing.get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(hint)))
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(_describe(argument) for argument in typing.get_args(hint))
+    kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind is Literal:
+        return "one of " + ", ".join(map(str, inner))
+    if kind in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_describe(argument) for argument in inner))
+    if inspect.isclass(kind) and kind is not str and issubclass(kind, Sequence):
+        return f"a list of {PLURALS.get(inner[0], 'values')}" if inner else "a list"
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
+        return "settings {key: value}"
     names: dict[object, str] = {
         float: "a number",
         int: "a whole number",
@@ -132,5 +166,6 @@ def _describe(hint: object) -> str:
         bool: "true or false",
         types.NoneType: "null",
         DictConfig: "settings {key: value}",
+        Path: "a path",
     }
-    return names.get(hint) or (hint.__name__ if inspect.isclass(hint) else str(hint))
+    return names.get(hint) or (f"settings with a _target_, a {hint.__name__}" if inspect.isclass(hint) else str(hint))

@@ -33,13 +33,15 @@ class FileMask:
     Raises
     ------
     FileNotFoundError
-        At the first call, if the file does not exist.
+        If the file does not exist.
     ValueError
         When called, if the file contains no valid masks, has no mask for an image, or does not fit the image size.
     """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no such mask file: {self.path}")
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the masks of a batch, (B, 1, H, W)."""
@@ -50,8 +52,6 @@ class FileMask:
     @cached_property
     def arrays(self) -> dict[str, Array]:
         """The arrays of the file by name; a single array has the name ``mask``."""
-        if not self.path.is_file():
-            raise FileNotFoundError(f"no such mask file: {self.path}")
         try:
             if self.path.suffix == ".npz":
                 with np.load(self.path) as archive:

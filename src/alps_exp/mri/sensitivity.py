@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from alps_exp.checks import LARGEST_SIDE, check_count
 from alps_exp.crops import around_zero_frequency
 from alps_exp.mri.coil_images import combine
 from alps_exp.mri.fourier import Array, to_image
@@ -118,12 +119,12 @@ class EspiritMaps(MapEstimator):
         *,
         unfold: Literal["auto", "none", "rows", "columns"] = "auto",
     ) -> None:
-        super().__init__(calibration_width, 2 * kernel_width)
+        super().__init__(calibration_width, 2 * check_count("kernel_width", kernel_width, LARGEST_SIDE))
         if unfold not in ("auto", "none", *AXES):
             raise ValueError(f"unfold must be auto, none, {' or '.join(AXES)}, got {unfold!r}")
         self.unfold = unfold
         self.kernel_width, self.threshold, self.crop = kernel_width, threshold, crop
-        self.max_iterations = max_iterations
+        self.max_iterations = check_count("max_iterations", max_iterations)
 
     def estimate(self, kspace: Array, width: int) -> Array:
         """Return the maps; see the class."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from alps_exp.errors import one_line
+
 COLUMNS = ("task", "settings", "eta", "method", "psnr_mean", "psnr_std", "ssim_mean", "ssim_std", "data")
 
 
@@ -25,9 +27,12 @@ def read_paper(path: str | Path) -> pd.DataFrame:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}, expected a CSV file of published numbers")
-    numbers = pd.read_csv(path)
+    try:
+        numbers = pd.read_csv(path)
+    except ValueError as error:  # no text, or no table
+        raise ValueError(f"{path} is no CSV file of published numbers: {one_line(error)}") from error
     if missing := [name for name in COLUMNS if name not in numbers]:
-        raise ValueError(f"{path} has no column {', '.join(missing)}, expected {', '.join(COLUMNS)}")
+        raise ValueError(f"{path} has no column {', '.join(missing)}")
     return numbers.assign(settings=[_settings(text) for text in numbers["settings"].fillna("")])
 
 

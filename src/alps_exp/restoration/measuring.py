@@ -9,6 +9,7 @@ from functools import partial
 from torch import Tensor
 
 from alps_exp.batch import Batch
+from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import measurement_noise
 
@@ -139,6 +140,13 @@ def noise_of(rule: OperatorRule) -> float | list[float] | None:
         return each if len(each) == len(parts) else None
     noise_std = rule.keywords.get("noise_std")
     return noise_std if isinstance(noise_std, int | float) else None
+
+
+def check_noise(rule: OperatorRule) -> None:
+    """Raise ValueError if a noise level of a rule is not positive, before the first batch makes an operator of it."""
+    level = noise_of(rule) if isinstance(rule, partial) else None
+    for one in level if isinstance(level, list) else [] if level is None else [level]:
+        positive("noise_std", one)
 
 
 def _of_batch(value: object, batch: Batch) -> object:

@@ -19,7 +19,7 @@ from alps_exp.lightning import ImageDataModule
 from alps_exp.priors import Prior
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.restoration.judging import Judge, Restored
-from alps_exp.restoration.measuring import Measured, OperatorRule, measure, noise_of
+from alps_exp.restoration.measuring import Measured, OperatorRule, check_noise, measure, noise_of
 from alps_exp.restoration.settings import RestorationSettings
 from alps_exp.restoration.sharing import SAMPLING_ERRORS, draw_shared, gather_reasons
 from alps_exp.runs import ImageResult, RunFolder
@@ -58,6 +58,7 @@ class Restoration(pl.LightningModule):
         settings: RestorationSettings,
     ) -> None:
         super().__init__()
+        check_noise(operator)
         self.prior, self.operator, self.sampler, self.folder = prior, operator, sampler, folder
         self.settings = settings if sampler.estimate == "mmse" else replace(settings, num_samples=1, interval=None)
         self.judge = Judge(prior, sampler, self.settings)

@@ -106,7 +106,7 @@ def restore(
     interval: float | None = None,
     regions: Regions | None = None,
     figures: bool = True,
-    batch_size: int | Literal["auto"] = "auto",
+    batch_size: int | Literal["auto"] = 32,
     num_workers: int = 0,
     trainer: pl.Trainer | Trainer | None = None,
     checkpoints: Mapping[str, Path] | None = None,
@@ -146,7 +146,8 @@ def restore(
     figures
         Whether to draw the first images of the run; it takes longer than restoring small images.
     batch_size, num_workers
-        Images in a batch, see `ImageDataModule.fit_to` for ``auto``, and processes that load them.
+        Images in a batch, and processes that load them. An operator with masks of its own for each image needs all of
+        these in one batch; ``auto`` takes one image at a time for a network on a CPU, see `ImageDataModule.fit_to`.
     trainer
         Lightning trainer with ``inference_mode=False``, since energies need gradients, or a context that yields one.
         None: one for the best device of this machine, without a logger.

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Set
+from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -153,13 +154,34 @@ def config_hash(config: DictConfig | dict[str, object], verb: str = "") -> str:
 
 
 def register_resolvers() -> None:
-    """Register the resolvers ``${config_hash:VERB}`` and ``${folder_name:${name}}`` that name run folders."""
+    """Register the resolvers that name run folders.
+
+    They are ``${config_hash:VERB}``, ``${folder_name:${name}}``, and ``${folder_at:KEY}`` for the folder that a key
+    names.
+    """
+    OmegaConf.register_new_resolver("folder_at", _folder_at, replace=True)
     OmegaConf.register_new_resolver("config_hash", _config_hash, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 
 
 def _config_hash(verb: str = "", *, _root_: DictConfig) -> str:
     return config_hash(_root_, verb)
+
+
+def _folder_at(key: str, *, _root_: DictConfig) -> str:
+    """Return the value of a key if it is a folder, or one can be made.
+
+    Raises
+    ------
+    ValueError
+        If it is no text or empty, or there is a file in its place.
+    """
+    value = OmegaConf.select(_root_, key)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key} is {value!r}, expected a folder")
+    if (blocking := next((path for path in (Path(value), *Path(value).parents) if path.is_file()), None)) is not None:
+        raise ValueError(f"{key} is {value!r}, and {blocking} is a file, expected a folder")
+    return value
 
 
 def folder_name(name: object) -> str:

@@ -1,0 +1,103 @@
+"""The words of a command line, each read before Hydra composes a config, so that a wrong one is named and explained."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, QuotedString
+from hydra.errors import HydraException
+
+from alps_exp.config.folder import config_folder
+from alps_exp.errors import one_line
+
+KEY = re.compile(r"[~+]{0,2}[^\W\d][\w/-]*(@[\w.:-]+)?(\.[\w-]+)*")
+FAILED_FUNCTION = re.compile(r"\w+ while evaluating '(?P<call>.*)': (?P<why>.*?)( Available: .*)?( See https:.*)?$")
+OF_THE_LANGUAGE = {"Union[int, float]": "a number", "str is": "a text is", "NoneType": "nothing"}
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Check the words behind ``alps``.
+
+    Raises
+    ------
+    ValueError
+        If a flag is unknown or lacks its value, a word is no setting, its value cannot be read or names several values
+        without ``-m``, or a choice is no name.
+    """
+    given = _parsed(words)
+    for word in given.overrides:
+        override = _read(word)
+        if override.is_sweep_override() and not given.multirun:
+            raise ValueError(_several(override))
+        _check_range(override)
+        _check_choice(override)
+
+
+def _parsed(words: Sequence[str]) -> Namespace:
+    parser = get_args_parser()
+    parser.error = _refuse_flag  # type: ignore[method-assign]
+    parsed: Namespace = parser.parse_args(words)
+    return parsed
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    if (unknown := re.match(r"unrecognized arguments: (\S+)", message)) is None:
+        raise ValueError(message.removeprefix("argument "))
+    flag = unknown[1]
+    name, _, value = flag.lstrip("-").partition("=")
+    raise ValueError(f"unknown flag {flag}: settings have no dashes, as {name.replace('-', '_')}={value or 'VALUE'}")
+
+
+def _read(word: str) -> Override:
+    key, equals, value = word.partition("=")
+    if not equals and not word.startswith("~"):
+        raise ValueError(f"{word!r} is no setting: expected KEY=VALUE")
+    if not KEY.fullmatch(key):
+        raise ValueError(f"{key!r} in {word!r} is no key: expected KEY=VALUE, in which KEY is names joined by dots")
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        if (failed := FAILED_FUNCTION.search(one_line(error))) is not None:
+            why = failed["why"]
+            for theirs, ours in OF_THE_LANGUAGE.items():
+                why = why.replace(theirs, ours)
+            raise ValueError(f"{key}: {failed['call']} cannot be evaluated: {why}") from error
+        quoted = f"{key}='{value}'" if "'" not in value else f'{key}=\\"{value}\\"'
+        raise ValueError(
+            f"the value of {word} cannot be read: close brackets and quotes, and quote a text with special characters"
+            f' twice, for the shell and for this command, as "{quoted}"'
+        ) from error
+
+
+def _several(override: Override) -> str:
+    """Return the sentence on a setting with several values in a single job."""
+    key, _, value = str(override.input_line).partition("=")
+    listed = "" if "(" in value else f", write {key}=[{value}] for a list, or \"{key}='{value}'\" for a text"
+    return f"{override.input_line} gives several values to {key}: add -m to run a job with each{listed}"
+
+
+def _check_range(override: Override) -> None:
+    """Raise ValueError if the values of a sweep cannot be listed, as of a range with steps of 0."""
+    if override.is_discrete_sweep() and not isinstance(override.value(), Glob):  # whose choices Hydra knows
+        try:
+            next(override.sweep_string_iterator(), None)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{override.input_line} cannot be evaluated: {error}") from error
+
+
+def _check_choice(override: Override) -> None:
+    """Raise ValueError if the choice from a config group is no name, nor a list of names."""
+    group = override.key_or_group
+    if override.is_delete() or override.is_sweep_override() or not (config_folder() / group).is_dir():
+        return
+    value = override.value()
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str | QuotedString) for name in names):
+        known = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+        example = f", as {group}={known[0]}" if known else ""
+        raise ValueError(f"{override.input_line} is no choice of {group}: expected a name{example}")
