@@ -78,7 +78,7 @@ def test_an_estimate_has_a_mean_and_no_spread(alps, masks, tmp_path):
     ("words", "said"),
     [
         (["interval=0.9"], "an interval of 0.9 needs num_samples=19, got 9"),
-        (["regions.a=none.npy"], "regions has no keys: give regions=VALUE, or add one with a plus, as in +regions.a=VALUE"),
+        (["regions.a=none.npy"], "regions has no keys: give regions=VALUE"),
         (["regions=5"], "regions is 5, expected settings {key: value} or null"),
         (["interval=1"], "interval must lie between 0 and 1"),
         (["regions={a: none.npy}"], "no such mask file: none.npy"),

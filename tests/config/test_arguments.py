@@ -67,7 +67,10 @@ def test_a_right_request_passes():
         ({"pair": [0.5, 1]}, "pair is [0.5, 1]"),
         ({"parts": {"a": "x"}}, "parts is {a: 'x'}"),
         ({"config": 3}, "config is 3, expected settings {key: value} or null"),
-        ({"operator": {"noise_std": 1}}, "operator is {noise_std: 1}, expected settings with a _target_, a LinearOperator or a whole number"),
+        (
+            {"operator": {"noise_std": 1}},
+            "operator is {noise_std: 1}, expected settings with a _target_, a LinearOperator",
+        ),
     ],
 )
 def test_a_wrong_one_is_named(change, message):

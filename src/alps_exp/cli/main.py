@@ -25,7 +25,7 @@ from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import DrySweep, RefusedSweep
 from alps_exp.cli.trial import folder_of_trial
 from alps_exp.cli.verbs import VERBS, verb_function
-from alps_exp.cli.words import check_words
+from alps_exp.cli.words import check_words, flags_first
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver
@@ -54,7 +54,7 @@ def main() -> None:
     show_traceback = os.environ.get(SHOW_TRACEBACK)
     try:
         verb = _put_config_name(sys.argv)
-        sys.argv[1:] = map(_choose_no_experiment, sys.argv[1:])
+        sys.argv[1:] = flags_first([*map(_choose_no_experiment, sys.argv[1:])])
         status = _run(verb, show_traceback)
     except Exception as error:
         if show_traceback or not is_known(error):

@@ -15,9 +15,16 @@ from hydra.errors import HydraException
 from alps_exp.config.folder import config_folder
 from alps_exp.errors import one_line
 
+MULTIRUN = ("-m", "--multirun")
 KEY = re.compile(r"[~+]{0,2}[^\W\d][\w/-]*(@[\w.:-]+)?(\.[\w-]+)*")
 FAILED_FUNCTION = re.compile(r"\w+ while evaluating '(?P<call>.*)': (?P<why>.*?)( Available: .*)?( See https:.*)?$")
 OF_THE_LANGUAGE = {"Union[int, float]": "a number", "str is": "a text is", "NoneType": "nothing"}
+
+
+def flags_first(words: Sequence[str]) -> list[str]:
+    """Return the words with ``-m`` before the settings, among which argparse does not take it."""
+    flags = [word for word in words if word in MULTIRUN]
+    return [*flags[:1], *(word for word in words if word not in MULTIRUN)]
 
 
 def check_words(words: Sequence[str]) -> None:
