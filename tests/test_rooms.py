@@ -16,6 +16,7 @@ FLOOR = {
     "estimates",
     "files",
     "folding",
+    "foreign_files",
     "orphans",
     "packages",
     "pictures",

@@ -1,19 +1,56 @@
-"""Masks that are drawn as pictures."""
+"""Pictures from files, and masks that are drawn as pictures."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from alps_exp.foreign_files import read_bytes
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+"""Formats that are read. Others may start programs, as PostScript does."""
+MOST_PIXELS = 64_000_000
+
+
+MOST_SCANS = 200
+"""Scans of a JPEG file, each of which is decoded at full size; cameras write up to ten."""
+
+
+@contextmanager
+def open_picture(content: bytes) -> Iterator[Image.Image]:
+    """Yield the picture of a file's content, whose pixels are not read yet.
+
+    Raises
+    ------
+    PIL.UnidentifiedImageError
+        If it is none of `FORMATS`.
+    ValueError
+        If it has more than `MOST_PIXELS` or `MOST_SCANS`.
+    """
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MOST_SCANS:
+        raise ValueError(f"it has more than {MOST_SCANS} scans")
+    with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            has = f"it has {picture.width:,} x {picture.height:,} pixels"
+            raise ValueError(f"{has}, expected at most {MOST_PIXELS:,} in all")
+        yield picture
 
 
 def read_picture_mask(path: Path) -> np.ndarray:
     """Return a mask (H, W) of booleans that is drawn as a picture.
 
     White is measured and black is not, with the border at half; in a picture that is transparent somewhere, all that is
-    not fully opaque is missing, and its colors say nothing.
+    not fully opaque is missing, and its colors say nothing. Raises as `open_picture`.
     """
-    with Image.open(path) as image:
-        opaque = np.asarray(image.convert("RGBA"))[..., 3] == 255
-        return np.asarray(image.convert("L")) >= 128 if opaque.all() else opaque
+    with open_picture(read_bytes(path)) as picture:
+        if picture.has_transparency_data:
+            opaque: np.ndarray = np.asarray(picture.convert("RGBA").getchannel("A")) == 255
+            if not opaque.all():
+                return opaque
+        bright: np.ndarray = np.asarray(picture.convert("L")) >= 128
+        return bright

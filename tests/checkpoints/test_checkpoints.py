@@ -56,7 +56,7 @@ def test_files_that_do_not_fit_are_refused(network, tmp_path):
         load_energy(path)
     weights, header = load_file(path), safe_open(path, "pt").metadata()
     save_file(weights, path, header | {"architecture": header["architecture"].replace(": 16,", ": 32,", 1)})
-    with pytest.raises(ValueError, match="architecture.*size mismatch"):
+    with pytest.raises(ValueError, match="architecture.*32x32"):
         load_teacher(path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="safetensors"):
@@ -96,3 +96,28 @@ def test_weights_that_are_not_finite_in_their_file_are_refused(tmp_path, network
         save_model(tmp_path / "model.safetensors", model, "teacher", torch.float16)
     assert not list(tmp_path.iterdir())
     save_model(tmp_path / "model.safetensors", model, "teacher")
+
+
+def with_notes(path, **notes):
+    header = safe_open(path, "pt").metadata()
+    save_file(load_file(path), path, header | notes)
+
+
+@pytest.mark.parametrize(
+    "history", ["[" * 100_000, '{"steps": "x", "origins": []}', '{"steps": 1, "origins": [{"sha256": 1, "steps": 1}]}']
+)
+def test_a_damaged_history_is_refused_with_the_name_of_its_file(tmp_path, network, history):
+    path = tmp_path / "model.safetensors"
+    save_model(path, network(3), "teacher", history=History(1, []))
+    with_notes(path, history=history)
+    for read in (read_checkpoint, lineage):
+        with pytest.raises(ValueError, match=f"the history in the header of {path} is damaged"):
+            read(path)
+
+
+@pytest.mark.parametrize("size", ["9" * 10_000 + " x 9", "0 x 0", "64 x 99999"])
+def test_a_card_of_no_possible_size_is_refused_with_its_name(tmp_path, network, size):
+    save_model(tmp_path / "model.safetensors", network(3), "teacher")
+    (tmp_path / "model.md").write_bytes(f"| resolution | {size}, 3 channels |".encode() + b"\xff")
+    with pytest.raises(ValueError, match=f"{tmp_path / 'model.md'} gives no possible resolution: expected"):
+        load_teacher(tmp_path / "model.safetensors")

@@ -158,3 +158,29 @@ def test_a_missing_or_other_file_is_said_in_one_line(nvlabs_pickle, tmp_path):
         load_teacher(place, source="https://there")
     with pytest.raises(ValueError, match="[0-9a-f]{64}.* 00"):
         load_teacher(nvlabs_pickle(vp_network(), ARGUMENTS), sha256="00")
+
+
+def test_parameters_that_the_network_does_not_have_are_refused(nvlabs_pickle, monkeypatch):
+    path = nvlabs_pickle(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
+    content = read_pickle(path)
+    wide = torch.zeros(1, dtype=torch.uint8).expand(10**12)  # of 4 TB in single precision
+    content["ema"].state["_parameters"] = {f"\x1b[2J{i}": wide for i in range(1000)}
+    monkeypatch.setattr(nvlabs, "read_pickle", lambda path: content)
+    with pytest.raises(ValueError, match="do not fit their architecture.*Unexpected key") as refusal:
+        read_nvlabs(path)
+    assert len(str(refusal.value)) < 1000 and str(refusal.value).isprintable()
+
+
+def test_large_descriptions_are_refused_with_file_and_key(nvlabs_pickle):
+    path = nvlabs_pickle(vp_network(), ARGUMENTS | {"num_blocks": 10**6})
+    with pytest.raises(ValueError, match=f"{path}.*num_blocks is 1,000,000, expected at most 100,000"):
+        read_nvlabs(path)
+
+
+def test_modules_of_endless_names_are_refused(nvlabs_pickle, monkeypatch):
+    path = nvlabs_pickle(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
+    content = read_pickle(path)
+    content["ema"].state["_modules"]["n" * 300] = StoredObject("Linear", state={})
+    monkeypatch.setattr(nvlabs, "read_pickle", lambda path: content)
+    with pytest.raises(ValueError, match="name is too long"):
+        read_nvlabs(path)

@@ -161,3 +161,33 @@ def test_the_state_of_an_object_is_only_stored(tmp_path):
     stored = read_pickle(path)
     assert type(stored) is StoredObject and stored.class_name == "ModuleDict"
     assert stored.state == (None, {"class_name": "x", "__class__": "y"})
+
+
+REPEATED = {
+    "many sets": (b"\x8f" * 101, "more than 100 containers"),
+    "many references": (b"N" + b"\x94" * 101, "more than 100 containers"),
+    "many tuples": (b"N" + b"\x85" * 101, "more than 100 containers"),
+    "a storage again": (storage()[:-2] + b"\x94\x85R0" + STORAGE + b"h\x00\x85R", "the same data again and again"),
+    "a set again": (b"](" + text("x") * 50 + b"e\x94(" + (SET + b"h\x00\x85R") * 10 + b"t", "the same data again"),
+    "sizes of text": (TENSOR + b"(" + storage() + b"K\x00K\x09" + text("aa") + b"\x86K\x01\x85\x89)tR", "no numbers"),
+    "class of lists": (
+        b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}("
+        + text("class_name")
+        + b"]"
+        + text("state")
+        + b"Nu\x85R",
+        "the name of a class is a list, expected a text",
+    ),
+    "number of a list": (SCALAR + DTYPE + b"]\x85R(K\x03" + text("<") + b"tb" + b"C\x01\x01\x86R", "none of b1"),
+    "long name": (b"c" + b"a" * 60_000 + b"\nb\n", "names the global aaa"),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_what_a_few_bytes_would_make_large_is_refused_in_a_short_sentence(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpickling, "MOST", 100)
+    content, message = REPEATED[name]
+    (tmp_path / "forged.pkl").write_bytes(START + content + b".")
+    with pytest.raises(ValueError, match=message) as refused:
+        read_pickle(tmp_path / "forged.pkl")
+    assert len(str(refused.value)) < 1000

@@ -1,5 +1,6 @@
 """Weights in the files that people have: wrapped, nested, averaged, beside objects that are never built."""
 
+import codecs
 import collections
 import functools
 import logging
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from alps_exp.checkpoints import save_model
+from alps_exp.checkpoints.state_dicts import read_weights
 from alps_exp.priors import Denoiser, load_teacher
 
 
@@ -201,3 +203,96 @@ def test_what_would_crash_hang_or_fill_the_memory_is_refused(weights, tmp_path):
     torch.save({"weight": torch.zeros(1).expand(10**12)}, path)
     with pytest.raises(ValueError, match="is refused"):
         same(path)
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_files_from_before_torch_1_6_give_the_same_network(weights, tmp_path, form):
+    state, other, same = weights
+    torch.save(FILES[form](state, other), tmp_path / "file.ckpt", _use_new_zipfile_serialization=False)
+    assert same(tmp_path / "file.ckpt")
+
+
+class Called:
+    """Is read by calling a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda: [Called(bytearray, 1 << 40)], "holds no state dict"),
+        (lambda: [Called(codecs.encode, "a", "bz2")], "holds no state dict"),
+        (lambda: Called(os.system, "exit"), r"an object of \w+\.system"),
+        (lambda: torch.zeros(1).expand(10**12), "is out of bounds for 1 elements"),
+    ],
+)
+def test_old_files_build_nothing_and_nobody_is_told_to_let_them(weights, tmp_path, content, message):
+    torch.save(content(), tmp_path / "file.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=f"file.pt.*{message}") as refused:
+        weights[2](tmp_path / "file.pt")
+    assert "weights_only" not in str(refused.value)
+
+
+@pytest.mark.parametrize("forgery", ["cut", "longer than the file", "of another length", "not listed"])
+def test_a_forged_old_file_is_refused(weights, tmp_path, forgery):
+    path, tensor = tmp_path / "file.pt", torch.arange(4.0)
+    torch.save({"w": tensor}, path, _use_new_zipfile_serialization=False)
+    good = path.read_bytes()
+    key = str(tensor.untyped_storage()._cdata).encode()
+    if forgery == "cut":
+        bad = good[:-4]
+    elif forgery == "longer than the file":
+        bad = good.replace(b"K\x04N", b"M\xff\xffN")
+    elif forgery == "of another length":
+        bad = good.replace((4).to_bytes(8, "little"), (5).to_bytes(8, "little"))
+    else:
+        bad = key.replace(b"1", b"2").join(good.rsplit(key, 1))
+    assert bad != good
+    path.write_bytes(bad)
+    with pytest.raises(ValueError, match="is refused, as truncated, damaged or unsafe: a storage|its list of storages"):
+        weights[2](path)
+
+
+def test_a_storage_is_read_once_however_often_it_is_named(tmp_path):
+    whole = torch.arange(8.0)
+    torch.save({"a": whole[:4], "b": whole[2:], "c": whole.reshape(2, 4).T}, tmp_path / "file.pt")
+    found = read_weights(tmp_path / "file.pt").found[""]
+    assert torch.equal(found["b"], whole[2:]) and torch.equal(found["c"], whole.reshape(2, 4).T)
+    assert len({tensor.untyped_storage().data_ptr() for tensor in found.values()}) == 1
+
+
+def laughs():
+    """Return a list of ten times the same list, and so on: small in memory, endless as text."""
+    value = ["ha"]
+    for _ in range(30):
+        value = [value] * 10
+    return value
+
+
+def test_lists_without_end_are_never_made_into_text(weights, tmp_path):
+    state, _, same = weights
+    torch.save({"state_dict": state, "epoch": laughs(), "global_step": 3}, tmp_path / "file.ckpt")
+    assert read_weights(tmp_path / "file.ckpt").notes == {"global_step": "3", "averaged": "no"}
+    for record in ({"kind": laughs()}, {"kind": "teacher", "architecture": {"model": {"embedding_type": laughs()}}}):
+        torch.save({"state_dict": state, "alps_exp": record}, tmp_path / "file.ckpt")
+        with pytest.raises(ValueError, match=r"file\.ckpt.*(kind is teacher or energy|embedding_type .*a word)"):
+            load_teacher(tmp_path / "file.ckpt")
+    torch.save({"state_dict": 7, "a": state, "alps_exp": {"kind": "teacher"}}, tmp_path / "file.ckpt")
+    with pytest.raises(ValueError, match="weights under state_dict"):
+        load_teacher(tmp_path / "file.ckpt")
+
+
+def test_names_are_shown_on_one_line_without_escapes_and_cut(tmp_path):
+    torch.save({"\x1b[2Ja\nkind energy": {"w" * 10**6: torch.ones(1), "\x1b": torch.ones(1)}}, tmp_path / "file.pt")
+    (key, names), *_ = read_weights(tmp_path / "file.pt").found.items()
+    assert key == "\N{REPLACEMENT CHARACTER}[2Ja kind energy"
+    assert [len(name) for name in names] == [200, 1] and all(name.isprintable() for name in names)
+    torch.save({"\x1b" * 10**6: 1}, tmp_path / "file.pt")
+    with pytest.raises(ValueError, match="holds no state dict") as refused:
+        read_weights(tmp_path / "file.pt")
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 1000

@@ -112,6 +112,48 @@ def test_a_checkpoint_that_is_damaged_is_named_where_it_is_needed(teach, steps, 
     assert steps == [0, 1, 0, 1] and run.is_done()
 
 
+def test_a_damaged_last_checkpoint_costs_the_steps_since_the_one_before(teach, steps, tmp_path):
+    budget = ["trainer.max_steps=3", "checkpoint_minutes=0"]
+    assert teach(*budget)[0] == 0
+    run = run_in(tmp_path / "out")
+    whole = (run.path / "teacher.safetensors").read_bytes()
+    for name in ("DONE", "teacher.safetensors"):
+        (run.path / name).unlink()
+    content = bytearray((run.path / LAST).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run.path / LAST).write_bytes(content)
+    status, out, err = teach(*budget)
+    assert status == 0 and f"{LAST.name} is damaged, and left out" in out + err
+    assert steps == [0, 1, 2, 2]
+    assert (run.path / "teacher.safetensors").read_bytes() == whole and run.is_done()
+
+
+def test_checkpoints_that_are_gone_after_done_are_not_missed(teach, steps, tmp_path):
+    assert teach("trainer.max_steps=3", "checkpoint_minutes=0")[0] == 0
+    run = run_in(tmp_path / "out")
+    (run.path / LAST).unlink()
+    assert "is done already" in teach("trainer.max_steps=3")[1]
+    constant = ["optimizer@training.optimizer=budget", f"{OPTIMIZER}.decay_fraction=0"]
+    assert teach("trainer.max_steps=2", *constant, root="longer")[0] == 0
+    longer = run_in(tmp_path / "longer")
+    for path in longer.path.glob("checkpoints/*"):
+        path.unlink()
+    assert "is done already" in teach("trainer.max_steps=2", *constant, root="longer")[1]
+    status, _, err = teach("trainer.max_steps=3", *constant, root="longer")
+    assert status == 2 and "has no checkpoint to go on from" in err and len(steps) == 5
+
+
+def test_another_number_of_devices_is_another_batch_and_stops_a_training(teach, breaking, tmp_path):
+    with breaking() as write_always:
+        assert teach("trainer.max_steps=3", "trainer.devices=auto", *write_always)[0] == 1
+    (path,) = (tmp_path / "out").rglob("provenance.json")
+    assert RunFolder(path.parent).starts()[-1].effective_batch == 2
+    path.write_text(path.read_text().replace('"effective_batch": 2', '"effective_batch": 4'))
+    status, _, err = teach("trainer.max_steps=3", "trainer.devices=auto")
+    assert status == 2 and "effective batch 4 before, 2 now" in err and "resume_anyway=true" in err
+    assert teach("trainer.max_steps=3", "trainer.devices=auto", "resume_anyway=true")[0] == 0
+
+
 def test_a_done_from_before_sizes_is_believed_where_the_card_knows_the_weights(teach, steps, tmp_path):
     assert teach("trainer.max_steps=2")[0] == 0
     run = run_in(tmp_path / "out")

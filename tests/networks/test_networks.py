@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from alps_exp.networks import DhariwalUNet, EDMPrecond, SongUNet, VEPrecond, VPPrecond, iDDPMPrecond
+from alps_exp.networks.preconditioning import architecture_of, build
 
 RECORDED = Path(__file__).parents[1] / "reference" / "edm_reference_outputs.npz"
 TINY = dict(
@@ -125,3 +126,54 @@ def test_sides_that_the_levels_do_not_divide_are_continued_by_reflection(height,
     with torch.no_grad():
         whole = network(torch.from_numpy(continued), sigma)
         assert torch.equal(network(x, sigma), whole[..., top : top + height, left : left + width])
+
+
+DESCRIBED = {"preconditioning": "iDDPMPrecond", "network": "SongUNet", "M": 10, "model": TINY}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_blocks": 10**6}, "num_blocks is 1,000,000, expected at most 100,000"),
+        ({"num_blocks": 90_000}, "num_blocks is 90,000 on 2 levels, expected at most 1,000 blocks in all"),
+        ({"channel_mult": [1] * 1000}, "channel_mult has 1,000 parts, expected at most 100"),
+        ({"model_channels": 10**400}, "model_channels is too large, expected at most 100,000"),
+        ({"dropout": float("nan")}, "dropout is nan"),
+        ({"num_blocks": "text"}, "num_blocks is or holds a str, expected a number"),
+        ({"embedding_type": [["text"]]}, "embedding_type is or holds a list, expected a word"),
+        ({"attn_resolutions": [[8]]}, "attn_resolutions is or holds a list, expected a number"),
+        ({"channel_mult_noise": 10_000}, "embedding of the noise has 160,000 channels, expected at most 100,000"),
+        ({"model_channels": 8000}, "the network has [0-9,]{14} weights, more than the 1,000,000 bytes of the file"),
+        ({"label_dim": 10**5}, "the network has [0-9,]{9} weights, more than"),
+        ({"wings": 2}, "wings"),
+    ],
+)
+def test_descriptions_that_no_file_can_mean_are_refused_before_anything_is_built(change, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        build({**DESCRIBED, "model": {**TINY, **change}}, file_size=10**6)
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        ({**DESCRIBED, "M": 10**9}, "M is 1,000,000,000, expected at most 100,000"),
+        ({**DESCRIBED, "network": "x" * 1000}, "network is 'x{99}, expected one of SongUNet, DhariwalUNet"),
+        ({**DESCRIBED, "model": 7}, "an architecture is a table"),
+        (7, "an architecture is a table"),
+    ],
+)
+def test_descriptions_of_other_forms_are_refused(described, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        build(described)
+
+
+@pytest.mark.parametrize("network", RECORDED_NETWORKS.values())
+def test_a_network_as_large_as_its_file_is_built_and_counting_it_leaves_the_random_numbers(network):
+    described, weights = architecture_of(network), sum(parameter.numel() for parameter in network.parameters())
+    torch.manual_seed(0)
+    built = build(described, weights)
+    torch.manual_seed(0)
+    again = type(network.model)(**network.model.arguments)
+    assert all(torch.equal(built.model.state_dict()[name], value) for name, value in again.state_dict().items())
+    with pytest.raises(ValueError, match=f"{weights:,} weights"):
+        build(described, weights - 1)

@@ -124,3 +124,24 @@ def test_there_is_one_figure_per_task_with_the_own_samplers_first(tmp_path, draw
     assert [path.name for path in paths] == ["blur.png", "mri%2F4x_0.05.png", "mri%2F4x_0.1.png"]
     assert titles(drawn[0])[2:] == [f"{n} 20.0 dB" for n in ("ALPS sample", "ALPS MMSE", "MAP", "DAPS MMSE")]
     assert "no figure of lost" in caplog.text
+
+
+def test_a_result_without_a_measurement_that_can_be_drawn_has_an_empty_panel(tmp_path, drawn):
+    run = make_run(tmp_path / "run", "map", ids=("a", "b"))
+    for image_id, measurement in (("a", np.zeros((5, 7))), ("b", None)):
+        result = run.load_result(image_id)
+        result.measurement = measurement
+        run.save_result(image_id, result)
+    run_figure(run)
+    assert len(drawn[0].axes[1].images) == len(drawn[0].axes[5].images) == 0
+
+
+def test_odd_shapes_and_long_warnings_fit_into_a_figure(tmp_path, drawn):
+    run = make_run(tmp_path / "run", "map", ids=("a",))
+    result, image = run.load_result("a"), np.zeros((1, 3000, 1))
+    result.truth, result.measurement, result.estimates, result.std = image, image, {"map": image}, None
+    result.records[0].warnings = [f"{i} $\\x$" + "w" * 100_000 for i in range(100)]
+    run.save_result("a", result)
+    run_figure(run)
+    assert max(drawn[0].get_size_inches()) < 20
+    assert drawn[0].get_supxlabel().count("Warning") == 8

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from alps_exp.report.layout import csv_table, label_text, markdown_table
+from alps_exp.report import volume_metrics
+from alps_exp.report.layout import csv_table, label_text, latex_table, markdown_table
 
 FORMULAS = ["=HYPERLINK(A1)", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"]
 
@@ -41,3 +42,17 @@ def test_names_are_text_in_figures(name):
         return np.asarray(figure.canvas.buffer_rgba())
 
     np.testing.assert_array_equal(drawn(label_text(name)), drawn(name, parse_math=False))
+
+
+def test_names_are_short_and_printable_wherever_they_are_shown():
+    table = pd.DataFrame({"task": ["a\x1b[2J\ud800" + "t" * 5000], "\ud800": ["b"]})
+    for text in (markdown_table(table), latex_table(table, "ll"), label_text(table["task"][0])):
+        assert "a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}tt" in text
+        assert len(text) < 2000 and text.replace("\n", "").isprintable()
+    assert csv_table(table).count("t") > 5000
+    csv_table(table).encode()
+
+
+def test_volumes_of_nothing_have_numbers_all_the_same():
+    slices = [{"pixels": 0, "squared_error": 10**308, "squared_reference": 0, "ssim": 1}] * 2
+    assert np.isinf(list(volume_metrics(slices).values())).tolist() == [True, False, True]

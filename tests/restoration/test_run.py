@@ -134,8 +134,8 @@ def test_masks_may_be_rules_and_results_do_not_depend_on_the_batch(tmp_path):
 
 
 def test_a_mask_file_that_changes_is_noticed(tmp_path):
-    rule = partial(Inpainting, mask=FileMask(str(tmp_path / "mask.npy")), noise_std=0.1)
     np.save(tmp_path / "mask.npy", np.eye(SIDE))
+    rule = partial(Inpainting, mask=FileMask(str(tmp_path / "mask.npy")), noise_std=0.1)
     run = partial(alps_exp.restore, images(), rule, SAMPLER, smooth_gaussian(size=SIDE), tmp_path / "run")
     run(num_samples=2)
     np.save(tmp_path / "mask.npy", np.ones((SIDE, SIDE)))

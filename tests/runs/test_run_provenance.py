@@ -3,11 +3,12 @@ import json
 import subprocess
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
-from alps_exp.runs import collect_provenance
-from alps_exp.runs.provenance import changed_code, code_version
+from alps_exp.runs import Provenance, collect_provenance
+from alps_exp.runs.provenance import changed_code, check_version, code_version
 
 
 @pytest.fixture
@@ -79,3 +80,11 @@ def test_the_same_commit_with_other_changes_is_other_code(checkout):
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.safetensors"):
         collect_provenance(seeds={}, device="cpu", checkpoints={"energy": tmp_path / "none.safetensors"})
+
+
+def test_a_value_of_another_type_is_named_and_a_version_of_many_digits_is_one():
+    values = vars(collect_provenance(seeds={}, device="cpu"))
+    for name, value in (("command", ["alps", 7]), ("seeds", {"seed": "0"}), ("checkpoints", {"energy": {"sha256": 7}})):
+        with pytest.raises(TypeError, match=f"{name} is of type"):
+            Provenance(**values | {name: value})
+    check_version(Path("run"), Provenance(**values | {"code": {"version": "9" * 10_000}}))

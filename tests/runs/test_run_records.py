@@ -30,7 +30,13 @@ def test_a_line_has_the_fields_of_the_contract_in_order_and_reads_back_exactly()
 
 TEXT = st.text('aé脳"\\\0\n\x85\u2028', max_size=6)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-RESULTS = [name for name in CONTRACT[9:] if name not in ("flags", "status")]
+RESULTS = [name for name in CONTRACT[9:] if name not in ("volume", "regions", "warnings", "flags", "status")]
+SHARE = {
+    "name": TEXT,
+    "slices": st.integers(1, 9),
+    "reference": st.sampled_from(["RSS", "combined coils"]),
+    **dict.fromkeys(("pixels", "squared_error", "squared_reference", "ssim"), NUMBERS),
+}
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
@@ -46,6 +52,9 @@ RESULTS = [name for name in CONTRACT[9:] if name not in ("flags", "status")]
         estimate=st.sampled_from(["sample", "mmse", "map", "point"]),
         sample_index=st.none() | st.integers(0, 9),
         num_samples=st.integers(1, 9),
+        volume=st.none() | st.fixed_dictionaries(SHARE),
+        regions=st.none() | st.dictionaries(TEXT, st.dictionaries(TEXT, NUMBERS, max_size=2), max_size=2),
+        warnings=st.lists(TEXT, max_size=2),
         flags=st.lists(TEXT, max_size=2),
         status=TEXT,
         **dict.fromkeys(RESULTS, st.none() | NUMBERS),
@@ -92,3 +101,61 @@ def test_mistakes_are_named():
     for line in ("{", "[]", '{"image_id": "a"}', '{"image": 1}'):
         with pytest.raises(ValueError, match="not a record"):
             Record.from_json(line)
+
+
+ODD = [
+    ("task", 7, "task is of type int, expected str"),
+    ("task", None, "task is of type NoneType, expected str"),
+    ("sampler", ["alps"], "sampler is of type list"),
+    ("image_id", True, "image_id is of type bool"),
+    ("image_id", "a" * 1001, "image_id has 1,001 characters, expected at most 1,000"),
+    ("noise_std", "loud", r"noise_std is of type str, expected float or list\[float\] or null"),
+    ("noise_std", [[1], ["a"]], "noise_std is of type list"),
+    ("seed", None, "seed is of type NoneType, expected int"),
+    ("estimate", ["mmse"], "estimate is of type list"),
+    ("num_samples", "8", "num_samples is of type str, expected int"),
+    ("num_samples", 10**400, "num_samples must be at most 1,000,000"),
+    ("psnr", "good", "psnr is of type str, expected float or null"),
+    ("psnr", 10**400, "psnr is of type int, expected float or null"),
+    ("psnr", math.nan, "psnr is not a finite number"),
+    ("psnr", -math.inf, "psnr is not a finite number"),
+    ("regions", {"a": {"mean": math.inf}}, "regions is not a finite number"),
+    ("regions", {"a": 7}, "regions is of type dict"),
+    ("volume", {}, "volume is of type dict, expected a dictionary of name, slices, reference, pixels, .* or null"),
+    ("volume", [[[]]], "volume is of type list"),
+    ("flags", [["a"]], r"flags is of type list, expected list\[str\]"),
+    ("warnings", 7, "warnings is of type int"),
+    ("status", 7, "status is of type int"),
+    ("hunter2", 1, "it has a field that no record of this version has"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), ODD)
+def test_a_value_of_another_type_is_named(name, value, message):
+    line = json.dumps(json.loads(record().to_json()) | {name: value})
+    with pytest.raises(ValueError, match=f"^not a record: {message}"):
+        Record.from_json(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["hunter2", '"hunter2"', '{"hunter2": 1}', "[" * 100_000, "9" * 5000, '{"psnr": 1e400}']
+)
+def test_a_line_that_is_no_record_is_not_quoted(line):
+    """It may be of another file, to which `records.jsonl` is a link."""
+    with pytest.raises(ValueError, match="^not a record: ") as refused:
+        Record.from_json(line)
+    assert "hunter2" not in str(refused.value) and len(str(refused.value)) < 200
+
+
+def test_a_volume_that_a_slice_belongs_to_has_its_fields():
+    share = {"name": "a", "slices": 2, "reference": "RSS", "pixels": 4, "squared_error": 1.0, "squared_reference": 2.0}
+    assert record(volume=share | {"ssim": 0.5}).volume["slices"] == 2
+    for wrong in (share, share | {"ssim": 0.5, "more": 1}, share | {"ssim": 0.5, "reference": "x"}):
+        with pytest.raises(TypeError, match="volume"):
+            record(volume=wrong)
+
+
+def test_the_reason_of_a_failure_is_not_too_long_and_can_be_printed():
+    status = record().failed("a\x1b[2J" + "b" * 10_000).status
+    assert status.startswith("a\N{REPLACEMENT CHARACTER}[2Jbb") and status.endswith("b\N{HORIZONTAL ELLIPSIS}")
+    assert len(status) == 500

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from alps_exp.checkpoints.checkpoint import fitting
 from alps_exp.checkpoints.unpickling import StoredObject, read_pickle
+from alps_exp.checkpoints.wrappings import LONGEST_NAME
 from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import PRECONDITIONINGS, Architecture, Preconditioned, build
 
@@ -38,15 +40,14 @@ def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
     if not isinstance(ema, StoredObject) or ema.class_name not in PRECONDITIONINGS:
         found = ema.class_name if isinstance(ema, StoredObject) else "no such object"
         expected = ", ".join(PRECONDITIONINGS)
-        raise ValueError(f"{path} has {found} as its network `ema`, expected one of NVlabs' EDM code: {expected}")
-    try:
-        network = build(_architecture(ema))
-        network.load_state_dict({name: value.float() for name, value in _tensors(ema, set())})
+        raise ValueError(
+            f"{path} has {one_line(found)} as its network `ema`, expected one of NVlabs' EDM code: {expected}"
+        )
+    with fitting(path):
+        network = build(_architecture(ema), path.stat().st_size)
+        network.load_state_dict(dict(_tensors(ema, set())))
         notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
-    except Exception as error:  # a forged file can raise anything
-        reason = one_line(error)
-        raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error
-    return network, notes | {"beside the network": ", ".join(str(name) for name in content if name != "ema")}
+    return network, notes | {"beside the network": one_line(", ".join(str(name) for name in content if name != "ema"))}
 
 
 def _architecture(ema: StoredObject) -> Architecture:
@@ -66,11 +67,14 @@ def _architecture(ema: StoredObject) -> Architecture:
 
 def _tensors(module: StoredObject, seen: set[int], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     """Yield parameters and buffers by full name. Refuses repeated modules: a forged file could be cyclic."""
-    if id(module) in seen:
-        raise ValueError(f"the module {prefix.rstrip('.')} is there twice")
+    if id(module) in seen or len(prefix) > LONGEST_NAME:
+        raise ValueError(f"the module {one_line(prefix, LONGEST_NAME)} is there twice, or its name is too long")
     seen.add(id(module))
+    hidden = module.state["_non_persistent_buffers_set"]
+    if not isinstance(hidden, set):
+        raise TypeError(f"a set of buffers of {prefix or 'the network'} is a {type(hidden).__name__}")
     for name, value in (module.state["_parameters"] | module.state["_buffers"]).items():
-        if value is not None and name not in module.state["_non_persistent_buffers_set"]:
+        if value is not None and name not in hidden:
             yield prefix + name, value
     for name, child in module.state["_modules"].items():
         if child is not None:

@@ -67,7 +67,7 @@ def _build(
         raise NoArchitecture(path, weights)
     given = read_checkpoint(model_path(architecture, "teacher")).network if architecture is not None else None
     with fitting(path):
-        network = given or build(weights.record["architecture"])
+        network = given or build(weights.record["architecture"], path.stat().st_size)
         chosen = load_found(network, weights.found, key, prefix)
     if key is None and "key" in chosen:
         log.warning("%s: takes the weights under %s", path, chosen["key"])

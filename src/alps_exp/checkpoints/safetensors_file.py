@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -30,11 +31,10 @@ def read_safetensors(path: Path) -> Checkpoint:
         If the file is damaged, or its weights do not fit its architecture.
     """
     header, tensors = _read(path)
-    state = {name: tensor.float() for name, tensor in tensors.items()}
     with fitting(path):
-        network = build(json.loads(header["architecture"]))
-        network.load_state_dict(state)
-    return Checkpoint(network, header["kind"], "safetensors", history=_history(header))
+        network = build(json.loads(header["architecture"]), path.stat().st_size)
+        network.load_state_dict(tensors)
+    return Checkpoint(network, header["kind"], "safetensors", history=_history(path, header))
 
 
 def foreign_safetensors(path: Path) -> Weights | None:
@@ -55,24 +55,32 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file ({error})") from error
+        raise ValueError(f"{path} is not a safetensors file ({one_line(error)})") from error
 
 
-def _history(header: Mapping[str, str]) -> History | None:
+def _history(path: Path, header: Mapping[str, str]) -> History | None:
     if "history" not in header:
         return None
     try:
         told = json.loads(header["history"])
-        return History(told["steps"], [Origin(**origin) for origin in told["origins"]])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the history in the header of the weights is damaged ({one_line(error)})") from error
+        history = History(told["steps"], [Origin(**origin) for origin in told["origins"]])
+        if not isinstance(history.steps, int) or not all(map(_is_whole, history.origins)):
+            raise TypeError("steps are no number, or a hash is none")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"the history in the header of {path} is damaged ({one_line(error)})") from error
+    return history
+
+
+def _is_whole(origin: Origin) -> bool:
+    is_hash = isinstance(origin.sha256, str) and re.fullmatch("[0-9a-f]{64}", origin.sha256)
+    return bool(is_hash) and isinstance(origin.steps, int | None)
 
 
 def lineage(path: Path) -> list[Origin]:
     """Return the chain of origins of the weights in a file, starting with the file itself."""
     history = None
     with suppress(SafetensorError), safe_open(path, framework="pt") as file:
-        history = _history(file.metadata() or {})
+        history = _history(path, file.metadata() or {})
     return [Origin(file_hash(path), history.steps if history else None), *(history.origins if history else [])]
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-import torch
-
 from alps_exp.checkpoints.torch_data import read_torch_data
-from alps_exp.checkpoints.unpickling import StoredObject
+from alps_exp.checkpoints.unpickling import StoredObject, is_key
 from alps_exp.checkpoints.wrappings import Found, state_dicts
 from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import Architecture
@@ -52,38 +49,41 @@ def read_weights(path: Path) -> Weights:
     try:
         found = state_dicts(content)
     except ValueError as error:
-        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {error}") from error
+        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {one_line(error)}") from error
     if not found:
         cure = "save its state_dict() instead" if isinstance(content, StoredObject) else "name it in a dictionary"
-        what = f"an object of {content.class_name}" if isinstance(content, StoredObject) else _kinds(content)
+        what = f"an object of {one_line(content.class_name)}" if isinstance(content, StoredObject) else _kinds(content)
         raise ValueError(f"{path} holds no state dict (names with tensors), but {what}: {cure}")
     if not isinstance(content, dict) or "state_dict" not in content:
         return Weights("state dict", found, {}, {})
-    notes = {key: str(content[key]) for key in ("epoch", "global_step") if key in content}
+    counts = {key: content.get(key) for key in ("epoch", "global_step")}
+    notes = {key: str(count) for key, count in counts.items() if isinstance(count, int) and is_key(count)}
     own: TrainingRecord = content[RECORD] if isinstance(content.get(RECORD), dict) else {}
     if own:  # what is beside our state dict are the weights that it averages
+        _check(path, own, found)
         found = {"state_dict": found["state_dict"]}
     notes["averaged"] = "yes" if "averaging_state" in content else "no"
     return Weights("Lightning checkpoint", found, own, notes)
 
 
+def _check(path: Path, own: TrainingRecord, found: Mapping[str, Found]) -> None:
+    """Check that our own trainings wrote a record and the weights beside it."""
+    if own.get("kind") not in ("teacher", "energy", None) or "state_dict" not in found:
+        raise ValueError(
+            f"{path} is refused, as truncated, damaged or unsafe: a checkpoint of our own training has weights under "
+            f"state_dict, and {RECORD}.kind is teacher or energy"
+        )
+
+
 def _content(path: Path) -> Any:
-    """Return what a torch file holds, by our own reader, or one from before torch 1.6 by torch's safe loader."""
+    """Return what a torch file holds."""
     try:
-        if zipfile.is_zipfile(path):
-            return read_torch_data(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:
+            return read_torch_data(file)
     except Exception as error:  # a damaged or forged file can raise anything
-        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {_reason(error)}") from error
+        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {one_line(error)}") from error
 
 
 def _kinds(content: object) -> str:
-    names = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else ""
+    names = ", ".join(one_line(str(name), 100) for name in list(content)[:5]) if isinstance(content, dict) else ""
     return names or f"a {type(content).__name__}"
-
-
-def _reason(error: Exception) -> str:
-    """Return one line, and of torch's long advice the global that the file names alone."""
-    text = one_line(error)
-    refused = re.search(r"GLOBAL (\S+) was not an allowed global", text)
-    return f"it names the global {refused[1]}, which is not allowed" if refused else text

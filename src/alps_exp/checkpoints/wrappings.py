@@ -14,6 +14,9 @@ WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_checkpoint_wrapped_module|_fsdp_wra
 AVERAGED = re.compile(r"(?<![a-z])(ema|avg)(?![a-z])|averag|shadow", re.IGNORECASE)
 PLAIN = (int, float, str, bool, type(None))
 DEPTH = 3
+MOST_CHOICES = 10
+LONGEST_NAME = 200
+"""Characters of a name or key; longer ones, which no network has, are cut off."""
 
 
 def state_dicts(content: object) -> dict[str, Found]:
@@ -32,7 +35,7 @@ def state_dicts(content: object) -> dict[str, Found]:
             if (weights := _weights(value)) is not None:
                 found[path] = weights
             elif isinstance(value, Mapping):
-                inner = [(f"{path}.{name}" if path else str(name), item) for name, item in value.items()]
+                inner = [(f"{path}.{_name(name)}" if path else _name(name), item) for name, item in value.items()]
                 below += [(name, item) for name, item in inner if id(item) not in seen]
                 seen.update(id(item) for _, item in inner)
         level = below
@@ -46,7 +49,12 @@ def _weights(content: object) -> Found | None:
     if not isinstance(content, Mapping) or not all(isinstance(value, (Tensor, *PLAIN)) for value in content.values()):
         return None
     tensors = {str(name): _whole(value) for name, value in content.items() if isinstance(value, Tensor)}
-    return {WRAPPERS.sub("", name): value for name, value in tensors.items()} or None
+    return {_name(WRAPPERS.sub("", name)): value for name, value in tensors.items()} or None
+
+
+def _name(name: object) -> str:
+    """Return a name of the file as it can be shown."""
+    return one_line(str(name), LONGEST_NAME)
 
 
 def _whole(tensor: Tensor) -> Tensor:
@@ -113,7 +121,7 @@ def _prefixes(network: nn.Module, tensors: Found) -> list[str]:
 
 
 def _named(network: nn.Module, tensors: Found, prefix: str, prefixes: Sequence[str]) -> dict[str, Tensor]:
-    """Return the tensors under the names of the network, in single precision.
+    """Return the tensors under the names of the network.
 
     Averages are of parameters alone; buffers are constants of the architecture.
     """
@@ -121,14 +129,15 @@ def _named(network: nn.Module, tensors: Found, prefix: str, prefixes: Sequence[s
     if isinstance(tensors, list):
         parameters = [name for name, _ in network.named_parameters()]
         names = parameters if len(tensors) == len(parameters) else list(state)
-        return state | {name: value.float() for name, value in zip(names, tensors, strict=True)}
+        return state | {name: value for name, value in zip(names, tensors, strict=True)}
     others = tuple(other for other in prefixes if other.startswith(prefix) and other != prefix)
     mine = {name: value for name, value in tensors.items() if name.startswith(prefix) and not name.startswith(others)}
-    return state | {name.removeprefix(prefix): value.float() for name, value in mine.items()}
+    return state | {name.removeprefix(prefix): value for name, value in mine.items()}
 
 
 def _listed(names: Mapping[str, object] | list[str], option: str) -> str:
-    return "choose " + " or ".join(f"{option}={name or repr(name)}" for name in names)
+    first = " or ".join(f"{option}={name or repr(name)}" for name in list(names)[:MOST_CHOICES])
+    return f"choose {first}" + (f" or one of {len(names) - MOST_CHOICES} more" if len(names) > MOST_CHOICES else "")
 
 
 def _some(found: Mapping[str, Found]) -> str:

@@ -32,11 +32,13 @@ def preview(folder: RunFolder, request: Mapping[str, object], number: int = 0, c
 
 
 def remove_traces(folder: RunFolder) -> None:
-    """Remove the empty folders and the empty log that Hydra has made for a job that did not begin."""
-    for path in folder.path.glob("*.log"):
-        if not path.stat().st_size:
+    """Remove the log, and the folders, that Hydra has made for a job that leaves nothing else."""
+    if not folder.path.is_dir():
+        return
+    if all(path.suffix == ".log" for path in folder.path.iterdir()):
+        for path in folder.path.iterdir():
             path.unlink()
     for path in (folder.path, *folder.path.parents):
-        if path == Path.cwd() or not path.is_dir() or any(path.iterdir()):
+        if path == Path.cwd() or any(path.iterdir()):
             break
         path.rmdir()

@@ -49,7 +49,7 @@ def prepare(
     with folder.lock():
         folder.begin(collect_provenance(seeds={}, device="cpu"))
         folder.save_config(job.config)
-        report = prepare_volumes({n: files[n] for n in names}, folder.path, settings, num_workers, print)
+        report = prepare_volumes({n: files[n] for n in names}, folder.path, settings, num_workers, print, verify)
         report.failed |= refused
         if len(report.failed) < len(files):
             folder.mark_done([INDEX])

@@ -91,6 +91,7 @@ def run_training(
             return 0 if whole else int(fit.run(trainer) is None)
         with folder.lock():
             start = provenance(str(trainer.strategy.root_device))
+            start.effective_batch = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
             job.begin(start, options.resume_anyway)
             log_config(job, trainer)
             if not whole:

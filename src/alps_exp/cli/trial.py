@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from alps_exp.cli.dry_run import remove_traces
 from alps_exp.runs import RunFolder
 from alps_exp.runs.job import JobContext
 
@@ -25,9 +26,13 @@ def folder_of_trial(job: JobContext) -> Iterator[None]:
     print(f"alps: {reason} leaves a part out, so this is a trial: nothing of it is kept", file=sys.stderr)
     job.is_trial = True
     kept = job.folder
-    with tempfile.TemporaryDirectory(prefix="alps-trial-") as folder:
-        job.folder = RunFolder(Path(folder) / kept.path.name)
-        yield
+    try:
+        with tempfile.TemporaryDirectory(prefix="alps-trial-") as folder:
+            job.folder = RunFolder(Path(folder) / kept.path.name)
+            yield
+    finally:
+        job.folder = kept
+        remove_traces(kept)
 
 
 def _partial_setting(config: DictConfig) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
 import zlib
@@ -23,7 +22,8 @@ from alps_exp.content_hashes import content_hashes
 from alps_exp.datasets.cache import SharedCache
 from alps_exp.errors import ImageError
 from alps_exp.files import files_below
-from alps_exp.pictures import read_picture_mask
+from alps_exp.foreign_files import read_bytes, read_member
+from alps_exp.pictures import open_picture, read_picture_mask
 from alps_exp.randomness import item_generator
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
@@ -263,7 +263,7 @@ class ImageFolder(Dataset[Item]):
         path = self._mask_path(masks, name)
         try:
             measured = read_picture_mask(path)
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # decoders raise all kinds of exceptions for damaged files
             raise ImageError(f"unreadable mask {path} of the picture {name}: not a picture") from error
         if measured.shape != (size[1], size[0]):
             height, width = measured.shape
@@ -288,26 +288,28 @@ class ImageFolder(Dataset[Item]):
         """Return an image in a mode, turned as its EXIF orientation says."""
         with self._opened(name) as image:
             if image.mode not in READ_MODES:
-                raise ImageError(f"image {name} in {self.path} has mode {image.mode}, expected 8 bits a channel")
+                raise ImageError(
+                    f"image {_printable(name)} in {self.path} has mode {image.mode}, expected 8 bits a channel"
+                )
             turn = TO_UPRIGHT.get(_orientation(image))
             return (image if turn is None else image.transpose(turn)).convert(mode)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Image.Image]:
         try:
-            with Image.open(io.BytesIO(self._read(name))) as image:
+            with open_picture(self._read(name)) as image:
                 yield image
         except ImageError:
             raise
         except Exception as error:  # decoders raise all kinds of exceptions for damaged files
             # The message of UnidentifiedImageError contains a memory address, which would differ between runs.
             why = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-            raise ImageError(f"unreadable image {name} in {self.path}: {why}") from error
+            raise ImageError(f"unreadable image {_printable(name)} in {self.path}: {why}") from error
 
     def _read(self, name: str) -> bytes:
         if (folder := self.folder) is not None:
-            return (folder / name).read_bytes()
-        return self._open_archive().read(name)
+            return read_bytes(folder / name)
+        return read_member(self._open_archive(), name)
 
     def _check_crop(self, names: list[str]) -> None:
         """Raise ImageError if the crop fits none of the images that can be opened."""
@@ -362,10 +364,14 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
+def _printable(name: str) -> str:
+    """Return a file name, which may be any bytes, as text on one line."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _image_ids(names: list[str]) -> list[str]:
-    names = [
-        os.fsencode(name).decode(errors="backslashreplace") for name in names
-    ]  # file names may be arbitrary bytes, ids are text
+    names = [_printable(name) for name in names]
     without_suffix = [str(PurePosixPath(name).with_suffix("")) for name in names]
     short = [PurePosixPath(name).name for name in without_suffix]
     for candidate in (

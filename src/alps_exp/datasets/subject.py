@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from alps_exp.datasets.mr_augmentation import Array, random_phase
 from alps_exp.packages import require
 from alps_exp.randomness import numpy_generator
 
+LARGEST_VOLUME = 1 << 28  # numbers
 SIGNS = {"left-posterior-superior": (-1, -1, 1), "right-anterior-superior": (1, 1, 1)}
 """Of steps along the axes to the right, to the front and upwards, by the name of a file's space."""
 
@@ -62,6 +65,8 @@ class SubjectSlices(Dataset[Item]):
         if not 0 <= start < stop <= len(volume):
             raise ValueError(f"planes [{start}, {stop}) do not fit the {len(volume)} planes of {self.path}")
         side = round(self.view / spacing)
+        if not 1 <= side <= LARGEST_SIDE:
+            raise ValueError(f"{self.path} has pixels of {spacing:g} mm: a view of {self.view:g} mm has {side:,}")
         rows, columns = (side - n for n in volume.shape[1:])
         borders = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
         planes = resize(pad(torch.from_numpy(volume[start:stop]), borders), self.size).clamp(min=0)
@@ -96,10 +101,13 @@ def read_nrrd(path: Path) -> tuple[Array, float]:
         raise FileNotFoundError(f"no such volume: {path}")
     nrrd = require("nrrd", "an NRRD volume", "'alps_exp[demo]'")
     try:
-        values, header = nrrd.read(str(path))
+        with open(path, "rb") as file:
+            header = nrrd.read_header(file)
+            _check_size(header, file)
+            values = nrrd.read_data(header, file)
         steps = np.asarray(header["space directions"], float)
         signs = SIGNS[header["space"]]
-    except (nrrd.NRRDError, KeyError, OSError, EOFError, ValueError, zlib.error) as error:
+    except (nrrd.NRRDError, KeyError, OSError, EOFError, IndexError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"{path} is not an NRRD volume along the axes of the body: {error}") from error
     right, front, up = np.diag(steps) * signs if steps.shape == (3, 3) else (0.0, 0.0, 0.0)
     if values.ndim != 3 or not np.allclose(steps, np.diag(np.diag(steps))) or not np.isclose(abs(right), abs(front)):
@@ -109,3 +117,33 @@ def read_nrrd(path: Path) -> tuple[Array, float]:
         raise ValueError(f"{path} has values that are not finite, none above 0, or pixels of no size")
     turned = tuple(axis for axis, step in enumerate((up, -front, right)) if step < 0)
     return np.flip(values.transpose(2, 1, 0), axis=turned).copy(), abs(float(right))
+
+
+def _check_size(header: Mapping[str, object], file: IO[bytes]) -> None:
+    """Check that what follows the header in a file is the volume that it declares.
+
+    Raises
+    ------
+    ValueError
+        If it is in another file, too large, packed by another method than gzip, or unpacks to more than is declared.
+    """
+    if elsewhere := {"data file", "datafile"} & header.keys():
+        raise ValueError(f"its {elsewhere.pop()} is another file: save it as one")
+    if {"line skip", "lineskip"} & header.keys():
+        raise ValueError("it has lines to skip between header and volume: save it without")
+    sizes, encoding = np.asarray(header["sizes"], dtype=object), str(header["encoding"])
+    numbers = math.prod(int(size) for size in sizes.reshape(-1))
+    if not 0 < numbers <= LARGEST_VOLUME:
+        raise ValueError(f"it declares {numbers:,} numbers, expected at most {LARGEST_VOLUME:,}")
+    if encoding in ("gzip", "gz"):
+        start, most = file.tell(), 8 * numbers
+        unpacking, unpacked = zlib.decompressobj(zlib.MAX_WBITS | 32), 0
+        while block := file.read(1 << 16):
+            while block and unpacked <= most:
+                unpacked += len(unpacking.decompress(block, 1 << 20))
+                block = unpacking.unconsumed_tail
+            if unpacked > most:
+                raise ValueError("it unpacks to more than it declares")
+        file.seek(start)
+    elif encoding != "raw":
+        raise ValueError(f"its encoding is {encoding!r}, expected raw or gzip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor
 
 from alps_exp.batch import Batch, of_image_size
+from alps_exp.errors import SettingError, one_line
 from alps_exp.files import open_hdf5
+from alps_exp.foreign_files import own_dataset, read_member, read_npy
 from alps_exp.masks.base import Array
 from alps_exp.pictures import read_picture_mask
 
@@ -50,27 +53,40 @@ class FileMask:
         return torch.from_numpy(np.stack(masks)[:, None].astype(np.float32)).to(image.device)
 
     @cached_property
-    def arrays(self) -> dict[str, Array]:
-        """The arrays of the file by name; a single array has the name ``mask``."""
+    def _single(self) -> Array:
+        """The array of a file that has one."""
         try:
-            if self.path.suffix == ".npz":
-                with np.load(self.path) as archive:
-                    return dict(archive)
             if self.path.suffix == ".npy":
-                return {"mask": np.load(self.path)}
+                return np.array(read_npy(self.path))
             if self.path.suffix == ".h5":
                 with open_hdf5(self.path) as file:
-                    return {"mask": file["mask"][()]}
-            return {"mask": read_picture_mask(self.path)}
-        except (KeyError, OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{self.path} is no .npy, .npz, .h5 or image file of masks: {error}") from error
+                    return _numbers(own_dataset(file, "mask")[()])
+            return read_picture_mask(self.path)
+        except Exception as error:  # a damaged file can raise anything
+            raise self._unreadable(error) from error
+
+    def _stored(self, image_id: str) -> tuple[str, Array]:
+        """Return the name and the array of an image's mask."""
+        if self.path.suffix != ".npz":
+            return "mask", self._single
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                names = [name.removesuffix(".npy") for name in archive.namelist()]
+                name = image_id if image_id in names else next(iter(names), "mask")
+                if name != image_id and len(names) != 1:
+                    raise SettingError(f"{self.path} holds {len(names)} masks, but none for the image {image_id}")
+                content = io.BytesIO(read_member(archive, archive.namelist()[names.index(name)]))
+            return name, _numbers(np.load(content, allow_pickle=False))
+        except SettingError:
+            raise
+        except Exception as error:  # a damaged file can raise anything
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> ValueError:
+        return ValueError(f"{self.path} is no .npy, .npz, .h5 or image file of masks: {one_line(error)}")
 
     def _mask(self, image_id: str, shape: tuple[int, ...]) -> Array:
-        arrays = self.arrays
-        name = image_id if image_id in arrays else next(iter(arrays), "mask")
-        if name != image_id and len(arrays) != 1:
-            raise ValueError(f"{self.path} holds {len(arrays)} masks, but none for the image {image_id}")
-        stored = arrays[name]
+        name, stored = self._stored(image_id)
         mask = stored.real if np.iscomplexobj(stored) and not stored.imag.any() else stored
         if mask.ndim > 2:  # (1, 1, H, W), and fastMRI's (1, 1, W, 1)
             mask = mask.squeeze()
@@ -83,3 +99,10 @@ class FileMask:
         if not np.isin(mask, (0, 1)).all():
             raise ValueError(f"mask {name} in {self.path} must hold only 0 and 1, or 0 and 255")
         return mask
+
+
+def _numbers(found: object) -> Array:
+    """Return an array of numbers; raises ValueError for anything else."""
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "biufc":
+        raise ValueError("it holds no array of numbers")
+    return found

@@ -13,6 +13,7 @@ import numpy as np
 
 from alps_exp.errors import ImageError, SettingError, one_line
 from alps_exp.files import open_hdf5
+from alps_exp.foreign_files import own_dataset, read_npy
 from alps_exp.mri.fourier import Array, crop_readout
 
 AXES = ("slice", "coil", "row", "column")
@@ -42,16 +43,16 @@ class HDF5File:
         return {"path": self.path, "_opened": None}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._file
+        return self._file.get(name, getlink=True) is not None
 
     def __getitem__(self, name: str) -> h5py.Dataset:
+        file = self._file
         try:
-            found = self._file.get(name)
+            return own_dataset(file, name)
+        except KeyError as error:
+            raise KSpaceError(f"no dataset {name!r} in {self.path}") from error
         except (OSError, RuntimeError, TypeError, ValueError) as error:
             raise unreadable(self.path, error) from error
-        if not isinstance(found, h5py.Dataset):
-            raise KSpaceError(f"no dataset {name!r} in {self.path}")
-        return found
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -65,7 +66,9 @@ class HDF5File:
         """Return (a part of) a dataset."""
         try:
             found: Array = self[name][where]
-        except (OSError, RuntimeError) as error:
+        except KSpaceError:
+            raise
+        except (IndexError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise unreadable(self.path, error) from error
         return found
 
@@ -208,8 +211,8 @@ class ArrayVolume(KSpaceVolume):
         if self._file is not None:
             return self._file[self.dataset]
         try:
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            return read_npy(self.path)
+        except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
 
 

@@ -148,6 +148,7 @@ def prepare_volumes(
     settings: PreparationSettings,
     num_workers: int,
     progress: Callable[[str], None],
+    verify: bool = False,
 ) -> Report:
     """Prepare the volumes that have no whole file yet, and write the index of all that have one, if any has.
 
@@ -163,6 +164,8 @@ def prepare_volumes(
         Processes, each on one thread: the prepared files do not depend on their number.
     progress
         Is told of every volume.
+    verify
+        Whether prepared files are read to see that they are whole.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def prepare_volumes(
     """
     check_count("num_workers", num_workers, MOST_PROCESSES)
     paths = {name: output / VOLUMES / file_name(name, ".h5") for name in files}
-    done = [name for name in files if _is_done(files[name], paths[name], settings.config)]
+    done = [name for name in files if _is_done(files[name], paths[name], settings.config, verify)]
     todo = [name for name in files if name not in done]
     report, start = Report(done_before=len(done)), time.perf_counter()
     for leftover in (output / VOLUMES).glob(".*.tmp"):
@@ -360,7 +363,7 @@ def _whitening(noise: Noise, whiten: bool) -> Array:
     return whitening_matrix(noise.covariance) if whiten else np.eye(len(noise.covariance)) / noise.level
 
 
-def _is_done(source: Path, path: Path, settings: Mapping[str, object]) -> bool:
+def _is_done(source: Path, path: Path, settings: Mapping[str, object], verify: bool) -> bool:
     """Tell whether a whole prepared file is there that was made from this source.
 
     Raises
@@ -372,6 +375,8 @@ def _is_done(source: Path, path: Path, settings: Mapping[str, object]) -> bool:
         return False
     try:
         volume_file = PreparedVolumeFile(path)
+        if verify:
+            volume_file.verify()
     except KSpaceError:  # damaged: it is made again
         return False
     if volume_file.settings != settings:

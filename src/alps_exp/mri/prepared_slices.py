@@ -14,9 +14,12 @@ from torch.utils.data import Dataset
 from alps_exp.batch import Item
 from alps_exp.checks import positive
 from alps_exp.files import file_name
+from alps_exp.foreign_files import read_bytes
 from alps_exp.mri.kspace import KSpaceError
 from alps_exp.mri.preparation import INDEX, VOLUMES
 from alps_exp.mri.prepared_volume import PreparedVolumeFile
+
+LONGEST_NAME = 1_000  # characters of the name of a volume
 
 
 class PreparedSlices(Dataset[Item]):
@@ -115,13 +118,16 @@ class PreparedSlices(Dataset[Item]):
     def _hashes(self) -> dict[str, dict[int, str]]:
         """The index: the hash of the k-space of every slice, by volume."""
         index = self.path / INDEX
-        if not index.is_file() or not (lines := index.read_text().splitlines()):
+        if not index.is_file() or not (lines := read_bytes(index).decode(errors="replace").splitlines()):
             raise FileNotFoundError(f"no prepared k-space in {self.path}: run `alps prepare output={self.path}` first")
         hashes: dict[str, dict[int, str]] = {}
         try:
             for line in map(json.loads, lines):
-                hashes.setdefault(line["volume"], {})[line["slice"]] = line["sha256"]
-        except (KeyError, TypeError, ValueError) as error:
+                name, number, digest = line["volume"], line["slice"], line["sha256"]
+                if not isinstance(name, str) or len(name) > LONGEST_NAME or not isinstance(number, int):
+                    raise ValueError("a volume has no name, or a slice no number")
+                hashes.setdefault(name, {})[number] = digest
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{index} is damaged: run `alps prepare output={self.path}` again") from error
         return hashes
 

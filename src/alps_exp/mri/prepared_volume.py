@@ -113,6 +113,8 @@ class PreparedVolumeFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.is_symlink():
+            raise KSpaceError(f"{path} is a link, expected the prepared file itself")
         self._file = HDF5File(path)
         attributes = self._file.attributes
         try:
@@ -127,18 +129,29 @@ class PreparedVolumeFile:
             self.has_image = list(map(bool, attributes["has_image"]))
             self.remarks: list[str] = json.loads(attributes["remarks"])
             self.checks = [check and TruthCheck(**check) for check in json.loads(attributes["checks"])]
-            self._checksums: dict[str, list[str]] = json.loads(attributes["checksums"])
-        except (KeyError, TypeError, ValueError) as error:
+            sums = json.loads(attributes["checksums"])
+            self._checksums: dict[str, list[str]] = {str(name): list(each) for name, each in sums.items()}
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise KSpaceError(f"{path} was not prepared by this version ({reason}): prepare it again") from error
         if not is_intact:
             raise KSpaceError(f"{path} is damaged: prepare it again")
         self.shape: tuple[int, ...] = self._file["kspace"].shape
+        described = [*map(len, (self.hashes, self.slices, self.has_image, self.checks))]
+        described += map(len, self._checksums.values())
+        if not self.shape or set(described) != {self.shape[0]} or "kspace" not in self._checksums:
+            raise KSpaceError(f"{path} does not describe each of its slices: prepare it again")
         self.has_target = "target" in self._checksums
 
     def read(self, name: str, index: int) -> Array:
         """Return one of `ARRAYS` of the slice at a position; raises KSpaceError if it is damaged."""
         found = np.asarray(self._file.read(name, index))
-        if checksum(found) != self._checksums[name][index]:
+        if name not in self._checksums or checksum(found) != self._checksums[name][index]:
             raise KSpaceError(f"{name} in {self.path} is damaged: prepare it again, with verify=true")
         return found
+
+    def verify(self) -> None:
+        """Read all arrays; raises KSpaceError if one of them is damaged."""
+        for name, sums in self._checksums.items():
+            for index in range(len(sums)):
+                self.read(name, index)

@@ -130,7 +130,8 @@ class DhariwalUNet(nn.Module):
         self.dec = _decoder(levels, skips, num_blocks, attn_resolutions, block)
         self.out_norm = GroupNorm(widths[0], eps=1e-5)
         self.out_conv = Conv2d(widths[0], out_channels, 3)
-        self._initialize()
+        if not self.out_norm.weight.is_meta:  # where `build` only counts weights
+            self._initialize()
 
     def forward(
         self,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,11 +14,15 @@ from torch.nn import functional as F
 
 from alps_exp.checks import positive
 from alps_exp.networks.dhariwal_unet import DhariwalUNet
-from alps_exp.networks.song_unet import SongUNet
+from alps_exp.networks.song_unet import SongUNet, check_choice
 
 Coefficient = Tensor | float
 Architecture = dict[str, Any]
 """Names of preconditioning and network with their arguments, as plain values."""
+WORDS = ("preconditioning", "network", "embedding_type", "encoder_type", "decoder_type")
+"""Arguments that are words; all others are numbers."""
+LARGEST, MOST_PARTS, MOST_BLOCKS = 100_000, 100, 1_000
+"""The largest number, the most numbers of an argument, and the most blocks of an encoder."""
 
 
 class Preconditioned(nn.Module, ABC):
@@ -238,15 +243,56 @@ def architecture_of(network: Preconditioned) -> Architecture:
     return names | network.arguments | {"model": network.model.arguments}
 
 
-def build(architecture: Architecture) -> Preconditioned:
+def build(architecture: Architecture, file_size: float = math.inf) -> Preconditioned:
     """Build a network with random weights from the values of `architecture_of`.
+
+    Parameters
+    ----------
+    architecture
+        The values.
+    file_size
+        Bytes of the file from which the weights come: they are at least as many as the weights.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        If the preconditioning or network is unknown, or an argument is unknown or invalid.
+        If the preconditioning or network is unknown, an argument is unknown or invalid, or the network is larger than
+        the file.
     """
-    arguments = dict(architecture)
-    preconditioning = PRECONDITIONINGS[arguments.pop("preconditioning", "EDMPrecond")]
-    network = NETWORKS[arguments.pop("network", "SongUNet")]
-    return preconditioning(network(**arguments.pop("model")), **arguments)
+    if not isinstance(architecture, Mapping) or not isinstance(architecture.get("model"), Mapping):
+        raise TypeError("an architecture is a table, with the arguments of the network in a table `model`")
+    arguments: Architecture = {"preconditioning": "EDMPrecond", "network": "SongUNet", **architecture}
+    model = arguments.pop("model")
+    _check_values(arguments)
+    _check_values(model)
+    check_choice("preconditioning", arguments["preconditioning"], list(PRECONDITIONINGS))
+    check_choice("network", arguments["network"], list(NETWORKS))
+    preconditioning, network = PRECONDITIONINGS[arguments.pop("preconditioning")], NETWORKS[arguments.pop("network")]
+    bound = inspect.signature(network).bind(**model)
+    bound.apply_defaults()
+    levels, blocks = len(bound.arguments["channel_mult"]), bound.arguments["num_blocks"]
+    if levels * blocks > MOST_BLOCKS:
+        raise ValueError(f"num_blocks is {blocks:,} on {levels} levels, expected at most {MOST_BLOCKS:,} blocks in all")
+    channels = bound.arguments["model_channels"] * bound.arguments.get("channel_mult_noise", 1)
+    if channels > LARGEST:
+        raise ValueError(f"the embedding of the noise has {channels:,} channels, expected at most {LARGEST:,}")
+    with torch.random.fork_rng([]), torch.device("meta"):  # without memory
+        weights = sum(parameter.numel() for parameter in network(**model).parameters())
+    if weights > file_size:
+        raise ValueError(f"the network has {weights:,} weights, more than the {file_size:,} bytes of the file can hold")
+    return preconditioning(network(**model), **arguments)
+
+
+def _check_values(arguments: Mapping[str, object]) -> None:
+    """Check that arguments are words and numbers, and none larger than those of a network that computes."""
+    for name, value in arguments.items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        if len(parts) > MOST_PARTS:
+            raise ValueError(f"{name} has {len(parts):,} parts, expected at most {MOST_PARTS}")
+        for part in parts:
+            if not isinstance(part, str if name in WORDS else int | float):
+                kind = "word" if name in WORDS else "number"
+                raise ValueError(f"{name} is or holds a {type(part).__name__}, expected a {kind}")
+            if isinstance(part, int | float) and not abs(part) <= LARGEST:
+                shown = f"{part:,}" if isinstance(part, float) or abs(part) < 2**63 else "too large"
+                raise ValueError(f"{name} is {shown}, expected at most {LARGEST:,}")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SKIP_SCALE = math.sqrt(0.5)  # keeps the variance when two branches are added
+BUFFERS = "cpu"  # also where `build` counts weights on the device `meta`, on which arithmetic needs seconds of imports
 
 
 def _xavier_uniform(shape: Sequence[int], fan_in: int, fan_out: int, gain: float = 1.0) -> nn.Parameter:
@@ -60,7 +61,7 @@ class Conv2d(nn.Module):
             self.weight = _xavier_uniform(shape, in_channels * area, out_channels * area, gain)
             self.bias = nn.Parameter(torch.zeros(out_channels))
         if up or down:
-            taps = torch.as_tensor(resample_filter, dtype=torch.float32)
+            taps = torch.as_tensor(resample_filter, dtype=torch.float32, device=BUFFERS)
             self.register_buffer("resample_filter", torch.outer(taps, taps)[None, None] / taps.sum().square())
 
     def _resample(self, x: Tensor, padding: int) -> Tensor:
@@ -165,7 +166,7 @@ class FourierEmbedding(nn.Module):
 
     def __init__(self, channels: int, scale: float = 16.0) -> None:
         super().__init__()
-        self.register_buffer("freqs", torch.randn(channels // 2) * scale)
+        self.register_buffer("freqs", torch.randn(channels // 2, device=BUFFERS) * scale)
 
     def forward(self, x: Tensor) -> Tensor:
         angles = torch.outer(x, 2 * math.pi * self.freqs)
@@ -259,9 +260,9 @@ class SongUNet(nn.Module):
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__()
         self.arguments = arguments
-        _check_choice("embedding_type", embedding_type, ("positional", "fourier"))
-        _check_choice("encoder_type", encoder_type, ("standard", "skip", "residual"))
-        _check_choice("decoder_type", decoder_type, ("standard", "skip"))
+        check_choice("embedding_type", embedding_type, ("positional", "fourier"))
+        check_choice("encoder_type", encoder_type, ("standard", "skip", "residual"))
+        check_choice("decoder_type", decoder_type, ("standard", "skip"))
         self.multiple = multiple_of(img_resolution, patch_size, len(channel_mult))
         self.patch_size, self.in_channels, self.label_dim = patch_size, in_channels, label_dim
         emb_channels = model_channels * channel_mult_emb
@@ -420,6 +421,13 @@ def multiple_of(img_resolution: int, patch_size: int, levels: int) -> int:
     return multiple
 
 
-def _check_choice(name: str, given: str, choices: Sequence[str]) -> None:
+def check_choice(name: str, given: str, choices: Sequence[str]) -> None:
+    """Check that a word is one of those that are known.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
     if given not in choices:
-        raise ValueError(f"{name} is {given!r}, expected one of {', '.join(choices)}")
+        raise ValueError(f"{name} is {given!r:.100}, expected one of {', '.join(choices)}")

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from alps_exp.errors import one_line
 from alps_exp.files import write_atomically
+from alps_exp.foreign_files import read_bytes
 from alps_exp.report.comparison import Images, Row, compared, images_of
 from alps_exp.report.figures import save_figure
 from alps_exp.report.groups import find_runs, variants
@@ -36,7 +39,8 @@ from alps_exp.report.layout import (
     noise_text,
 )
 from alps_exp.report.order import sampler_order
-from alps_exp.runs import RunFolder
+from alps_exp.runs import DamagedFile, RunFolder
+from alps_exp.runs.field_types import check_fields, is_finite
 
 REPORT = "calibration.json"
 _NUMBERS = {
@@ -54,6 +58,51 @@ _FONT, _LABEL_WIDTH = 8, 30  # points, characters
 _ENDS = ("value", "low", "high")
 
 Report = Row
+
+
+class _Number(TypedDict):
+    """A number of a report with the ends of its interval over images."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class _Curve(TypedDict):
+    """Several such numbers."""
+
+    value: list[float]
+    low: list[float | None]
+    high: list[float | None]
+
+
+class _Always(TypedDict):
+    task: str
+    noise_std: float | list[float] | None
+    sampler: str
+    seed: int
+    images: int
+    failed: int
+    samples: int
+    nfe_forward: float
+    nfe_vjp: float
+    seconds: float
+    levels: list[float]
+    coverage: _Curve
+    rank_histogram: _Curve
+
+
+class _Written(_Always, total=False):
+    """The part of a report that is shown, see `alps_exp.restoration.calibration_report`."""
+
+    spread_error: _Number
+    rank_dispersion: _Number
+    rank_bias: _Number
+    stein_variance_ratio: _Number
+    kernel_stein_discrepancy: _Number
+    std_ratio: _Number
+    squared_bias: _Number
+    wasserstein_excess: _Number
 
 
 def write_calibration(report: Report, folder: Path) -> list[Path]:
@@ -105,6 +154,23 @@ def find_calibrations(paths: Iterable[str | Path]) -> list[RunFolder]:
     return [run for run in find_runs(paths) if (run.path / REPORT).exists()]
 
 
+def _read(path: Path) -> Report:
+    """Return a report; raises `DamagedFile` with the path if the file holds none."""
+    try:
+        report: Report = json.loads(read_bytes(path))
+        if not isinstance(report, dict):
+            raise TypeError(f"it is of type {type(report).__name__}, expected a dictionary")
+        check_fields(report, _Written)
+        if wrong := [name for name, value in report.items() if not is_finite(value)]:
+            raise ValueError(f"{wrong[0]} is not finite")
+        for name, count in (("coverage", len(report["levels"])), ("rank_histogram", report["samples"] + 1)):
+            if any(len(numbers) != count for numbers in report[name].values()):
+                raise ValueError(f"{name} has not {count} numbers")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path} is no report of alps calibrate: {one_line(error)}") from error
+    return report
+
+
 def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
     """Write the reports of runs to `calibration.md`, `.csv` (all numbers), `.tex` and `.png`; return their paths.
 
@@ -114,6 +180,11 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Pa
         Runs with a report, see `find_calibrations`; at least one.
     folder
         Folder for the files.
+
+    Raises
+    ------
+    alps_exp.runs.DamagedFile
+        If the report of a run is none.
     """
     reports = _labeled(runs)
     table = calibration_table(reports)
@@ -131,7 +202,7 @@ def _labeled(runs: Sequence[RunFolder]) -> list[Report]:
 
     What is to be told of their images is their ``remark``.
     """
-    reports = {str(run.path): json.loads((run.path / REPORT).read_text()) for run in runs}
+    reports = {str(run.path): _read(run.path / REPORT) for run in runs}
     folders = {str(run.path): run for run in runs}
     keys = ["task", "noise_std", "sampler"]
     frame = pd.DataFrame([{key: report[key] for key in keys} | {"run": path} for path, report in reports.items()])
@@ -182,7 +253,8 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
         "Images": formatted(table["images"], "d"),
         "Samples": formatted(table["samples"], "d"),
     }
-    texts |= {f"Coverage of {level} %": _with_interval(table, f"coverage_{level}", ".3f") for level in _SHOWN_LEVELS}
+    shown = {f"Coverage of {level} %": f"coverage_{level}" for level in _SHOWN_LEVELS}
+    texts |= {title: _with_interval(table, name, ".3f") for title, name in shown.items() if name in table}
     texts |= {title: _with_interval(table, name, form) for name, (title, form, _) in _NUMBERS.items() if name in table}
     calls = formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f")
     return pd.DataFrame(
@@ -211,7 +283,7 @@ def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
     axes = figure.subplots(len(tasks), 2, squeeze=False)
     for row, task in zip(axes, tasks, strict=True):
         mine = [report for report in reports if (report["task"], noise_text(report["noise_std"])) == task]
-        _draw_coverage(row[0], mine, f"{label_text(task[0])}, noise {task[1]}".replace("_", " "))
+        _draw_coverage(row[0], mine, label_text(f"{task[0]}, noise {task[1]}").replace("_", " "))
         _draw_ranks(row[1], mine)
         names = row[0].get_legend_handles_labels()
         row[1].legend(*names, fontsize=_FONT - 2, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from alps_exp.errors import one_line
 from alps_exp.files import file_name, write_atomically
 from alps_exp.report.groups import find_runs
 from alps_exp.report.layout import label_text, noise_text
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _CELL = 1.45  # inches
 _FONT = 8  # points
+_MOST_WARNINGS = 8
 _DPI = 220
 _ERROR, _STD = "Absolute error", "Standard deviation"
 _COLORS = {_ERROR: "inferno", _STD: "viridis"}
@@ -73,9 +75,9 @@ def run_figure(run: RunFolder, num_images: int = 4) -> Path:
         If no image of the run was restored.
     """
     results = [run.load_result(image_id) for image_id in _restored([run], num_images)]
-    if not results:
+    names = [name for name in ESTIMATES if all(name in result.estimates for result in results)]
+    if not results or not names:
         raise ValueError(f"{run.path} has no restored image to show")
-    names = [name for name in ESTIMATES if name in results[0].estimates]
     main = max(names, key=("sample", "point", "map", "mmse").index)
     maps = [_maps(result, main) for result in results]
     scales = _scales(maps)
@@ -174,7 +176,7 @@ def task_figures(paths: Iterable[str | Path], folder: Path, num_images: int = 1)
         if _restored(ordered, 1):
             drawn.append(task_figure(name, ordered, folder / file_name(name, ".png"), num_images))
         else:
-            log.warning("no figure of %s: no image is there from all of %s", name, ", ".join(sorted(runs)))
+            log.warning("%s", one_line(f"no figure of {name}: no image is there from all of {', '.join(sorted(runs))}"))
     return drawn
 
 
@@ -240,7 +242,8 @@ def _scales(maps: Sequence[Maps]) -> Scales:
 
 def _grid(rows: int, columns: int, result: ImageResult) -> tuple[Figure, np.ndarray]:
     height, width = next(iter(result.estimates.values())).shape[-2:]
-    size = (columns * _CELL + 0.6, rows * (_CELL * height / width + 0.1) + 0.4)
+    shape = min(max(height / width, 0.1), 10)
+    size = (columns * _CELL + 0.6, rows * (_CELL * shape + 0.1) + 0.4)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02, compress=True)
     figure = Figure(figsize=size, dpi=_DPI, layout=layout)
     FigureCanvasAgg(figure)
@@ -255,7 +258,8 @@ def _warn(figure: Figure, results: Iterable[ImageResult]) -> None:
     """Write below the panels what does not fit the images."""
     sentences = dict.fromkeys(warning for result in results for record in result.records for warning in record.warnings)
     if sentences:
-        figure.supxlabel("\n".join(f"Warning: {sentence}" for sentence in sentences), fontsize=_FONT, color="firebrick")
+        shown = [f"Warning: {label_text(sentence)}" for sentence in islice(sentences, _MOST_WARNINGS)]
+        figure.supxlabel("\n".join(shown), fontsize=_FONT, color="firebrick")
 
 
 def _draw_panel(
@@ -278,20 +282,24 @@ def _draw_truth_and_measurement(axes: np.ndarray, result: ImageResult) -> float:
     peak = float(np.abs(reference).max())
     if result.truth is not None:
         _draw_image(axes[0], result.truth, peak, "Truth")
-    _draw_image(axes[-1], *_visible_measurement(result, peak))
+    if (measurement := _visible_measurement(result, peak)) is not None:
+        _draw_image(axes[-1], *measurement)
     return peak
 
 
-def _visible_measurement(result: ImageResult, peak: float) -> tuple[np.ndarray, float, str]:
-    assert result.measurement is not None
-    in_a_row = result.measurement.shape[:-1] == (1, 1)  # several measurements as one
-    if not np.iscomplexobj(result.measurement) and not in_a_row:
-        return result.measurement, peak, "Measurement"
-    assert result.adjoint is not None
+def _visible_measurement(result: ImageResult, peak: float) -> tuple[np.ndarray, float, str] | None:
+    """Return what stands for the measurement, its peak and its title; None if there is nothing that can be drawn."""
+    measurement, adjoint = result.measurement, result.adjoint
+    in_a_row = measurement is not None and measurement.shape[:-1] == (1, 1)  # several measurements as one
+    if measurement is not None and not np.iscomplexobj(measurement) and not in_a_row:
+        return (measurement, peak, "Measurement") if measurement.ndim == 3 and measurement.size else None
+    if adjoint is None:
+        return None
     if in_a_row:
-        return result.adjoint * (peak / np.abs(result.adjoint).max()), peak, "Adjoint"
+        return adjoint * (peak / np.abs(adjoint).max()), peak, "Adjoint"
     acceleration = result.diagnostics.get("acceleration")
-    return result.adjoint, peak, "Zero-filled" if acceleration is None else f"Zero-filled\n{acceleration:.2f}x"
+    known = acceleration is not None and acceleration.ndim == 0
+    return adjoint, peak, f"Zero-filled\n{acceleration:.2f}x" if known else "Zero-filled"
 
 
 def _draw_image(axis: Axes, image: np.ndarray, peak: float, title: str) -> None:

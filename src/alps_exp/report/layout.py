@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
+import sys
 from html import escape
+from typing import TypeGuard
 
 import pandas as pd
 
+from alps_exp.errors import one_line, printable
+
+_LONGEST_LABEL = 200  # characters
 _LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
 )
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value of a config, which may be anything, is a number that can be shown."""
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def noise_text(noise_std: float | list[float] | tuple[float, ...] | None) -> str:
@@ -31,25 +41,25 @@ def formatted(column: pd.Series, form: str) -> pd.Series:
 
 
 def csv_table(table: pd.DataFrame) -> str:
-    """Return a table as CSV with all digits; no text in it is a formula for a spreadsheet."""
-    return str(table.map(_csv_value).to_csv(index=False))
+    """Return a table as CSV with all digits and whole texts, of which none is a formula for a spreadsheet."""
+    return str(table.map(_csv_value).rename(columns=_csv_value).to_csv(index=False))
 
 
 def _csv_value(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = re.sub(r"[\t\r\n]", " ", value)
+    text = printable(re.sub(r"[\t\r\n]", " ", value))
     return f"'{text}" if len(text) > 1 and text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def label_text(text: object) -> str:
-    """Return a text as a label of a figure, in which nothing is a formula."""
-    return str(text).replace("$", r"\$")
+    """Return a text as a label of a figure, in one line that is not too long, and in which nothing is a formula."""
+    return one_line(str(text), _LONGEST_LABEL).replace("$", r"\$")
 
 
 def markdown_text(text: str) -> str:
-    """Return a text for Markdown in one line, in which nothing is HTML, a link, or the end of a cell."""
-    return escape(" ".join(text.split("\n")), quote=False).replace("|", r"\|").replace("](", r"]\(")
+    """Return a text for Markdown in one line (`one_line`), in which nothing is HTML, a link, or the end of a cell."""
+    return escape(one_line(text), quote=False).replace("|", r"\|").replace("](", r"]\(")
 
 
 def markdown_table(texts: pd.DataFrame) -> str:
@@ -65,7 +75,8 @@ def markdown_table(texts: pd.DataFrame) -> str:
 def latex_table(texts: pd.DataFrame, alignment: str) -> str:
     r"""Return a table of texts as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``."""
     head, *body = [
-        " & ".join(_latex(str(text)) for text in line) + r" \\" for line in [texts.columns, *texts.to_numpy().tolist()]
+        " & ".join(_latex(one_line(str(text))) for text in line) + r" \\"
+        for line in [texts.columns, *texts.to_numpy().tolist()]
     ]
     lines = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
     return "\n".join([*lines, r"\end{tabular}", ""])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from alps_exp.errors import one_line
+from alps_exp.report.layout import is_number
 
 COLUMNS = ("task", "settings", "eta", "method", "psnr_mean", "psnr_std", "ssim_mean", "ssim_std", "data")
 
@@ -78,5 +79,5 @@ def _leaves(config: Mapping[str, object]) -> Iterator[tuple[str, float]]:
     for name, value in config.items():
         if isinstance(value, Mapping):
             yield from _leaves(value)
-        elif isinstance(value, (int, float)):
+        elif is_number(value):
             yield name, float(value)

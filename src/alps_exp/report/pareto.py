@@ -84,9 +84,8 @@ def _draw(axis: Axes, group: pd.DataFrame, cost: str) -> None:
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_title(
-        f"{label_text(group['task'].iloc[0])}, noise {group['noise_std'].iloc[0]}".replace("_", " "), fontsize=_FONT
-    )
+    title = label_text(f"{group['task'].iloc[0]}, noise {group['noise_std'].iloc[0]}")
+    axis.set_title(title.replace("_", " "), fontsize=_FONT)
     axis.set_xlabel(_COSTS[cost], fontsize=_FONT)
     axis.set_ylabel("PSNR [dB]", fontsize=_FONT)
     axis.tick_params(labelsize=_FONT - 1)

@@ -26,7 +26,7 @@ from alps_exp.errors import listed
 from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Images, Row, compared, images_of, unlike
 from alps_exp.report.groups import groups, labels_of, operator_of, read_runs
-from alps_exp.report.layout import bold, csv_table, formatted, latex_table, markdown_table, noise_text
+from alps_exp.report.layout import bold, csv_table, formatted, is_number, latex_table, markdown_table, noise_text
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
 from alps_exp.runs import ESTIMATES, RunFolder
@@ -137,10 +137,11 @@ def table_of(
 def _row_without_records(run: RunFolder) -> Row:
     """Return the row of a run without records."""
     labels, noise_std = labels_of(run), operator_of(run).get("noise_std")
+    sampler = labels.get("sampler")
     return {
-        "task": labels.get("task", str(run.path)),
-        "noise_std": noise_std if isinstance(noise_std, int | float) else None,
-        "sampler": labels.get("sampler"),
+        "task": str(labels.get("task") or run.path),
+        "noise_std": noise_std if is_number(noise_std) else None,
+        "sampler": None if sampler is None else str(sampler),
         "status": f"{'no records' if run.known_starts()[0] else 'not begun'}: {run.path.name}",
     }
 

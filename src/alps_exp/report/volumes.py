@@ -42,14 +42,16 @@ def volume_metrics(slices: Sequence[Mapping[str, float]]) -> dict[str, float]:
     dict[str, float]
         ``psnr`` (dB), ``ssim`` and ``nmse``.
     """
-    pixels, error, reference = (
-        float(np.sum([one[name] for one in slices])) for name in ("pixels", "squared_error", "squared_reference")
-    )
-    return {
-        "psnr": -10 * float(np.log10(error / pixels)),
-        "ssim": float(np.mean([one["ssim"] for one in slices])),
-        "nmse": error / reference,
-    }
+    with np.errstate(all="ignore"):  # a file may say 0, or too much
+        pixels, error, reference = (
+            np.sum([one[name] for one in slices], dtype=float)
+            for name in ("pixels", "squared_error", "squared_reference")
+        )
+        return {
+            "psnr": -10 * float(np.log10(error / pixels)),
+            "ssim": float(np.mean([one["ssim"] for one in slices], dtype=float)),
+            "nmse": float(error / reference),
+        }
 
 
 def build_volume_table(

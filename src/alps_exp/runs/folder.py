@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -20,11 +22,14 @@ from yaml import YAMLError
 from alps_exp.checks import check_unique
 from alps_exp.errors import OtherVersion
 from alps_exp.files import file_hash, file_name, write_atomically
+from alps_exp.foreign_files import read_bytes
 from alps_exp.runs.image_results import DamagedFile, ImageResult, read_records, read_result, write_result
 from alps_exp.runs.provenance import Provenance, changed_code, changed_inputs, check_version, now
 from alps_exp.runs.records import Record
 
 log = logging.getLogger(__name__)
+LARGEST_CONFIG, LARGEST_RECORDS = 1 << 24, 1 << 30  # bytes
+DEEPEST_CONFIG = 50
 DONE, FAILED = "DONE", "FAILED"
 MADE_AGAIN = ("images", "volumes")  # folders of files of which each is made on its own
 
@@ -64,11 +69,12 @@ class RunFolder:
         Raises
         ------
         ValueError
-            If another process holds the lock.
+            If another process holds the lock, or something in the folder is a link.
         OSError
             If the file system does not support locks.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        check_no_links(self.path)
         with open(self.path / ".lock", "a+") as file:
             # POSIX locks are not inherited, so this one ends with its owner even if data workers outlive it.
             try:
@@ -111,7 +117,9 @@ class RunFolder:
         if not path.exists():
             return {}
         try:
-            values: Any = OmegaConf.to_container(OmegaConf.load(path))
+            saved = read_bytes(path, LARGEST_CONFIG).decode()
+            _check_shape(saved)
+            values: Any = OmegaConf.to_container(OmegaConf.load(io.StringIO(saved)))
             config = dict(values)
         except (OSError, TypeError, ValueError, RecursionError, OmegaConfBaseException, YAMLError) as error:
             raise ValueError(f"{path} is not a config ({error})") from error
@@ -131,8 +139,8 @@ class RunFolder:
         if not path.exists():
             return []
         try:
-            starts = [Provenance(**entry) for entry in json.loads(path.read_text())["runs"]]
-        except (KeyError, TypeError, ValueError) as error:
+            starts = [Provenance(**entry) for entry in json.loads(read_bytes(path))["runs"]]
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a provenance file ({error})") from error
         for start in starts:
             check_version(self.path, start)
@@ -269,7 +277,7 @@ class RunFolder:
         """
         path = self.path / "records.jsonl"
         if path.exists():
-            lines = path.read_text().splitlines()
+            lines = read_bytes(path, LARGEST_RECORDS).decode(errors="replace").splitlines()
             return [_record(line, path, number) for number, line in enumerate(lines, 1)]
         return [record for file in sorted(self.path.glob("images/*.h5")) for record in _whole_records(file)]
 
@@ -309,7 +317,7 @@ class RunFolder:
         Empty if there is no `DONE`, or if it is damaged or of an earlier version.
         """
         try:
-            files = json.loads((self.path / DONE).read_bytes())["files"]
+            files = json.loads(read_bytes(self.path / DONE))["files"]
             found = {str(name): Vouched(**values) for name, values in files.items()}
         except (FileNotFoundError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
             return {}
@@ -353,6 +361,31 @@ class RunFolder:
 def _vouched(path: Path) -> Vouched:
     status = path.stat()
     return Vouched(status.st_size, status.st_mtime_ns, file_hash(path))
+
+
+def _check_shape(config: str) -> None:
+    """Raise ValueError if a config has aliases, which could multiply without end, or is nested too deeply."""
+    depth = 0
+    for event in yaml.parse(config):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it has aliases, which no saved config has")
+        starts = isinstance(event, yaml.CollectionStartEvent)
+        depth += starts - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST_CONFIG:
+            raise ValueError(f"it is nested more than {DEEPEST_CONFIG} deep")
+
+
+def check_no_links(folder: Path) -> None:
+    """Check that a run folder has no links, through which a run would write, and remove, somewhere else.
+
+    Raises
+    ------
+    ValueError
+        With the first that is one.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link, and a run writes to its own folder alone: remove it")
 
 
 def _is_below(name: str) -> bool:

@@ -12,11 +12,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from alps_exp.errors import ImageError, one_line
 from alps_exp.files import checksum, open_hdf5, text_checksum, write_atomically
 from alps_exp.runs.records import Record
 
 _ARRAYS = ("truth", "measurement", "adjoint", "std", "magnitude_std", "interval", "magnitude_interval", "samples")
 _GROUPS = ("estimates", "diagnostics")
+_AXES = {"truth": 3, "adjoint": 3, "std": 3, "magnitude_std": 3, "interval": 4, "magnitude_interval": 4, "samples": 4}
+"""Number of axes of images; estimates have three, measurements and diagnostics any number."""
 RECORDS, CHECKSUMS = "records", "checksums"
 
 
@@ -76,7 +79,7 @@ class ImageResult:
         raise ValueError(f"no record of the estimate {estimate!r}")
 
 
-class DamagedFile(ValueError):
+class DamagedFile(ImageError):
     """A file that exists but does not hold a complete result."""
 
 
@@ -126,7 +129,8 @@ def read_result(path: Path) -> ImageResult:
     FileNotFoundError
         If there is no such file.
     DamagedFile
-        If the file is truncated, fails its checksums, or is not a result file.
+        If the file is truncated, fails its checksums, or does not hold what a result holds: arrays of numbers stored as
+        a whole, images of the axes of `ImageResult`, the truth of the shape of its estimates, and these as recorded.
     """
     with _opened(path) as file:
         found = _checked_arrays(file)
@@ -135,7 +139,9 @@ def read_result(path: Path) -> ImageResult:
             {name.removeprefix(f"{g}/"): a for name, a in found.items() if name.startswith(f"{g}/")} for g in _GROUPS
         )
         estimates, diagnostics = groups
-        return ImageResult(_records(file), estimates=estimates, diagnostics=diagnostics, **arrays)
+        result = ImageResult(_records(file), estimates=estimates, diagnostics=diagnostics, **arrays)
+        _check_estimates(result)
+        return result
 
 
 def read_records(path: Path) -> list[Record]:
@@ -157,18 +163,20 @@ def read_records(path: Path) -> list[Record]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
+    if path.is_symlink():
+        raise DamagedFile(f"{path} is a link, expected the result itself")
     try:
         with open_hdf5(path) as file:
             yield file
     except FileNotFoundError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise DamagedFile(f"{path} is damaged: {error}") from error
+        raise DamagedFile(f"{path} is damaged: {one_line(error)}") from error
 
 
 def _records(file: h5py.File) -> list[Record]:
-    text = file.attrs[RECORDS]
-    if text_checksum(text) != _checksums(file)[RECORDS]:
+    text = _text(file, RECORDS)
+    if text_checksum(text) != _checksums(file).get(RECORDS):
         raise ValueError("its records do not match their checksum")
     return [Record.from_json(line) for line in text.splitlines()]
 
@@ -181,14 +189,57 @@ def _checked_arrays(file: h5py.File) -> dict[str, np.ndarray]:
     sums = _checksums(file)
     if stored.keys() != sums.keys() - {RECORDS}:
         raise ValueError("arrays are missing, or were added")
-    arrays = {name: array[()] for name, array in stored.items()}
+    for name, item in stored.items():
+        _check_stored(name, item)
+    if sum(item.nbytes for item in stored.values()) > file.id.get_filesize():
+        raise ValueError("its arrays are larger than the file")
+    arrays = {name: item[()] for name, item in stored.items()}
     if wrong := [name for name, array in arrays.items() if checksum(np.asarray(array)) != sums[name]]:
         raise ValueError(f"{wrong[0]} does not match its checksum")
+    _check_shapes(arrays)
     return arrays
+
+
+def _check_stored(name: str, item: h5py.Dataset) -> None:
+    """Raise ValueError if an array is not as `write_result` stores them: as a whole, in the file itself."""
+    if item.shape is None or item.dtype not in (np.float32, np.complex64):
+        raise ValueError(f"{name} has no numbers of single precision")
+    if item.is_virtual or item.external is not None or item.id.get_storage_size() != item.nbytes:
+        raise ValueError(f"{name} is not stored as a whole in the file itself")
+
+
+def _check_shapes(arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError if an image has not the axes of one, or the truth another shape than its estimates."""
+    shapes = {name: array.shape for name, array in arrays.items() if name in _AXES or name.startswith("estimates/")}
+    for name, shape in shapes.items():
+        if len(shape) != _AXES.get(name, 3) or 0 in shape:
+            raise ValueError(f"{name} has the shape {shape}, expected that of an image")
+    compared = {shape for name, shape in shapes.items() if name == "truth" or name.startswith("estimates/")}
+    if len(compared) > 1:
+        raise ValueError(f"its truth and estimates have the shapes {', '.join(map(str, sorted(compared)))}")
+
+
+def _check_estimates(result: ImageResult) -> None:
+    """Raise ValueError if an estimate has no record, or a record without a fault no estimate."""
+    for name in result.estimates:
+        result.record(name)
+    restored = {record.estimate for record in result.records if record.status == "ok"}
+    if missing := restored - result.estimates.keys():
+        raise ValueError(f"the estimate {min(missing)!r} is missing")
 
 
 def _checksums(file: h5py.File) -> dict[str, str]:
     if CHECKSUMS not in file.attrs:
         raise ValueError("it has no checksums, as results of earlier versions")
-    sums: dict[str, str] = json.loads(file.attrs[CHECKSUMS])
+    sums = json.loads(_text(file, CHECKSUMS))
+    if not isinstance(sums, dict):
+        raise ValueError("its checksums have no names")
     return sums
+
+
+def _text(file: h5py.File, name: str) -> str:
+    """Return an attribute of a file, which must be a single text."""
+    text = file.attrs[name] if file.attrs.get_id(name).shape == () else None
+    if not isinstance(text, str):
+        raise ValueError(f"its {name} are no text")
+    return text

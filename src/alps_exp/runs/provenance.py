@@ -7,18 +7,17 @@ import platform
 import re
 import subprocess
 import sys
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from types import UnionType
 
 from alps_exp import __version__
 from alps_exp.batch import ImageDataset, TrainingImages
 from alps_exp.errors import OtherVersion
 from alps_exp.files import file_hash
+from alps_exp.runs.field_types import check_fields
 
 PACKAGES = (
     "h5py",
@@ -72,6 +71,8 @@ class Provenance:
         Folder of the run that this one repeats; None if it repeats none.
     differences
         Differences from the last start of the original, one phrase each.
+    effective_batch
+        Images in a step of a training, on all devices; None for other runs.
 
     Raises
     ------
@@ -94,24 +95,13 @@ class Provenance:
     changes: list[str] = field(default_factory=list)
     original: str | None = None
     differences: list[str] = field(default_factory=list)
+    effective_batch: int | None = None
 
     def __post_init__(self) -> None:
         """Raise TypeError for a value of the wrong type, since files may hold anything."""
-        for name, hint in typing.get_type_hints(Provenance).items():
-            if not _is(getattr(self, name), hint):
-                raise TypeError(f"{name} is {getattr(self, name)!r}")
+        check_fields(vars(self), Provenance)
         if self.code and "version" not in self.code:
             raise TypeError("code has no version")
-
-
-def _is(value: object, hint: type | UnionType) -> bool:
-    """Return whether a value from JSON has the given type, also inside lists and dictionaries."""
-    inner = typing.get_args(hint)
-    if typing.get_origin(hint) is list:
-        return isinstance(value, list) and all(_is(item, inner[0]) for item in value)
-    if typing.get_origin(hint) is dict:
-        return isinstance(value, dict) and all(_is(item, inner[1]) for item in value.values())
-    return isinstance(value, hint)
 
 
 def collect_provenance(
@@ -174,7 +164,7 @@ def check_version(run: Path, start: Provenance) -> None:
         If it was not.
     """
     version = start.code.get("version")
-    if version is not None and tuple(map(int, re.findall(r"\d+", version)[:2])) < RENAMED:
+    if version is not None and tuple(map(int, re.findall(r"\d{1,9}", version)[:2])) < RENAMED:
         raise OtherVersion(
             f"{run} is a run of alps_exp {version}, whose configs and records use other names than those of"
             f" {__version__}: remove it, or use it with that version"
@@ -219,12 +209,15 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def changed_inputs(before: Provenance, after: Provenance) -> list[str]:
-    """Describe the differences in checkpoints and data between two starts of a run, one phrase each."""
+    """Describe the differences in checkpoints, data and batch between two starts of a run, one phrase each."""
     changes = []
     for role in sorted({*before.checkpoints, *after.checkpoints}):
         old, new = (p.checkpoints.get(role, {}).get("sha256") for p in (before, after))
         if old != new:
             changes.append(f"{role} checkpoint {_short(old)} before, {_short(new)} now")
+    batches = before.effective_batch, after.effective_batch
+    if None not in batches and batches[0] != batches[1]:
+        changes.append(f"effective batch {batches[0]} before, {batches[1]} now")
     if before.data != after.data:
         changes.append(f"data {_short(before.data)} before, {_short(after.data)} now")
     return changes

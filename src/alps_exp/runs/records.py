@@ -5,11 +5,27 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
+from typing import Literal, TypedDict
 
+from alps_exp.checks import check_count
 from alps_exp.errors import one_line
+from alps_exp.runs.field_types import check_fields, is_finite
 
 ESTIMATES = ("sample", "mmse", "map", "point")
 _RESULTS = ("psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_misfit")
+LONGEST_ID = 1000  # characters
+
+
+class VolumeShare(TypedDict):
+    """What the estimate of a slice adds to the metrics of its volume, see `alps_exp.evaluation.slice_sums`."""
+
+    name: str
+    slices: int
+    reference: Literal["RSS", "combined coils"]
+    pixels: float
+    squared_error: float
+    squared_reference: float
+    ssim: float
 
 
 @dataclass
@@ -68,8 +84,11 @@ class Record:
 
     Raises
     ------
+    TypeError
+        If a value has the wrong type.
     ValueError
-        If `estimate` is none of these.
+        If `estimate` is none of these, `num_samples` cannot be meant, or `image_id` has more than `LONGEST_ID`
+        characters.
     """
 
     image_id: str
@@ -95,19 +114,23 @@ class Record:
     truth_misfit: float | None = None
     truth_residual: float | None = None
     prepared_noise_std: float | None = None
-    volume: dict[str, str | float] | None = None
+    volume: VolumeShare | None = None
     regions: dict[str, dict[str, float]] | None = None
     warnings: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     status: str = "ok"
 
     def __post_init__(self) -> None:
-        """Convert NumPy and PyTorch numbers to plain ones, as JSON needs them."""
-        if self.estimate not in ESTIMATES:
-            raise ValueError(f"unknown estimate {self.estimate!r}, expected one of {', '.join(ESTIMATES)}")
+        """Convert NumPy and PyTorch numbers to plain ones, as JSON needs them, and check all values."""
         for name, value in vars(self).items():
             if hasattr(value, "item"):
                 setattr(self, name, value.item())
+        check_fields(vars(self), Record)
+        if self.estimate not in ESTIMATES:
+            raise ValueError(f"unknown estimate {self.estimate!r}, expected one of {', '.join(ESTIMATES)}")
+        if len(self.image_id) > LONGEST_ID:
+            raise ValueError(f"image_id has {len(self.image_id):,} characters, expected at most {LONGEST_ID:,}")
+        check_count("num_samples", self.num_samples)
 
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""
@@ -142,9 +165,16 @@ class Record:
         Raises
         ------
         ValueError
-            If the line is not a record.
+            If the line is not a record. The message does not quote the line, which a link may have taken from anywhere.
         """
         try:
-            return cls(**json.loads(line))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ValueError(f"not a record: {line[:80]!r} ({error})") from error
+            values = json.loads(line)
+            if not isinstance(values, dict):
+                raise ValueError(f"it is of type {type(values).__name__}, expected a dictionary")
+            if not values.keys() <= cls.__dataclass_fields__.keys():
+                raise ValueError("it has a field that no record of this version has")
+            if wrong := [name for name, value in values.items() if not (value is None or is_finite(value))]:
+                raise ValueError(f"{wrong[0]} is not a finite number")
+            return cls(**values)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"not a record: {one_line(error)}") from error

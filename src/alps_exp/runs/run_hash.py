@@ -10,6 +10,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from alps_exp.runs.folder import check_no_links
+
 MACHINE_KEYS = frozenset(
     {
         "checkpoint_minutes",
@@ -156,9 +158,10 @@ def config_hash(config: DictConfig | dict[str, object], verb: str = "") -> str:
 def register_resolvers() -> None:
     """Register the resolvers that name run folders.
 
-    They are ``${config_hash:VERB}``, ``${folder_name:${name}}``, and ``${folder_at:KEY}`` for the folder that a key
-    names.
+    They are ``${config_hash:VERB}``, ``${folder_name:${name}}``, ``${folder_at:KEY}`` for the folder that a key
+    names, and ``${without_links:FOLDER}`` for a run folder, before Hydra opens its log there.
     """
+    OmegaConf.register_new_resolver("without_links", _without_links, replace=True)
     OmegaConf.register_new_resolver("folder_at", _folder_at, replace=True)
     OmegaConf.register_new_resolver("config_hash", _config_hash, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
@@ -166,6 +169,11 @@ def register_resolvers() -> None:
 
 def _config_hash(verb: str = "", *, _root_: DictConfig) -> str:
     return config_hash(_root_, verb)
+
+
+def _without_links(folder: str) -> str:
+    check_no_links(Path(folder))
+    return folder
 
 
 def _folder_at(key: str, *, _root_: DictConfig) -> str:

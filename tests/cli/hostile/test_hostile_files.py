@@ -1,8 +1,8 @@
 """Hostile files cost their sender the command, and nobody anything else.
 
-Each file of `hostile` is given to the command line that reads it, in a process of its own. None of its code may run,
-nothing outside the command's folder may be read into a result, changed or deleted, and the command ends in time, in
-little memory, with status 0, 1 or 2 and lines that say why.
+Each file of `hostile_cases` is given to the command line that reads it, in a process of its own. None of its code may
+run, nothing outside the command's folder may be read into a result, changed or deleted, and the command ends in time,
+in little memory, with status 0, 1 or 2 and lines that say why.
 """
 
 import importlib
@@ -16,10 +16,12 @@ import time
 import traceback
 
 import h5py
-import hostile
 import numpy as np
 import pytest
-from test_measured_kspace import write_fastmri
+from hostile_cases import CASES, PREPARE, RESUME
+from hostile_pictures import picture
+from hostile_place import SECRET, Place
+from test_measured_kspace import write_fastmri  # of the folder above, which its conftest.py puts on the path
 
 from alps_exp.checkpoints import save_model
 from alps_exp.cli import main as command
@@ -158,19 +160,19 @@ def base(tmp_path_factory, network):
     save_model(folder / "energy.safetensors", network(1, size=16), "energy")
     recipe = preparation.PreparationSettings(FastMRIVolume, EspiritMaps(8, 3, max_iterations=30), "auto", True, {})
     preparation.prepare_file(folder / "good.h5", folder / "warm.h5", recipe)  # which compiles what children would
-    for words in (hostile.PREPARE, hostile.RESUME):
+    for words in (PREPARE, RESUME):
         status, said, *_ = in_a_child(words, folder)
         assert status == 0, said
     outside = folder.parent / "outside"
     outside.mkdir()
-    (outside / "secret.txt").write_text(f"{hostile.SECRET}\n")
+    (outside / "secret.txt").write_text(f"{SECRET}\n")
     (outside / "mask.raw").write_bytes(b"\1" * 144)
-    (outside / "secret.png").write_bytes(hostile.picture())
+    (outside / "secret.png").write_bytes(picture())
     secret_volume(outside / "secret.h5")
     with h5py.File(outside / "secret.h5") as file:
         (outside / "secret.raw").write_bytes(file["kspace"][()].tobytes())
     shutil.copytree(folder / "prepared", outside / "prepared")
-    record = Record(hostile.SECRET, hostile.SECRET, "inpaint_random", 0.05, "alps", 0, "mmse", psnr=20.0)
+    record = Record(SECRET, SECRET, "inpaint_random", 0.05, "alps", 0, "mmse", psnr=20.0)
     RunFolder(outside).save_result("result", ImageResult([record]))
     shutil.copy(outside / "images" / "result.h5", outside / "result.h5")
     (outside / "images" / ".result.h5.1.tmp").write_text("kept")
@@ -180,7 +182,7 @@ def base(tmp_path_factory, network):
 @pytest.fixture
 def place(tmp_path, base):
     """Return the folders of a case, and a program that PostScript would start."""
-    made = hostile.Place(tmp_path / "a" / "b" / "work", tmp_path / "outside", base)
+    made = Place(tmp_path / "a" / "b" / "work", tmp_path / "outside", base)
     made.folder.mkdir(parents=True)
     (tmp_path / "a" / "outside").symlink_to(made.outside)  # for what climbs fewer folders
     (tmp_path / "a" / "b" / "outside").symlink_to(made.outside)
@@ -205,7 +207,7 @@ def results_of_bad(folder):
     ]
 
 
-@pytest.mark.parametrize("case", hostile.CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_hostile_file_costs_nothing_but_itself(case, place):
     case.make(place)
     made, before = content(place.folder) if "pipe" not in case.name else {}, content(place.outside)
@@ -219,8 +221,8 @@ def test_a_hostile_file_costs_nothing_but_itself(case, place):
         faults.append("what is outside was changed")
     if doings:
         faults.append("it reached outside")
-    if hostile.SECRET in said or any(
-        hostile.SECRET.encode() in found[0]
+    if SECRET in said or any(
+        SECRET.encode() in found[0]
         for path, found in content(place.folder).items()
         if path not in made and "/table/" in path
     ):
