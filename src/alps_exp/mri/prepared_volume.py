@@ -137,8 +137,8 @@ class PreparedVolumeFile:
         if not is_intact:
             raise KSpaceError(f"{path} is damaged: prepare it again")
         self.shape: tuple[int, ...] = self._file["kspace"].shape
-        described = [*map(len, (self.hashes, self.slices, self.has_image, self.checks))]
-        described += map(len, self._checksums.values())
+        described = [len(self.hashes), len(self.slices), len(self.has_image), len(self.checks)]
+        described += [len(sums) for sums in self._checksums.values()]
         if not self.shape or set(described) != {self.shape[0]} or "kspace" not in self._checksums:
             raise KSpaceError(f"{path} does not describe each of its slices: prepare it again")
         self.has_target = "target" in self._checksums
