@@ -8,16 +8,17 @@ relative to the maximum of the reference volume, inside the reconstruction crop.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torch.nn.functional import avg_pool2d, conv2d
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from alps_exp.crops import center_crop
 
 _PIXELS = (-3, -2, -1)
-_HALF_WINDOW = 5  # SSIM's Gaussian window (standard deviation 1.5) has 11 x 11 pixels
+_HALF_WINDOW, _WINDOW_STD = 5, 1.5  # SSIM's Gaussian window has 11 x 11 pixels
 _FASTMRI_WINDOW = 7  # fastMRI's is uniform
 _K1, _K2 = 0.01, 0.03
 
@@ -94,16 +95,8 @@ def ssim(estimate: Tensor, truth: Tensor, maximum: float = 1.0) -> Tensor:
         return uniform_ssim(_comparable(estimate), _comparable(truth), maximum).reshape(estimate.shape[:-3])
     if min(truth.shape[-2:]) <= 2 * _HALF_WINDOW:
         raise ValueError(f"SSIM needs images of at least 11 x 11 pixels, got {_size(truth)}")
-    similarity = structural_similarity_index_measure(
-        _comparable(estimate),
-        _comparable(truth),
-        data_range=_data_range(truth, maximum),
-        reduction="none",
-        return_full_image=True,
-    )[1]
-    inside = slice(_HALF_WINDOW, -_HALF_WINDOW)
-    # torchmetrics pads by reflection; windows that reach beyond the image are left out.
-    return similarity[..., inside, inside].mean(_PIXELS).reshape(estimate.shape[:-3])
+    similarity = _ssim(_comparable(estimate), _comparable(truth), _data_range(truth, maximum), _gaussian_mean)
+    return similarity.reshape(estimate.shape[:-3])
 
 
 def nmse(estimate: Tensor, truth: Tensor) -> Tensor:
@@ -182,17 +175,35 @@ def uniform_ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
     if min(a.shape[-2:]) < _FASTMRI_WINDOW:
         raise ValueError(f"SSIM needs images of at least 7 x 7 pixels, got {_size(a)}")
     count = _FASTMRI_WINDOW**2
+    return _ssim(a, b, data_range, _uniform_mean, count / (count - 1))  # fastMRI uses the sample covariance
 
-    def mean(image: Tensor) -> Tensor:
-        return avg_pool2d(image, _FASTMRI_WINDOW, stride=1)
 
-    def covariance(x: Tensor, y: Tensor) -> Tensor:
-        return (mean(x * y) - mean(x) * mean(y)) * count / (count - 1)  # fastMRI uses the sample covariance
+def _ssim(a: Tensor, b: Tensor, data_range: float, mean: Callable[[Tensor], Tensor], correction: float = 1.0) -> Tensor:
+    """Return the SSIM (N,) over the windows inside real images (N, C, H, W).
 
+    `mean` is the weighted mean over each window, and `correction` a factor of variances and covariances.
+    """
+    mean_a, mean_b = mean(a), mean(b)
+    squares, product = mean_a.square() + mean_b.square(), mean_a * mean_b
+    covariance = correction * (mean(a * b) - product)
+    variances = correction * (mean(a.square() + b.square()) - squares)
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
-    luminance = (2 * mean(a) * mean(b) + c1) / (mean(a).square() + mean(b).square() + c1)
-    structure = (2 * covariance(a, b) + c2) / (covariance(a, a) + covariance(b, b) + c2)
-    return (luminance * structure).mean(_PIXELS)
+    similarity = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
+    return similarity.mean(_PIXELS)
+
+
+def _uniform_mean(image: Tensor) -> Tensor:
+    return avg_pool2d(image, _FASTMRI_WINDOW, stride=1)
+
+
+def _gaussian_mean(image: Tensor) -> Tensor:
+    """Return the mean (N, C, H - 10, W - 10) under Gaussian windows, one axis after the other."""
+    offsets = torch.arange(-_HALF_WINDOW, _HALF_WINDOW + 1, dtype=image.dtype, device=image.device)
+    window = (-0.5 * (offsets / _WINDOW_STD).square()).exp()
+    window /= window.sum()
+    single = image.reshape(-1, 1, *image.shape[-2:])
+    smooth = conv2d(conv2d(single, window.reshape(1, 1, -1, 1)), window.reshape(1, 1, 1, -1))
+    return smooth.reshape(*image.shape[:2], *smooth.shape[-2:])
 
 
 def _matched(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
