@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,7 +18,8 @@ EstimateKind = Literal["mmse", "map", "point"]
 class Estimates:
     """Samples (S, B, C, H, W) from S chains for B images, with the network calls per sample of each image (B,).
 
-    `nfe_forward` counts forward passes, `nfe_vjp` vector-Jacobian products.
+    `nfe_forward` counts forward passes, `nfe_vjp` vector-Jacobian products. Of `antithetic` samples, 2k and 2k + 1 are
+    a pair, see `alps_exp.randomness.KeyedNoise`, and an odd last one stands alone.
 
     Examples
     --------
@@ -32,6 +34,7 @@ class Estimates:
     nfe_forward: Tensor
     nfe_vjp: Tensor
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    antithetic: bool = False
 
     def __repr__(self) -> str:
         samples, images, *shape = self.samples.shape
@@ -45,18 +48,57 @@ class Estimates:
 
     @property
     def std(self) -> Tensor:
-        """Unbiased standard deviation over the samples (B, C, H, W), always real.
+        """Standard deviation of a sample (B, C, H, W), always real; the root of an unbiased variance.
 
         For complex samples it is the root of the summed variances of the real and the imaginary part.
 
         Raises
         ------
         ValueError
-            If there is only one sample.
+            If there is only one sample, or only one antithetic pair.
         """
-        if len(self.samples) < 2:
-            raise ValueError("a standard deviation needs at least 2 samples, got 1")
-        return self.samples.std(0)
+        if not self.has_std:
+            least = "4 antithetic samples" if self.antithetic else "2 samples"
+            raise ValueError(f"a standard deviation needs at least {least}, got {len(self.samples)}")
+        return sample_std(self.samples, self.antithetic)
+
+    @property
+    def has_std(self) -> bool:
+        """Whether the samples are enough for a standard deviation, see `has_std`."""
+        return has_std(len(self.samples), self.antithetic)
+
+
+def has_std(num_samples: int, antithetic: bool = False) -> bool:
+    """Return whether samples are enough for a standard deviation: of a single pair it would be too small."""
+    return num_samples >= (4 if antithetic else 2)
+
+
+def sample_std(x: Tensor, antithetic: bool = False) -> Tensor:
+    """Return the root of the unbiased variance of a sample, given numbers (S, ...) of S samples, or of antithetic ones.
+
+    Antithetic samples are ``p + h`` and ``p - h``: the variance is that of p over the pairs plus the mean of ``|h|^2``
+    (an odd last sample is left out).
+    """
+    if not antithetic:
+        return x.std(0)
+    middle, half = _pairs(x)
+    return (middle.var(0) + half.abs().square().mean(0)).sqrt()
+
+
+def std_of_mean(x: Tensor, antithetic: bool = False) -> Tensor:
+    """Return the root of the unbiased variance of the mean over S samples, given as for `sample_std`."""
+    count = len(x)
+    if not antithetic:
+        return x.std(0) / math.sqrt(count)
+    of_pairs = 4 * (count // 2) * _pairs(x)[0].var(0)
+    alone = sample_std(x, antithetic).square() if count % 2 else 0
+    return (of_pairs + alone).sqrt() / count
+
+
+def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and half the difference of each pair (S // 2, ...)."""
+    pairs = x[: len(x) // 2 * 2].unflatten(0, (-1, 2))
+    return pairs.mean(1), (pairs[:, 0] - pairs[:, 1]) / 2
 
 
 def chain_ids(y: Tensor, num_samples: int, image_ids: Sequence[str] | None) -> Sequence[str]:

@@ -32,6 +32,9 @@ class NoiseSource(Protocol):
 class KeyedNoise:
     """Standard normal noise with a separate generator for every (seed, image id, sample index).
 
+    Antithetic chains 2k and 2k + 1 share the generator of sample 2k, and the second one gets the negative of every
+    draw. Each has the same law as an independent chain, and chain 2k the same numbers.
+
     Parameters
     ----------
     seed
@@ -42,18 +45,26 @@ class KeyedNoise:
         Number of samples (chains) per image, S.
     first
         Index of the first sample.
+    antithetic
+        Whether the chains are pairs.
     """
 
-    def __init__(self, seed: int, image_ids: Sequence[str], num_samples: int, first: int = 0) -> None:
+    def __init__(
+        self, seed: int, image_ids: Sequence[str], num_samples: int, first: int = 0, antithetic: bool = False
+    ) -> None:
         self.num_samples = num_samples
-        self._generators = [
-            [torch_generator(seed, image_id, sample) for image_id in image_ids]
-            for sample in range(first, first + num_samples)
-        ]
+        chains = range(first, first + num_samples)
+        self._sources = [chain - chain % 2 if antithetic else chain for chain in chains]
+        self._signs = [-1.0 if antithetic and chain % 2 else 1.0 for chain in chains]
+        self._generators = {
+            source: [torch_generator(seed, image_id, source) for image_id in image_ids] for source in self._sources
+        }
 
     def draw(self, x: Tensor) -> Tensor:
         """Return the next draw of every chain, (S, *x.shape); complex draws have unit variance in each part."""
-        return torch.stack([_normals(row, x) for row in self._generators]).to(x.device)
+        draws = {source: _normals(row, x) for source, row in self._generators.items()}
+        chains = [sign * draws[source] for source, sign in zip(self._sources, self._signs, strict=True)]
+        return torch.stack(chains).to(x.device)
 
 
 def image_noise(x: Tensor, *keys: Sequence[object]) -> Tensor:

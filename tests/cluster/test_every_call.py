@@ -56,7 +56,7 @@ def left_by(verb, root):
         (weights,) = run.path.glob("*.safetensors")
         card = weights.with_suffix(".md").read_text().splitlines()
         assert load_file(weights)
-        return weights.read_bytes(), [row for row in card if not row.startswith("| minutes |")]
+        return weights.read_bytes(), [row for row in card if not row.startswith(("| minutes |", "| commit |"))]
     if verb == "prepare":
         volumes = sorted(run.path.glob("volumes/*.h5"))
         assert all(len(PreparedVolumeFile(path).slices) == 1 for path in volumes)

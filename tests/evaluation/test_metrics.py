@@ -94,7 +94,7 @@ def test_spread_equals_error_on_average_when_truth_is_one_more_sample(generator)
     for num_samples in (2, 5):
         draws = torch.randn(num_samples + 1, 200, 1, 24, 24, generator=generator)
         samples, truth = draws[:-1], draws[-1]
-        spread, error = spread_and_error(samples.mean(0), samples.std(0), num_samples, truth)
+        spread, error = spread_and_error(samples, truth)
         assert spread is not None
         ratio = spread.square().sum().sqrt() / error.square().sum().sqrt()
         assert spread.shape == (200,)
@@ -105,24 +105,41 @@ def test_spread_and_error_count_one_real_degree_of_freedom(generator):
     """Complex noise whose parts have standard deviation 0.3 has the spread and error of real noise of 0.3."""
     draws = 0.3 * torch.view_as_complex(torch.randn(1001, 1, 12, 12, 2, generator=generator))
     samples, truth = draws[:-1], draws[-1]
-    spread, error = spread_and_error(samples.mean(0), samples.std(0), 1000, truth)
+    spread, error = spread_and_error(samples, truth)
     assert spread is not None
     assert spread.item() == pytest.approx(0.3, rel=0.01)
     assert error.item() == pytest.approx(truth.abs().square().mean().div(2).sqrt().item(), rel=0.01)
 
 
 def test_spread_by_hand():
-    mean, std, truth = torch.full((1, 1, 2), 1.0), torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 1, 2)
-    spread, error = spread_and_error(mean, std, 4, truth)
+    samples = torch.tensor([[0.0, -1.0], [2.0, 3.0]]).reshape(2, 1, 1, 2)  # means 1 and 1, variances 2 and 8
+    spread, error = spread_and_error(samples, torch.zeros(1, 1, 2))
     assert spread is not None
-    assert spread.item() == pytest.approx((1.25 * 12.5) ** 0.5)
+    assert spread.item() == pytest.approx((1.5 * 5) ** 0.5)
     assert error.item() == pytest.approx(1)
 
 
-def test_a_single_sample_has_no_spread():
-    image = torch.zeros(1, 12, 12)
-    assert spread_and_error(image, torch.full_like(image, torch.nan), 1, image)[0] is None
-    assert spread_and_error(image, None, 1, image)[0] is None
+def test_too_few_samples_have_no_spread():
+    image = torch.zeros(1, 1, 12, 12)
+    assert spread_and_error(image, image[0])[0] is None
+    for count, is_known in ((2, False), (3, False), (4, True)):
+        spread, error = spread_and_error(image.expand(count, 1, 12, 12), image[0], antithetic=True)
+        assert (spread is not None) == is_known and error.item() == 0
+
+
+@pytest.mark.parametrize("num_samples", [4, 5, 8])
+def test_spread_of_antithetic_pairs_equals_error_on_average(generator, num_samples):
+    """Pairs m + h and m - h with variances 0.3 and 0.7, and a truth of variance 1: the pooled ratio is 1 within 1 %."""
+    pairs = -(-num_samples // 2)
+    middle, half, truth = (torch.randn(n, 400, 1, 24, 24, generator=generator) for n in (pairs, pairs, 1))
+    middle, half = 0.3**0.5 * middle, 0.7**0.5 * half
+    samples = torch.stack([middle + half, middle - half], 1).flatten(0, 1)[:num_samples]
+    spread, error = spread_and_error(samples, truth[0], antithetic=True)
+    assert spread is not None
+    ratio = spread.square().sum().sqrt() / error.square().sum().sqrt()
+    assert ratio.item() == pytest.approx(1, abs=0.01)
+    naive, _ = spread_and_error(samples, truth[0])
+    assert naive is not None and naive.mean() > 1.03 * spread.mean()
 
 
 def test_mistakes_are_named():
@@ -133,5 +150,3 @@ def test_mistakes_are_named():
         image_metrics(real[:1], real)
     with pytest.raises(ValueError, match="11 x 11.*12 x 10"):
         ssim(real[..., :10], real[..., :10])
-    with pytest.raises(ValueError, match="1.* 0"):
-        spread_and_error(real, None, 0, real)

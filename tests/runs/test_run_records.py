@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from alps_exp.runs import Record
 
 CONTRACT = (
-    "image_id task operator noise_std sampler seed estimate sample_index num_samples psnr ssim nmse lpips"
+    "image_id task operator noise_std sampler seed estimate sample_index num_samples antithetic psnr ssim nmse lpips"
     " spread error nfe_forward nfe_vjp seconds energy data_misfit truth_misfit truth_residual"
     " prepared_noise_std volume regions warnings flags status"
 ).split()
@@ -30,7 +30,7 @@ def test_a_line_has_the_fields_of_the_contract_in_order_and_reads_back_exactly()
 
 TEXT = st.text('aé脳"\\\0\n\x85\u2028', max_size=6)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-RESULTS = [name for name in CONTRACT[9:] if name not in ("volume", "regions", "warnings", "flags", "status")]
+RESULTS = [name for name in CONTRACT[10:] if name not in ("volume", "regions", "warnings", "flags", "status")]
 SHARE = {
     "name": TEXT,
     "slices": st.integers(1, 9),
@@ -52,6 +52,7 @@ SHARE = {
         estimate=st.sampled_from(["sample", "mmse", "map", "point"]),
         sample_index=st.none() | st.integers(0, 9),
         num_samples=st.integers(1, 9),
+        antithetic=st.booleans(),
         volume=st.none() | st.fixed_dictionaries(SHARE),
         regions=st.none() | st.dictionaries(TEXT, st.dictionaries(TEXT, NUMBERS, max_size=2), max_size=2),
         warnings=st.lists(TEXT, max_size=2),

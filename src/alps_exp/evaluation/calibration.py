@@ -289,7 +289,7 @@ def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator)
 
     Raises ValueError as `ranks`.
     """
-    spread, error = spread_and_error(samples.mean(0), samples.std(0), len(samples), truth)
+    spread, error = spread_and_error(samples, truth)
     assert spread is not None
     histogram = rank_histogram(ranks(samples, truth, generator), len(samples))
     return {"histogram": histogram, "spread": spread, "error": error}

@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d, conv2d
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from alps_exp.crops import center_crop
+from alps_exp.estimates import has_std, sample_std, std_of_mean
 
 _PIXELS = (-3, -2, -1)
 _HALF_WINDOW, _WINDOW_STD = 5, 1.5  # SSIM's Gaussian window has 11 x 11 pixels
@@ -126,44 +127,41 @@ def complex_nmse(estimate: Tensor, truth: Tensor) -> Tensor:
     return _relative_error(*_matched(estimate, truth))
 
 
-def spread_and_error(mean: Tensor, std: Tensor | None, num_samples: int, truth: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute the spread of the samples and the error of their mean.
+def spread_and_error(samples: Tensor, truth: Tensor, antithetic: bool = False) -> tuple[Tensor | None, Tensor]:
+    """Compute the spread of samples and the error of their mean.
 
-    The spread is ``sqrt((1 + 1/S) * mean over pixels of the unbiased variance of S samples)``, the error is the RMSE of
-    their mean. For calibrated samples, sqrt(sum spread^2) / sqrt(sum error^2) over many images (the spread-skill ratio)
-    tends to 1 for every S. Both are per real degree of freedom: a complex pixel has two.
+    The spread is the root of the mean over pixels of the variance of a sample plus that of the mean (of S independent
+    samples, ``1 + 1/S`` times the variance); the error is the RMSE of the mean. For calibrated samples,
+    sqrt(sum spread^2) / sqrt(sum error^2) over many images (the spread-skill ratio) tends to 1 for every S. Both are
+    per real degree of freedom: a complex pixel has two.
 
     Parameters
     ----------
-    mean
-        Mean of the samples, ``(..., C, H, W)``, not clipped.
-    std
-        Their standard deviation, real and of the same shape: the root of the unbiased variance (divisor S - 1); for
-        complex images that of ``|x - mean|``, as computed by `torch.std`.
-    num_samples
-        S, the number of samples.
+    samples
+        Samples ``(S, ..., C, H, W)``, not clipped.
     truth
-        Ground truth; broadcasts against `mean`.
+        Ground truth; broadcasts against a sample.
+    antithetic
+        Whether the samples are antithetic pairs, see `alps_exp.estimates.Estimates`.
 
     Returns
     -------
     tuple[Tensor | None, Tensor]
-        Spread (None for a single sample, or without `std`) and error, each of shape ``mean.shape[:-3]``.
+        Spread (None if the samples are too few, see `alps_exp.estimates.has_std`) and error, each of the shape of the
+        samples without ``S`` and ``C, H, W``.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit, if only one of the two is complex, or if `num_samples` is below 1.
+        If the shapes do not fit, or only one of the two is complex.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    mean, truth = _matched(mean, truth)
+    mean, truth = _matched(samples.mean(0), truth)
     parts = 2 if mean.is_complex() else 1
     error = ((mean - truth).abs().square().mean(_PIXELS) / parts).sqrt()
-    if num_samples == 1 or std is None:
+    if not has_std(len(samples), antithetic):
         return None, error
-    variance = std.double().square().mean(_PIXELS) / parts
-    return ((1 + 1 / num_samples) * variance).sqrt(), error
+    of_sample, of_mean = sample_std(samples, antithetic).double(), std_of_mean(samples, antithetic).double()
+    return ((of_sample.square() + of_mean.square()).mean(_PIXELS) / parts).sqrt(), error
 
 
 def _relative_error(estimate: Tensor, truth: Tensor) -> Tensor:

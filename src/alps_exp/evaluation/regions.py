@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from alps_exp.estimates import has_std, sample_std
 from alps_exp.evaluation.calibration import credible_interval
 
 
-def region_statistics(samples: Tensor, region: Tensor, level: float | None = None) -> dict[str, float]:
+def region_statistics(
+    samples: Tensor, region: Tensor, level: float | None = None, antithetic: bool = False
+) -> dict[str, float]:
     """Return the posterior of the mean over a region, of the values of real images and the magnitude of complex ones.
 
     Parameters
@@ -18,11 +21,13 @@ def region_statistics(samples: Tensor, region: Tensor, level: float | None = Non
         Where the region is, (H, W) bool.
     level
         Level of the central interval; None: there is none.
+    antithetic
+        Whether the samples are antithetic pairs, see `alps_exp.estimates.Estimates`.
 
     Returns
     -------
     dict[str, float]
-        ``pixels``; ``mean``, over the samples, and of two or more ``std`` (divisor S - 1) and the ends ``low`` and
+        ``pixels``; ``mean``, over the samples, and if they are enough ``std``, of a sample, and the ends ``low`` and
         ``high`` of the interval.
 
     Raises
@@ -36,8 +41,8 @@ def region_statistics(samples: Tensor, region: Tensor, level: float | None = Non
     values = samples.abs() if samples.is_complex() else samples
     means = values.double()[..., region].mean((-2, -1))
     found = {"pixels": pixels, "mean": float(means.mean())}
-    if len(means) > 1:
-        found["std"] = float(means.std())
+    if has_std(len(means), antithetic):
+        found["std"] = float(sample_std(means, antithetic))
     if len(means) > 1 and level is not None:
         low, high = credible_interval(means.reshape(-1, 1, 1, 1, 1), level)
         found |= {"low": float(low), "high": float(high)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.crops import center_crop
-from alps_exp.estimates import EstimateKind, Estimates
+from alps_exp.estimates import EstimateKind, Estimates, sample_std
 from alps_exp.evaluation import (
     credible_interval,
     estimate_flags,
@@ -62,8 +62,8 @@ class Judge:
     def results(self, measured: Measured, restored: Restored) -> list[ImageResult]:
         """Return the result of every image of a batch."""
         estimates = restored.estimates
-        mean, std = estimates.mean, estimates.std if len(estimates.samples) > 1 else None
-        of_mean = self.numbers(mean, measured) | _spread_and_error(mean, std, measured.truth, len(estimates.samples))
+        mean, std = estimates.mean, estimates.std if estimates.has_std else None
+        of_mean = self.numbers(mean, measured) | _spread_and_error(estimates, measured.truth)
         of_samples = self.numbers(estimates.samples, measured) if self.kind == "mmse" else {}
         adjoint = measured.operator.adjoint(measured.y)
         results = []
@@ -78,7 +78,7 @@ class Judge:
                 std=None if std is None else to_numpy(std[i]),
                 samples=to_numpy(estimates.samples[:, i]) if self.settings.save_samples else None,
                 diagnostics={name: to_numpy(values[:, i]) for name, values in estimates.diagnostics.items()},
-                **_uncertainty(estimates.samples[:, i], self.settings.interval),
+                **_uncertainty(estimates.samples[:, i], estimates, self.settings.interval),
             )
             if self.kind == "mmse":
                 result.estimates["sample"] = to_numpy(estimates.samples[0, i])
@@ -108,6 +108,7 @@ class Judge:
         converged = estimates.diagnostics.get("converged", torch.ones(count, len(measured.y)))[:, i].bool().cpu()
         costs = {
             "num_samples": count,
+            "antithetic": estimates.antithetic,
             "seconds": restored.seconds,
             "nfe_forward": estimates.nfe_forward[i],
             "nfe_vjp": estimates.nfe_vjp[i],
@@ -151,7 +152,7 @@ class Judge:
         """Return the numbers of the regions of the i-th image from its samples (S, C, H, W); None without regions."""
         found = {}
         for name, regions in measured.regions.items():
-            found[name] = region_statistics(samples, regions[i], self.settings.interval)
+            found[name] = region_statistics(samples, regions[i], self.settings.interval, self.settings.antithetic)
             if measured.truth is not None:
                 found[name]["truth"] = region_statistics(measured.truth[i : i + 1], regions[i])["mean"]
         return found or None
@@ -179,18 +180,19 @@ class Judge:
         return ImageResult([failed], truth, to_numpy(measured.y[0]), to_numpy(adjoint[0]))
 
 
-def _spread_and_error(mean: Tensor, std: Tensor | None, truth: Tensor | None, count: int) -> Numbers:
+def _spread_and_error(estimates: Estimates, truth: Tensor | None) -> Numbers:
     """Return spread and error as far as they exist: a spread needs no truth, unlike an error."""
-    spread, error = spread_and_error(mean, std, count, mean if truth is None else truth)
+    samples = estimates.samples
+    spread, error = spread_and_error(samples, samples[0] if truth is None else truth, estimates.antithetic)
     known = {"spread": spread, "error": None if truth is None else error}
     return {name: value.cpu() for name, value in known.items() if value is not None}
 
 
-def _uncertainty(samples: Tensor, level: float | None) -> dict[str, np.ndarray]:
+def _uncertainty(samples: Tensor, estimates: Estimates, level: float | None) -> dict[str, np.ndarray]:
     """Return the spread of the magnitude of samples (S, C, H, W) of an image, and intervals at a level, if there is."""
     found = {}
-    if samples.is_complex() and len(samples) > 1:
-        found["magnitude_std"] = to_numpy(samples.abs().std(0))
+    if samples.is_complex() and estimates.has_std:
+        found["magnitude_std"] = to_numpy(sample_std(samples.abs(), estimates.antithetic))
     if level is not None:
         found["interval"] = to_numpy(torch.stack(credible_interval(samples, level)))
         if samples.is_complex():

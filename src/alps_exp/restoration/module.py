@@ -59,8 +59,14 @@ class Restoration(pl.LightningModule):
     ) -> None:
         super().__init__()
         check_noise(operator)
+        if settings.antithetic and isinstance(sampler, Sampler):
+            sampler.check_pairs()
         self.prior, self.operator, self.sampler, self.folder = prior, operator, sampler, folder
-        self.settings = settings if sampler.estimate == "mmse" else replace(settings, num_samples=1, interval=None)
+        self.settings = (
+            settings
+            if sampler.estimate == "mmse"
+            else replace(settings, num_samples=1, interval=None, antithetic=False)
+        )
         self.judge = Judge(prior, sampler, self.settings)
         self.shares_samples = False
         self.own_images: list[str] | None = None
@@ -87,6 +93,8 @@ class Restoration(pl.LightningModule):
         y, ids = measured.y, measured.batch["image_id"]
         start = _clock(y)
         draw = partial(self.sampler, self.prior, measured.operator, y, seed=self.settings.seed, image_ids=ids)
+        if self.settings.antithetic:
+            draw = partial(draw, antithetic=True)
         count = self.settings.num_samples
         estimates = draw_shared(draw, count, y.device) if self.shares_samples else draw(count)
         return Restored(estimates, (_clock(y) - start) / len(ids))

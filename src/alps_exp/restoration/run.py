@@ -105,6 +105,7 @@ def restore(
     lpips: LPIPS | None = None,
     interval: float | None = None,
     regions: Regions | None = None,
+    antithetic: bool = False,
     figures: bool = True,
     batch_size: int | Literal["auto"] = 32,
     num_workers: int = 0,
@@ -143,6 +144,9 @@ def restore(
         Level of the central intervals of pixels and regions to keep, such as 0.9, which needs 19 samples; None: none.
     regions
         Masks (B, 1, H, W) of regions of interest by name, as functions of a batch: `alps_exp.masks.FileMask(path)`.
+    antithetic
+        Whether samples are drawn in pairs of opposite noise, whose mean is far more exact: see
+        `alps_exp.randomness.KeyedNoise`.
     figures
         Whether to draw the first images of the run; it takes longer than restoring small images.
     batch_size, num_workers
@@ -184,7 +188,7 @@ def restore(
     if not hasattr(dataset, "image_ids"):
         raise ValueError(f"expected images as a tensor (N, C, H, W) or a dataset, got {type(images).__name__}")
     labels = labels or _class_names(operator, sampler)
-    settings = RestorationSettings(labels, num_samples, seed, save_samples, lpips, interval, regions or {})
+    settings = RestorationSettings(labels, num_samples, seed, save_samples, lpips, interval, regions or {}, antithetic)
     job = folder if isinstance(folder, JobContext) else _job(Path(folder), operator, sampler, prior, settings)
     module = Restoration(prior, operator, sampler, job.folder, settings)
     data = ImageDataModule(test=dataset, batch_size=batch_size, num_workers=num_workers)
@@ -345,6 +349,7 @@ def _job(
             "seed": settings.seed,
             "save": "samples" if settings.save_samples else "summary",
             "interval": settings.interval,
+            "antithetic": settings.antithetic,
             "regions": as_settings(dict(settings.regions)),
         }
     )

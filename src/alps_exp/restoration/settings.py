@@ -48,11 +48,13 @@ class RestorationSettings:
         Level of the central intervals of pixels and regions; None: there are none.
     regions
         Regions whose numbers are in the records.
+    antithetic
+        Whether samples are drawn in pairs of opposite noise, see `alps_exp.randomness.KeyedNoise`.
 
     Raises
     ------
     ValueError
-        If num_samples is below 1, or too small for the interval.
+        If num_samples is below 1, or too small for the interval, or antithetic samples are to give one.
     """
 
     labels: Labels
@@ -62,10 +64,13 @@ class RestorationSettings:
     lpips: LPIPS | None = None
     interval: float | None = None
     regions: Regions = field(default_factory=dict)
+    antithetic: bool = False
 
     def __post_init__(self) -> None:
         check_count("num_samples", self.num_samples)
         if self.interval is not None and not 0 < self.interval < 1:
             raise ValueError(f"interval must lie between 0 and 1, got {self.interval}")
+        if self.interval is not None and self.antithetic:
+            raise ValueError("an interval needs independent samples: give antithetic=false")
         if self.interval is not None and self.num_samples < (needed := samples_needed(self.interval)):
             raise ValueError(f"an interval of {self.interval:g} needs num_samples={needed}, got {self.num_samples}")

@@ -71,9 +71,10 @@ def _joined(shares: Sequence[Estimates], num_samples: int) -> Estimates:
         mean([share.nfe_forward for share in shares]),
         mean([share.nfe_vjp for share in shares]),
         {name: torch.cat([share.diagnostics[name] for share in shares]) for name in shares[0].diagnostics},
+        shares[0].antithetic,
     )
 
 
 def _on_device(x: Estimates, device: torch.device) -> Estimates:
     diagnostics = {name: values.to(device) for name, values in x.diagnostics.items()}
-    return Estimates(x.samples.to(device), x.nfe_forward.to(device), x.nfe_vjp.to(device), diagnostics)
+    return Estimates(x.samples.to(device), x.nfe_forward.to(device), x.nfe_vjp.to(device), diagnostics, x.antithetic)

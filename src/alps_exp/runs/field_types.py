@@ -56,6 +56,8 @@ def _check_of(hint: type) -> Check:
         )
     if hint is float:
         return _is_float
+    if hint is bool:
+        return lambda value: isinstance(value, bool)
     return lambda value: isinstance(value, hint) and not isinstance(value, bool)
 
 
@@ -81,4 +83,4 @@ def _described(hint: object) -> str:
         return f"a dictionary of {', '.join(typing.get_type_hints(hint))}"
     if hint is types.NoneType:
         return "null"
-    return hint.__name__ if hint in (int, float, str) else str(hint)
+    return hint.__name__ if hint in (bool, int, float, str) else str(hint)

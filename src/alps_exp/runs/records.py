@@ -52,6 +52,8 @@ class Record:
         Index of a sample, from 0; None for other estimates.
     num_samples
         Number of samples of the image.
+    antithetic
+        Whether they are antithetic pairs, see `alps_exp.estimates.Estimates`.
     psnr, ssim, nmse, lpips
         Metrics, see `alps_exp.evaluation.image_metrics` and `alps_exp.evaluation.lpips_numbers`; PSNR in dB.
     spread, error
@@ -100,6 +102,7 @@ class Record:
     estimate: str
     sample_index: int | None = None
     num_samples: int = 1
+    antithetic: bool = False
     psnr: float | None = None
     ssim: float | None = None
     nmse: float | None = None

@@ -44,6 +44,8 @@ class Sampler(ShowsItsArguments, ABC):
     """Whether the sampler supports composed energies, whose curvature is not 1."""
     independent: ClassVar[bool] = True
     """Whether a sample does not depend on which other samples are drawn with it."""
+    takes_pairs: ClassVar[bool] = True
+    """Whether its chains can run in antithetic pairs: they are driven by normal noise alone."""
 
     def __init__(self, schedule: Schedule, prior_kind: PriorKind, micro_batch: int | None) -> None:
         if micro_batch is not None and micro_batch < 1:
@@ -65,27 +67,37 @@ class Sampler(ShowsItsArguments, ABC):
         image_ids: Sequence[str] | None = None,
         *,
         first_sample: int = 0,
+        antithetic: bool = False,
         callbacks: Sequence[Callback] = (),
     ) -> Estimates:
         """Sample `num_samples` chains for every image of the measurement `y` (B, ...).
 
         The noise of a chain is keyed by (seed, image id, sample index). Without `image_ids`, positions in the batch
-        serve as ids. Sample indices start at `first_sample`. Each of the `callbacks` is called with the `State` of the
-        chains after every step.
+        serve as ids. Sample indices start at `first_sample`. `antithetic` chains run in pairs with opposite noise, see
+        `KeyedNoise`: each has the same law, and their mean a much smaller error. Each of the `callbacks` is called with
+        the `State` of the chains after every step.
 
         Raises
         ------
         ValueError
-            If the prior, the operator and the measurement are incompatible, or num_samples < 1.
+            If the prior, the operator and the measurement are incompatible, num_samples < 1, or the sampler takes no
+            antithetic pairs.
         """
         ids = chain_ids(y, num_samples, image_ids)
         if not (self.composable or math.isclose(prior.curvature, 1)):
             raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS, MAP and SMC do")
-        noise = KeyedNoise(seed, ids, num_samples, first_sample)
+        if antithetic:
+            self.check_pairs()
+        noise = KeyedNoise(seed, ids, num_samples, first_sample, antithetic)
         problem = Problem(BatchedPrior(prior, self.micro_batch), operator, y, noise, ids)
         last = self.sample(problem, callbacks)
         forward, vjp = problem.prior.calls.expand(len(y), 2).T / num_samples
-        return Estimates(last.x, forward, vjp, last.diagnostics)
+        return Estimates(last.x, forward, vjp, last.diagnostics, antithetic)
+
+    def check_pairs(self) -> None:
+        """Raise ValueError if the chains cannot run in antithetic pairs."""
+        if not self.takes_pairs:
+            raise ValueError(f"the chains of {type(self).__name__} are no antithetic pairs: give antithetic=false")
 
     def sample(self, problem: Problem, callbacks: Sequence[Callback] = ()) -> State:
         """Run the chains to their end and return their last state, which has the samples and the diagnostics."""

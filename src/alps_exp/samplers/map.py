@@ -75,6 +75,7 @@ class MAP(Sampler):
     """
 
     estimate = "map"
+    takes_pairs = False
     composable = True
 
     def __init__(

@@ -75,7 +75,7 @@ class SMC(Sampler):
     torch.Size([8, 1, 1, 8, 8])
     """
 
-    independent = False
+    independent = takes_pairs = False  # chains are copied, and moves accepted, by chance
     composable = True
 
     def __init__(
