@@ -16,13 +16,14 @@ def read(monkeypatch, tmp_path):
     """Return the list of the files that are read; what is known stays in a folder of the test."""
     names = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "SETTLED", 0)
     monkeypatch.setattr(module, "file_hash", lambda path: names.append(path.name) or file_hash(path))
     return names
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return a folder of two files that nobody has written for an hour."""
+    """Return a folder of two files of an hour ago."""
     (tmp_path / "data").mkdir()
     for name in ("a", "b"):
         (tmp_path / "data" / name).write_text(name)
@@ -58,11 +59,19 @@ def test_a_file_that_was_moved_into_its_place_is_seen_at_the_same_time_and_size(
     assert content_hashes(folder, ["a", "b"]) == hashes_of(folder)
 
 
-def test_a_file_that_was_just_written_is_not_remembered(folder, read):
+def test_a_file_that_is_rewritten_in_place_with_its_old_time_is_seen(folder, read):
+    content_hashes(folder, ["a", "b"])
+    status = (folder / "a").stat()
     (folder / "a").write_text("x")
+    os.utime(folder / "a", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert content_hashes(folder, ["a", "b"]) == hashes_of(folder) and read == ["a", "b", "a"]
+
+
+def test_a_file_that_was_just_written_is_not_remembered(folder, read, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", 60)
     for _ in range(2):
         assert content_hashes(folder, ["a", "b"]) == hashes_of(folder)
-    assert read == ["a", "b", "a"]
+    assert read == ["a", "b"] * 2
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"a": 3}', '{"a": [1, 2]}', "\0"])

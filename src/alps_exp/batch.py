@@ -76,6 +76,10 @@ def of_image_size(batch: Batch) -> Tensor:
     return batch["image"] if "image" in batch else batch["measurement"]
 
 
+AUTO_BATCH = 32
+"""Images in a batch where `data.batch_size` is ``auto``."""
+
+
 class TrainingImages(Protocol):
     """Images to train on. An item is a function of its index and key alone."""
 

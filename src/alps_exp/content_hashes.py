@@ -14,15 +14,15 @@ from alps_exp.files import file_hash, write_atomically
 CACHE = "XDG_CACHE_HOME"
 SETTLED = 2.0  # seconds after which a file system's clock tells two writes of a file apart
 
-Entry = tuple[int, int, int, str]
+Entry = tuple[int, int, int, int, str]
 
 
 def content_hashes(folder: Path, names: Sequence[str]) -> list[str | None]:
     """Return the SHA-256 of files in a folder; None for one that cannot be read.
 
-    A file is read again only if its size, its time or its inode has changed since the last call. What is known is kept
-    in ``~/.cache/alps_exp/hashes`` (or ``$XDG_CACHE_HOME``), a file for each folder; where that cannot be written, all
-    is read each time.
+    A file is read again only if its size, its times or its inode have changed since the last call. What is known is
+    kept in ``~/.cache/alps_exp/hashes`` (or ``$XDG_CACHE_HOME``), a file for each folder; where that cannot be written,
+    all is read each time.
 
     Parameters
     ----------
@@ -36,16 +36,17 @@ def content_hashes(folder: Path, names: Sequence[str]) -> list[str | None]:
     known = {name: entry for name in names if (entry := _entry(folder / name, before.get(name))) is not None}
     if any(before.get(name) != entry for name, entry in known.items()):
         latest = time.time_ns() - SETTLED * 1e9  # the next write of a younger file could have the same time
-        _write(store, before | {name: entry for name, entry in known.items() if entry[1] < latest})
-    return [str(known[name][3]) if name in known else None for name in names]
+        _write(store, before | {name: entry for name, entry in known.items() if entry[2] < latest})
+    return [known[name][4] if name in known else None for name in names]
 
 
 def _entry(path: Path, before: Entry | None) -> Entry | None:
-    """Return size, time, inode and hash of a file."""
+    """Return size, times, inode and hash of a file."""
     try:
         status = path.stat()
-        state = (status.st_size, status.st_mtime_ns, status.st_ino)
-        return before if before and before[:3] == state else (*state, file_hash(path))
+        # No program can set the time of the last change of the inode, so a time that is set back does not deceive.
+        state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        return before if before and before[:4] == state else (*state, file_hash(path))
     except OSError:
         return None
 
@@ -60,11 +61,13 @@ def _read(store: Path) -> dict[str, Entry]:
     """Return what is known; nothing if the file is damaged, since all can be found again."""
     try:
         found = json.loads(store.read_bytes())
-        return {
-            name: (int(size), int(when), int(inode), str(digest)) for name, (size, when, inode, digest) in found.items()
-        }
+        return {name: _checked(*entry) for name, entry in found.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
+
+
+def _checked(size: int, mtime_ns: int, ctime_ns: int, inode: int, digest: str) -> Entry:
+    return int(size), int(mtime_ns), int(ctime_ns), int(inode), str(digest)
 
 
 def _write(store: Path, known: dict[str, Entry]) -> None:

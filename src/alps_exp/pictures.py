@@ -12,9 +12,9 @@ from PIL import Image
 
 from alps_exp.foreign_files import read_bytes
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "TGA", "JPEG2000")
 """Formats that are read. Others may start programs, as PostScript does."""
-MOST_PIXELS = 64_000_000
+MOST_PIXELS = 120_000_000
 
 
 MOST_SCANS = 200
@@ -37,7 +37,7 @@ def open_picture(content: bytes) -> Iterator[Image.Image]:
     with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         if picture.width * picture.height > MOST_PIXELS:
             has = f"it has {picture.width:,} x {picture.height:,} pixels"
-            raise ValueError(f"{has}, expected at most {MOST_PIXELS:,} in all")
+            raise ValueError(f"{has}, expected at most {MOST_PIXELS:,} in all: shrink it")
         yield picture
 
 

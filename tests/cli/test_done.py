@@ -126,7 +126,7 @@ def test_a_done_that_vouches_for_nothing_is_looked_behind_and_written_anew(alps,
     run = the_run(tmp_path)
     whole, images, sizes = content(run), written(run), run.vouched_files()
     del restored[:]
-    for old in (b"", b"{", b"[]", b'{"files": []}'):
+    for old in (b"", b"{", b"[]", b'{"files": []}', b'{"files": {"figure.png": {}}}'):
         (run.path / "DONE").write_bytes(old)
         (run.path / "figure.png").unlink()
         assert run.is_done()  # as far as anybody can tell
@@ -213,3 +213,44 @@ def test_a_done_that_names_files_elsewhere_vouches_for_none(alps, tmp_path):
         entry = {"size": 1, "mtime_ns": 1, "sha256": "0" * 64}
         (run.path / "DONE").write_text(json.dumps({"files": {name: entry}}))
         assert alps(*request)[0] == 0 and elsewhere.read_bytes() == b"kept"
+
+
+def test_a_done_of_sizes_alone_is_one_of_an_earlier_version(alps, tmp_path):
+    more, _ = REQUESTS["restore"]
+    request = ["restore", *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path / 'out'}"]
+    assert alps(*request)[0] == 0
+    run = the_run(tmp_path)
+    done = json.loads((run.path / "DONE").read_text())["files"]
+    (run.path / "DONE").write_text(json.dumps({"files": {name: {"size": each["size"]} for name, each in done.items()}}))
+    assert run.is_done() and "is done already" in alps(*request)[1]
+    cut(run.path / "images" / "prior0001.h5")
+    table = ["table", f"runs={run.path}", f"output={tmp_path / 'table'}", "figures=false"]
+    assert "changed since it was done" in alps(*table)[1]
+    (run.path / "DONE").write_text("{")
+    assert "DONE lists no files" in alps(*table)[1]
+
+
+def test_the_result_of_another_image_is_none_of_this_one(alps, tmp_path):
+    more, _ = REQUESTS["restore"]
+    request = ["restore", *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path}"]
+    assert alps(*request)[0] == 0
+    run = the_run(tmp_path)
+    run.image_path("prior0000").write_bytes(run.image_path("prior0001").read_bytes())
+    (run.path / "DONE").unlink()
+    assert run.unfinished(["prior0000", "prior0001"]) == ["prior0000"]
+    assert alps(*request)[0] == 0
+    assert [record.image_id for record in run.records()][::4] == [f"prior000{i}" for i in range(3)]
+
+
+@pytest.mark.parametrize("name", [".lock", "restore.log"])
+@pytest.mark.parametrize("make", [os.link, os.symlink, lambda target, path: os.mkfifo(path)])
+def test_what_is_written_in_place_is_no_link_and_no_pipe(alps, tmp_path, name, make):
+    more, _ = REQUESTS["restore"]
+    request = ["restore", *GAUSSIAN, *SHORT, *more, f"output_root={tmp_path / 'out'}"]
+    assert alps(*request)[0] == 0
+    run, mine = the_run(tmp_path), tmp_path / "mine"
+    mine.write_text("kept")
+    (run.path / name).unlink(missing_ok=True)
+    make(mine, run.path / name)
+    status, _, err = alps(*request)
+    assert status == 2 and name in err and "remove it" in err and mine.read_text() == "kept"

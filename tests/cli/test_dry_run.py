@@ -29,7 +29,7 @@ def test_a_sweep_is_shown_with_what_is_done_and_nothing_is_left(alps, here, laun
 
 def test_one_job_is_shown_with_how_far_it_is_and_leaves_no_folder(alps, here):
     status, out, _ = alps(*REQUEST, "dry_run=true")
-    assert status == 0 and out.endswith(": not begun\n") and not list(here.iterdir())
+    assert status == 0 and out.endswith(": not begun\n") and set(here.rglob("*")) == {here / "out"}
     assert alps(*REQUEST)[0] == 0
     assert alps(*REQUEST, "dry_run=true")[1].endswith(": done\n")
     (run,) = (path.parent for path in here.rglob("DONE"))
@@ -66,6 +66,19 @@ def test_a_training_of_a_part_says_so_and_keeps_nothing(alps, here, part):
     assert not [path for path in here.rglob("*") if path.is_file() and path.stat().st_size]
 
 
+def test_zero_batches_are_a_part_and_a_sweep_of_trials_leaves_nothing(alps, here):
+    assert alps(*REQUEST, "+trainer.limit_predict_batches=0", "data.batch_size=1")[0] in (0, 1)
+    assert alps(*REQUEST, "-m", "seed=0,1", "+trainer.limit_predict_batches=1", "data.batch_size=1")[0] == 0
+    kept = [path.name for path in here.rglob("*") if path.is_file() and path.stat().st_size]
+    assert kept in ([], ["multirun.yaml"])
+
+
+def test_an_empty_folder_of_ones_own_stays(alps, here):
+    (here / "out").mkdir()
+    assert alps(*REQUEST, "dry_run=true")[0] == 0 and alps(*REQUEST, "num_samples=many")[0] == 2
+    assert (here / "out").is_dir() and not list((here / "out").iterdir())
+
+
 def test_settings_that_leave_nothing_out_make_no_trial(alps, here):
     assert alps(*REQUEST, "+trainer.fast_dev_run=false", "+trainer.limit_predict_batches=1.0")[0] == 0
     assert list(here.rglob("DONE"))
@@ -79,6 +92,9 @@ def test_settings_that_leave_nothing_out_make_no_trial(alps, here):
         (["data.test.count=1000000000"], "count must be at most"),
         (["data.num_workers=100000"], "num_workers must be from 0 to 512, got 100000"),
         (["trainer.devices=100000"], "trainer.devices is 100,000, expected at most 512"),
+        (["sampler=map", "sampler.starts=1000000000"], "starts must be at most 1,000,000"),
+        (["-m", "seed=range(1000000000)"], "this is a sweep of more than 10,000 jobs"),
+        (["-m", "seed=range(1000)", "energy.std=choice(1,2,3,4,5,6,7,8,9,10,11)"], "a sweep of more than 10,000 jobs"),
         (["trainer.num_nodes=2"], "trainer.num_nodes is 2, and nobody starts the others"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_launcher_that_is_refused_leaves_no_job_that_seems_to_wait(alps, tmp_p
         ("restore", ["name=a,../../b"], "name is '../../b'"),
         ("restore", ["operator.noise_std=0.1,abc"], "operator.noise_std is 'abc', expected a number"),
         ("restore", ["+sede=0,1"], "unknown key 'sede': did you mean seed?"),
-        ("restore", ["lpips=null,???"], "Missing mandatory value: lpips"),
+        ("restore", ["lpips=null,???"], "no lpips is given: add lpips=VALUE"),
         ("restore", ["experiment=null,demo_fac"], "unknown choice experiment=demo_fac: did you mean demo_face?"),
         ("train", ["name=a,/b", "trainer.max_steps=1"], "name is '/b'"),
     ],

@@ -28,17 +28,17 @@ def take_dry_run(request: dict[str, object]) -> bool:
 def preview(folder: RunFolder, request: Mapping[str, object], number: int = 0, count: int = 1) -> str:
     """Return a line on a job: its place in the sweep, its folder, and how far it is."""
     path = os.path.relpath(str(request.get("output") or request.get("path") or folder.path))
-    return f"[{number + 1}/{count}] {path}: {RunFolder(path).progress()}"
+    return f"[{number + 1}/{count}] {path}: {RunFolder(path, folder.verify).progress()}"
 
 
-def remove_traces(folder: RunFolder) -> None:
-    """Remove the log, and the folders, that Hydra has made for a job that leaves nothing else."""
+def remove_traces(folder: RunFolder, root: Path) -> None:
+    """Remove the log, and the folders below `root`, that Hydra has made for a job that leaves nothing else."""
     if not folder.path.is_dir():
         return
     if all(path.suffix == ".log" for path in folder.path.iterdir()):
         for path in folder.path.iterdir():
             path.unlink()
     for path in (folder.path, *folder.path.parents):
-        if path == Path.cwd() or any(path.iterdir()):
+        if path in (Path.cwd(), root.absolute()) or any(path.iterdir()):
             break
         path.rmdir()

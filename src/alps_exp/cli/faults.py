@@ -7,7 +7,7 @@ import sys
 
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
 from omegaconf import DictConfig
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from alps_exp.cli.imports import import_fault
 from alps_exp.config.arguments import nearest
@@ -15,6 +15,8 @@ from alps_exp.config.folder import config_folder
 from alps_exp.errors import ImageError, one_line
 from alps_exp.runs.job import JobContext
 
+MEMORY_WORDS = ("can't allocate memory", "CUDA out of memory", "Unable to allocate")
+OUT_OF_MEMORY = "not enough memory: take smaller sizes, or fewer images and samples at once (data.batch_size)"
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
 REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
 
@@ -41,7 +43,13 @@ def status_of(error: Exception, job: JobContext) -> int:
 
 def needs_traceback(error: Exception, status: int) -> bool:
     """Return whether an error that ended a job is a fault of the program, which its one line does not explain."""
-    return status == FAILED and not isinstance(error, OSError | ImageError) and not import_fault(root_of(error))
+    known = isinstance(error, OSError | ImageError) or is_out_of_memory(root_of(error))
+    return status == FAILED and not known and not import_fault(root_of(error))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error is that of memory that could not be had, on the CPU or on a GPU."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in MEMORY_WORDS)
 
 
 def refuse(error: Exception, status: int) -> int:
@@ -58,12 +66,15 @@ def explain(error: BaseException) -> str:
         return f"unknown choice {group}={choice}{nearest(choice, known)}"
     if isinstance(error, ConfigCompositionException) and (cause := _key_error(error)):
         return cause
-    if isinstance(error, MissingMandatoryValue):
-        return f"no {error.full_key} is given: add {error.full_key}=VALUE"
     root = root_of(error)
+    if is_out_of_memory(root):
+        return f"{OUT_OF_MEMORY} ({one_line(root, 120)})"
     text = import_fault(root) or str(root)
     if isinstance(root, OmegaConfBaseException):
         text = _of_key(root)
+    if (missing := re.match(r"Missing mandatory value: ([\w.]+)", text)) is not None:
+        key = getattr(root, "full_key", None) or missing[1]
+        return f"no {key} is given: add {key}=VALUE"
     if "Original Traceback" in text:  # from a data worker, whose last line is the error
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return one_line(text) or type(root).__name__

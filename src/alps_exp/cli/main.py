@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import hydra
@@ -142,6 +143,7 @@ def _run(verb: str, show_traceback: str | None) -> int:
 
 def _job(verb: str, config: DictConfig, original: Original | None) -> int:
     folder = RunFolder(HydraConfig.get().runtime.output_dir, verify=config.get("verify") is True)
+    root = Path(str(config.get("output_root") or folder.path.parent))
     job = JobContext(config, folder, original=original)
     try:
         _check_launcher()
@@ -153,9 +155,9 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         check_arguments(function, resolved)
         if dry_run:
             print(preview(folder, resolved))
-            remove_traces(folder)
+            remove_traces(folder, root)
             return OK
-        with folder_of_trial(job):
+        with folder_of_trial(job, root):
             return function(job, **{str(key): value for key, value in config.items() if key != KEY})
     except (SystemExit, KeyboardInterrupt) as stop:
         from alps_exp.cli.interruption import interrupted
@@ -167,7 +169,7 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
             raise
         status = status_of(error, job)
         if not job.begun:
-            remove_traces(job.folder)
+            remove_traces(job.folder, root)
         if needs_traceback(error, status):
             traceback.print_exc()
         if job.begun:

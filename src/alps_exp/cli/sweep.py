@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import MissingMandatoryValue
 
 from alps_exp.cli.dry_run import KEY, preview, take_dry_run
+from alps_exp.cli.trial import partial_setting
 from alps_exp.cli.verbs import verb_function
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.runs import RunFolder
@@ -84,7 +85,7 @@ def _check_every_job(sweep: DictConfig) -> None:
     if any([take_dry_run(request) for _, request in requests]):
         raise DrySweep([preview(folder, request, i, len(requests)) for i, (folder, request) in enumerate(requests)])
     for folder, request in requests:
-        if "output_root" in request and not (folder.path / "config.yaml").exists():
+        if "output_root" in request and not partial_setting(request) and not (folder.path / "config.yaml").exists():
             folder.save_config(request)
 
 

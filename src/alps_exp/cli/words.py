@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from argparse import Namespace
 from collections.abc import Sequence
+from itertools import islice
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -15,6 +17,7 @@ from hydra.errors import HydraException
 from alps_exp.config.folder import config_folder
 from alps_exp.errors import one_line
 
+MOST_JOBS = 10_000
 MULTIRUN = ("-m", "--multirun")
 KEY = re.compile(r"[~+]{0,2}[^\W\d][\w/-]*(@[\w.:-]+)?(\.[\w-]+)*")
 FAILED_FUNCTION = re.compile(r"\w+ while evaluating '(?P<call>.*)': (?P<why>.*?)( Available: .*)?( See https:.*)?$")
@@ -36,12 +39,14 @@ def check_words(words: Sequence[str]) -> None:
         If a flag is unknown or lacks its value, a word is no setting, its value cannot be read or names several values
         without ``-m``, or a choice is no name.
     """
-    given = _parsed(words)
+    given, jobs = _parsed(words), 1
     for word in given.overrides:
         override = _read(word)
         if override.is_sweep_override() and not given.multirun:
             raise ValueError(_several(override))
-        _check_range(override)
+        jobs *= max(_count(override), 1)
+        if jobs > MOST_JOBS:
+            raise ValueError(f"this is a sweep of more than {MOST_JOBS:,} jobs")
         _check_choice(override)
 
 
@@ -74,27 +79,42 @@ def _read(word: str) -> Override:
             for theirs, ours in OF_THE_LANGUAGE.items():
                 why = why.replace(theirs, ours)
             raise ValueError(f"{key}: {failed['call']} cannot be evaluated: {why}") from error
-        quoted = f"{key}='{value}'" if "'" not in value else f'{key}=\\"{value}\\"'
         raise ValueError(
             f"the value of {word} cannot be read: close brackets and quotes, and quote a text with special characters"
-            f' twice, for the shell and for this command, as "{quoted}"'
+            f" twice, for the shell and for this command, as {_quoted(key, value)}"
         ) from error
+
+
+def _quoted(key: str, value: str) -> str:
+    """Return a setting whose value is a text, quoted for Hydra and for the shell."""
+    if "'" not in value:
+        return shlex.quote(f"{key}='{value}'") if "'" in key or set(value) & set('"$`\\!') else f"\"{key}='{value}'\""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return shlex.quote(f'{key}="{escaped}"')
 
 
 def _several(override: Override) -> str:
     """Return the sentence on a setting with several values in a single job."""
     key, _, value = str(override.input_line).partition("=")
-    listed = "" if "(" in value else f", write {key}=[{value}] for a list, or \"{key}='{value}'\" for a text"
+    listed = "" if "(" in value else f", write {key}=[{value}] for a list, or {_quoted(key, value)} for a text"
     return f"{override.input_line} gives several values to {key}: add -m to run a job with each{listed}"
 
 
-def _check_range(override: Override) -> None:
-    """Raise ValueError if the values of a sweep cannot be listed, as of a range with steps of 0."""
+def _count(override: Override) -> int:
+    """Return how many values a setting has, at most one more than `MOST_JOBS`.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be listed, as those of a range with steps of 0.
+    """
     if override.is_discrete_sweep() and not isinstance(override.value(), Glob):  # whose choices Hydra knows
         try:
-            next(override.sweep_string_iterator(), None)
+            values = sum(1 for _ in islice(override.sweep_string_iterator(), MOST_JOBS + 1))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{override.input_line} cannot be evaluated: {error}") from error
+        return values
+    return 1
 
 
 def _check_choice(override: Override) -> None:

@@ -218,6 +218,8 @@ class ImageFolder(Dataset[Item]):
     def _open_archive(self) -> zipfile.ZipFile:
         # One handle per process: forked workers that shared a handle would move each other's file position.
         if self._archive is None or self._archive[0] != os.getpid():
+            if not self.path.is_file():  # of a pipe, opening would wait
+                raise ValueError(f"neither a folder, nor a zip archive, nor a picture: {self.path}")
             try:
                 self._archive = (os.getpid(), zipfile.ZipFile(self.path))
             except zipfile.BadZipFile as error:

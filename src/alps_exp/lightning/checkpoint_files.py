@@ -58,7 +58,7 @@ class CheckpointFiles:
     def _is_whole(self, path: Path) -> bool:
         """Return whether a file has one of the known hashes; of checkpoints of earlier versions none is known."""
         known = self._known()
-        return path.exists() and (not known or file_hash(path) in known)
+        return path.is_file() and (not known or file_hash(path) in known)
 
     def _known(self) -> list[str]:
         return self._hashes.read_text(errors="replace").split() if self._hashes.exists() else []

@@ -11,12 +11,11 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
-from alps_exp.batch import Batch, ImageDataset, Item, TrainingImages
+from alps_exp.batch import AUTO_BATCH, Batch, ImageDataset, Item, TrainingImages
 from alps_exp.checks import MOST_PROCESSES, check_count
 from alps_exp.datasets.batches import WithUnreadable, collate
 from alps_exp.randomness import epoch_permutation, item_key
 
-AUTO_BATCH = 32
 STAGES = {
     "fit": ("train", "validation"),
     "validate": ("validation",),

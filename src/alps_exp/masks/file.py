@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from alps_exp.batch import Batch, of_image_size
@@ -83,7 +84,8 @@ class FileMask:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> ValueError:
-        return ValueError(f"{self.path} is no .npy, .npz, .h5 or image file of masks: {one_line(error)}")
+        why = "not a picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        return ValueError(f"{self.path} is no .npy, .npz, .h5 or image file of masks: {why}")
 
     def _mask(self, image_id: str, shape: tuple[int, ...]) -> Array:
         name, stored = self._stored(image_id)

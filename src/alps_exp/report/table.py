@@ -29,7 +29,7 @@ from alps_exp.report.groups import groups, labels_of, operator_of, read_runs
 from alps_exp.report.layout import bold, csv_table, formatted, is_number, latex_table, markdown_table, noise_text
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
-from alps_exp.runs import ESTIMATES, RunFolder
+from alps_exp.runs import DONE, ESTIMATES, RunFolder
 
 _IMAGE = ["run", "image_id"]
 _METRICS = {"psnr": ".2f", "ssim": ".3f", "nmse": ".4f", "lpips": ".3f"}
@@ -198,6 +198,8 @@ def _unfinished(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> str:
     mine = [runs[path] for path in group["run"].unique()]
     if changed := [f"{run.path.name}/{name}" for run in mine for name in run.changed_files()]:
         return f"changed since it was done: {listed(changed)}"
+    if blind := [run.path.name for run in mine if (run.path / DONE).exists() and not run.vouched_files()]:
+        return f"DONE lists no files: {listed(blind)}"
     if all(run.is_done() for run in mine):
         return ""
     there = {path: part["image_id"].nunique() for path, part in group.groupby("run")}

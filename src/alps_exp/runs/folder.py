@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import platform
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -35,11 +36,14 @@ MADE_AGAIN = ("images", "volumes")  # folders of files of which each is made on 
 
 
 class Vouched(NamedTuple):
-    """What `DONE` says of a file: size in bytes, time of its last change in nanoseconds, and SHA-256."""
+    """What `DONE` says of a file: size in bytes, time of its last change in nanoseconds, and SHA-256.
+
+    Runs of earlier versions have sizes alone.
+    """
 
     size: int
-    mtime_ns: int
-    sha256: str
+    mtime_ns: int | None = None
+    sha256: str | None = None
 
 
 class RunFolder:
@@ -187,6 +191,8 @@ class RunFolder:
         for change in provenance.changes:
             log.warning("%s is resumed with a difference: %s", self.path, change)
         # Before DONE goes: only DONE tells which images were changed, and a kill in between must not lose that.
+        if self.changed_files():
+            self.verify = True  # where something was damaged, nothing is vouched for again unseen
         for name in self.changed_files():
             if (folder := Path(name).parent.name) in MADE_AGAIN:
                 (self.path / folder / Path(name).name).unlink(missing_ok=True)
@@ -231,7 +237,9 @@ class RunFolder:
         except DamagedFile as error:
             log.warning("%s; the image will be restored again", error)
             return False
-        return bool(result.records) and all(record.status == "ok" for record in result.records)
+        return bool(result.records) and all(
+            record.status == "ok" and record.image_id == image_id for record in result.records
+        )
 
     def unfinished(self, image_ids: Sequence[str]) -> list[str]:
         """Return the images that remain to be restored, including failed ones, in the given order.
@@ -338,7 +346,7 @@ class RunFolder:
         if status.st_size != vouched.size:
             return True
         look = self.verify or status.st_mtime_ns != vouched.mtime_ns
-        return look and file_hash(path) != vouched.sha256
+        return look and vouched.sha256 is not None and file_hash(path) != vouched.sha256
 
     def progress(self) -> str:
         """Return in words how far the run is."""
@@ -381,11 +389,18 @@ def check_no_links(folder: Path) -> None:
     Raises
     ------
     ValueError
-        With the first that is one.
+        With the first that is one, or a pipe or device, on which a run would wait.
     """
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_symlink():
+    parts = [folder, *(path for each in (folder, folder / "checkpoints") if each.is_dir() for path in each.iterdir())]
+    for path in parts:
+        status = path.lstat() if path.is_symlink() or path.exists() else None
+        if status is None:
+            continue
+        shared = path.name == ".lock" or path.suffix == ".log"  # written in place
+        if stat.S_ISLNK(status.st_mode) or (shared and status.st_nlink > 1):
             raise ValueError(f"{path} is a link, and a run writes to its own folder alone: remove it")
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ValueError(f"{path} is no plain file: remove it")
 
 
 def _is_below(name: str) -> bool:

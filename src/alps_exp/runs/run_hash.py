@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from alps_exp.batch import AUTO_BATCH
 from alps_exp.runs.folder import check_no_links
 
 MACHINE_KEYS = frozenset(
@@ -100,6 +101,7 @@ def effective_batch(root: DictConfig) -> int | str:
     How many devices ``auto`` or -1 are is known only where the training runs: then it is a text with that word in it.
     """
     parts = [OmegaConf.select(root, key, default=1) for key in PARTS_OF_BATCH]
+    parts = [AUTO_BATCH if part == "auto" else part for part in parts]
     parts += [_count(OmegaConf.select(root, key, default=1)) for key in ("trainer.num_nodes", "trainer.devices")]
     known = [part for part in parts if type(part) is int and part > 0]
     unknown = [str(part) for part in parts if type(part) is not int or part < 1]
@@ -124,7 +126,10 @@ def _without_meaning(root: DictConfig) -> set[str]:
 
 def _resolved(root: DictConfig, left_out: Set[str], prefix: str = "") -> dict[str, object]:
     kept = [key for key in root if prefix + str(key) not in left_out]
-    return {str(key): _plain(root[key], left_out, f"{prefix}{key!s}.") for key in kept}
+    plain = {str(key): _plain(root[key], left_out, f"{prefix}{key!s}.") for key in kept}
+    if prefix == "trainer." and plain.get("callbacks") == []:
+        del plain["callbacks"]
+    return plain
 
 
 def _plain(node: object, left_out: Set[str], prefix: str) -> object:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from alps_exp.checks import positive
+from alps_exp.checks import check_count, positive
 from alps_exp.operators.per_image import inner_product, over_pixels
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.alps import ALPS, Annealing
@@ -93,6 +93,7 @@ class MAP(Sampler):
         for name, value, least in (("starts", starts, 1), ("max_iterations", max_iterations, 0), ("memory", memory, 1)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+            check_count(name, max(value, 1))
         self.start, self.starts = ALPS(schedule, "independent", annealing), starts
         self.annealing = annealing
         self.tolerance, self.max_iterations, self.memory = positive("tolerance", tolerance), max_iterations, memory
