@@ -72,9 +72,8 @@ def explain(error: BaseException) -> str:
     text = import_fault(root) or str(root)
     if isinstance(root, OmegaConfBaseException):
         text = _of_key(root)
-    if (missing := re.match(r"Missing mandatory value: ([\w.]+)", text)) is not None:
-        key = getattr(root, "full_key", None) or missing[1]
-        return f"no {key} is given: add {key}=VALUE"
+    if (missing := re.search(r"Missing mandatory value: ([\w.]+)", text)) is not None:
+        return f"no {missing[1]} is given: add {missing[1]}=VALUE"  # full_key is that of what asks for it
     if "Original Traceback" in text:  # from a data worker, whose last line is the error
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return one_line(text) or type(root).__name__
