@@ -33,6 +33,7 @@ from alps_exp.samplers import (
     PiGDM,
     REDDiff,
 )
+from alps_exp.samplers import alps as alps_module
 from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.moment_matching import correction
 from alps_exp.samplers.problem import Problem
@@ -175,8 +176,10 @@ def test_pigdm_as_published_follows_the_noise_of_the_data():
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_diffpir_with_fresh_noise_is_diffused_annealing(name):
+def test_diffpir_with_fresh_noise_is_diffused_annealing(name, monkeypatch):
+    monkeypatch.setattr(alps_module, "MEAN_TOLERANCE", 1e-6)
     prior, operator, y = problem(name)
+    operator.tolerance = 1e-9
     scales = GeometricSchedule(5.0, 0.01, 20)
     alps = ALPS(scales, "independent", "diffused", final_noise=False)
     one, other = (run(sampler, prior, operator, y, chains=4)[0] for sampler in (DiffPIR(scales, zeta=1.0), alps))
@@ -428,3 +431,15 @@ def test_the_step_of_dps_sets_the_width_of_measured_pixels(step_size, measured_w
     measured = operator.mask[0, 0]
     assert measured_width[0] < ratios[measured].min() and ratios[measured].max() < measured_width[1]
     assert torch.all(abs(ratios[~measured] - 0.95) < 0.1)
+
+
+@pytest.mark.parametrize("step_size", [1e-4, 1e-3, 4e-3])
+@pytest.mark.parametrize("name", ["inpainting", "blur", "mri_1d"])
+def test_all_langevin_steps_at_once_have_the_moments_of_the_steps_one_by_one(name, step_size, monkeypatch):
+    prior, operator, y = problem(name)
+    sampler = DAPS(GeometricSchedule(5.0, 0.1, 3), 2, langevin_steps=7, step_size=step_size, likelihood_std=None)
+    together = sampler_moments(sampler, prior, operator, y)
+    monkeypatch.setattr(type(operator), "has_spectrum", False)
+    one_by_one = sampler_moments(sampler, prior, operator, y)
+    for moment, expected in zip(together, one_by_one, strict=True):
+        torch.testing.assert_close(moment, expected, rtol=1e-9, atol=1e-9)

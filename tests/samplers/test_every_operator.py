@@ -130,7 +130,7 @@ REFUSED = {  # what the operators lack, and what the message must name for a cur
     "daps-published": ({"joint"}, "likelihood_std"),
     "ddnm": ({"joint", "mri-points", "grayscale", "fourier"}, "without a pseudo-inverse"),
 }
-# Distance of the mean to the exact one, over that of the prior's mean. Four chains of SMC become one where they are
+# Distance of the mean to the exact one, over that of the prior's mean. Chains of SMC become one where they are
 # resampled often; A^H y is no estimate, but has its units.
 LIMITS = {"smc": 0.95, "zero-filled": 1.2, "sense": 0.75, "l1-wavelet": 0.75}
 SPREAD_RIGHT = {"alps", "alps-static", "alps-matched", "smc", "daps-exact"}
@@ -168,8 +168,8 @@ def problems():
     return {name: problem(*arguments) for name, arguments in OPERATORS.items()}
 
 
-def run(sampler, prior, operator, y, ids):
-    return sampler(NullPrior() if sampler.prior_kind is None else prior, operator, y, 4, image_ids=ids)
+def run(sampler, prior, operator, y, ids, count=4):
+    return sampler(NullPrior() if sampler.prior_kind is None else prior, operator, y, count, image_ids=ids)
 
 
 @pytest.mark.parametrize("operator_name", OPERATORS)
@@ -182,14 +182,14 @@ def test_the_mean_comes_near_that_of_the_posterior(problems, name, operator_name
         with pytest.raises(ValueError, match=cure):
             run(sampler, prior, operator, y, ["a", "b"])
         return
-    estimates = run(sampler, prior, operator, y, ["a", "b"])
-    assert estimates.samples.shape == (4, *exact.shape) and estimates.samples.dtype == exact.dtype
+    estimates = run(sampler, prior, operator, y, ["a", "b"], count=16)
+    assert estimates.samples.shape == (16, *exact.shape) and estimates.samples.dtype == exact.dtype
     distance, at_first = (torch.linalg.vector_norm(x - exact, dim=(1, 2, 3)) for x in (estimates.mean, prior.mean))
     assert torch.all(distance < LIMITS.get(name, 0.7) * at_first)
     if name in SPREAD_RIGHT:
         misfits = 2 * operator.misfit(estimates.samples, y) / operator.measured_count(y)
         assert 0.7 < misfits.mean() < 1.4
-    alone = run(sampler, prior, operator, y[1:], ["b"])
+    alone = run(sampler, prior, operator, y[1:], ["b"], count=16)
     torch.testing.assert_close(alone.samples[:, 0], estimates.samples[:, 1], rtol=1e-8, atol=1e-8)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.checks import positive
-from alps_exp.operators.cg import conjugate_gradients
+from alps_exp.operators.cg import Rough, conjugate_gradients
 from alps_exp.representation import ShowsItsArguments
 
 # Relative to the posterior's width, float32 rounding in the null space of A grows like eps * t^2 / eta^2. Above this
@@ -22,17 +22,17 @@ from alps_exp.representation import ShowsItsArguments
 FLOAT32_MAX_RATIO = 100.0
 
 
-def check_fits(name: str, shape: Sequence[int], x: Tensor) -> None:
-    """Check that a tensor of `shape` broadcasts to `x` without enlarging it.
+def check_fits(name: str, shape: Sequence[int], target: Sequence[int]) -> None:
+    """Check that a tensor of `shape` broadcasts to one of the shape `target` without enlarging it.
 
     Raises
     ------
     ValueError
         If it does not; `name` identifies the tensor in the message.
     """
-    dims = zip(reversed(shape), reversed(x.shape), strict=False)
-    if len(shape) > x.ndim or any(size not in (1, expected) for size, expected in dims):
-        raise ValueError(f"{name} of shape {tuple(shape)} does not fit a tensor of shape {tuple(x.shape)}")
+    dims = zip(reversed(shape), reversed(target), strict=False)
+    if len(shape) > len(target) or any(size not in (1, expected) for size, expected in dims):
+        raise ValueError(f"{name} of shape {tuple(shape)} does not fit a tensor of shape {tuple(target)}")
 
 
 class LinearOperator(ShowsItsArguments, ABC):
@@ -81,13 +81,29 @@ class LinearOperator(ShowsItsArguments, ABC):
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``A^H y``."""
 
+    def reduced(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
+        """Return an operator and its measurement with the same posterior for any prior, at the least cost per step.
+
+        The misfit may differ by a constant, and the measurement in shape. The default returns this operator and `y`.
+        """
+        return self, y
+
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
         """Return ``(A^H A + shift I)^(-1) b`` in the precision of `b`; a tensor `shift` has shape (..., 1, 1, 1).
 
         The default runs conjugate gradients to `tolerance`, in units of the posterior's width; subclasses with a closed
         form override it.
         """
-        return conjugate_gradients(self.normal, b, shift, self.tolerance * self.noise_std, self.max_iterations)
+        return self._iterate(b, shift)
+
+    @property
+    def _iterates(self) -> bool:
+        """Whether a solve runs conjugate gradients."""
+        return type(self)._solve is LinearOperator._solve
+
+    def _iterate(self, b: Tensor, shift: float | Tensor, rough: Rough | None = None) -> Tensor:
+        tolerance = self.tolerance * self.noise_std
+        return conjugate_gradients(self.normal, b, shift, tolerance, self.max_iterations, rough)
 
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
         """Return ``eta (A^H A + shift I)^(-1/2) z`` in the precision of `z`."""
@@ -96,6 +112,11 @@ class LinearOperator(ShowsItsArguments, ABC):
     def normal(self, x: Tensor) -> Tensor:
         """Return ``A^H A x``."""
         return self.adjoint(self.forward(x))
+
+    @property
+    def has_spectrum(self) -> bool:
+        """Whether the eigenvectors of ``A^H A`` are known, so that it has a `spectral_filter`."""
+        return type(self).spectral_filter is not LinearOperator.spectral_filter
 
     def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
         """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`.
@@ -111,8 +132,8 @@ class LinearOperator(ShowsItsArguments, ABC):
         """Return the shape of ``A x`` for an `x` of `shape`."""
         return tuple(shape)
 
-    def solve(self, b: Tensor, t: float | Tensor) -> Tensor:
-        """Return ``(A^H A + eta^2 / t^2 I)^(-1) b``.
+    def solve(self, b: Tensor, t: float | Tensor, rough: Rough | None = None) -> Tensor:
+        """Return ``(A^H A + eta^2 / t^2 I)^(-1) b``; `rough` as in `posterior_mean`.
 
         Raises
         ------
@@ -120,10 +141,21 @@ class LinearOperator(ShowsItsArguments, ABC):
             If `t` is not positive or does not broadcast to ``b.shape[:-3]``.
         """
         t = _as_scale(t, b)
-        promoted = b.to(self._solve_dtype(b.dtype, t))
-        return self._solve(promoted, (self.noise_std / t) ** 2).to(b.dtype)
+        promoted = b.to(self._solve_dtype(b.dtype, t, rough))
+        return self._solve_to(promoted, (self.noise_std / t) ** 2, rough).to(b.dtype)
 
-    def posterior_mean(self, d: Tensor, y: Tensor, t: float | Tensor) -> Tensor:
+    def solve_measured(self, r: Tensor, t: float, rough: Rough | None = None) -> Tensor:
+        """Return ``(I + t^2 / eta^2 A A^H)^(-1) r`` for an `r` like the measurement; `rough` as in `posterior_mean`.
+
+        The default uses the Woodbury identity. It is a difference of terms that agree up to ``eta^2 / t^2`` in measured
+        components, hence the precision.
+        """
+        promoted = _in_precision(r, self._solve_dtype(r.dtype, t))
+        b = self.adjoint(promoted)
+        solution = self.solve(b if rough is None else _in_precision(b, r.dtype), t, rough)
+        return (promoted - self.forward(_in_precision(solution, promoted.dtype))).to(r.dtype)
+
+    def posterior_mean(self, d: Tensor, y: Tensor, t: float | Tensor, rough: Rough | None = None) -> Tensor:
         """Return ``P (A^H y / eta^2 + d / t^2)``, the mean of the posterior under the prior ``N(d, t^2 I)``.
 
         It is computed as ``d + (A^H A + eta^2 / t^2 I)^(-1) A^H (y - A d)``, which stays accurate at large `t`.
@@ -136,6 +168,9 @@ class LinearOperator(ShowsItsArguments, ABC):
             Measurement, of the ``measurement_shape`` of `d` or broadcastable to it.
         t
             Scale: a positive float, or a tensor that broadcasts to ``d.shape[:-3]``.
+        rough
+            How conjugate gradients, where they solve, may be less exact than the operator's tolerance; its start is
+            an approximate ``mean - d``.
 
         Raises
         ------
@@ -148,8 +183,8 @@ class LinearOperator(ShowsItsArguments, ABC):
         step.
         """
         t = _as_scale(t, d)
-        dtype = self._solve_dtype(d.dtype, t)
-        return self._update(d.to(dtype), _in_precision(y, dtype), t).to(d.dtype)
+        dtype = self._update_dtype(d.dtype, t, rough)
+        return self._update(d.to(dtype), _in_precision(y, dtype), t, rough).to(d.dtype)
 
     def posterior_sample(self, d: Tensor, y: Tensor, t: float | Tensor, noise: tuple[Tensor, Tensor]) -> Tensor:
         """Draw an exact sample of the posterior under the prior ``N(d, t^2 I)`` by a single perturbed solve.
@@ -173,10 +208,10 @@ class LinearOperator(ShowsItsArguments, ABC):
         """
         e1, e2 = noise
         t = _as_scale(t, e2)
-        dtype = self._solve_dtype(d.dtype, t)
+        dtype = self._update_dtype(d.dtype, t, None)
         perturbed_d = d.to(dtype) + t * e2.to(dtype)
         perturbed_y = _in_precision(y, dtype) + self.noise_std * _in_precision(e1, dtype)
-        return self._update(perturbed_d, perturbed_y, t).to(d.dtype)
+        return self._update(perturbed_d, perturbed_y, t, None).to(d.dtype)
 
     def posterior_noise(self, z: Tensor, t: float | Tensor) -> Tensor:
         """Return ``P^(1/2) z`` as the reference code of ALPS draws it.
@@ -239,22 +274,46 @@ class LinearOperator(ShowsItsArguments, ABC):
 
     def _residual(self, x: Tensor, y: Tensor) -> Tensor:
         predicted = self.forward(x)
-        check_fits("measurement", y.shape, predicted)
+        check_fits("measurement", y.shape, predicted.shape)
         return y - predicted
 
-    def _update(self, d: Tensor, y: Tensor, t: float | Tensor) -> Tensor:
-        return d + self._solve(self.adjoint(self._residual(d, y)), (self.noise_std / t) ** 2)
+    def _residual_image(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``A^H (y - A x)``."""
+        return self.adjoint(self._residual(x, y))
 
-    def _solve_dtype(self, dtype: torch.dtype, t: float | Tensor) -> torch.dtype:
+    def _update(self, d: Tensor, y: Tensor, t: float | Tensor, rough: Rough | None) -> Tensor:
+        return d + self._solve_to(self._residual_image(d, y), (self.noise_std / t) ** 2, rough)
+
+    def _solve_to(self, b: Tensor, shift: float | Tensor, rough: Rough | None) -> Tensor:
+        return self._iterate(b, shift, rough) if self._iterates and rough is not None else self._solve(b, shift)
+
+    def _update_dtype(self, dtype: torch.dtype, t: float | Tensor, rough: Rough | None) -> torch.dtype:
+        """Return the precision in which `_update` computes."""
+        return self._solve_dtype(dtype, t, rough)
+
+    def _solve_dtype(self, dtype: torch.dtype, t: float | Tensor, rough: Rough | None = None) -> torch.dtype:
         # The values of a tensor t are not inspected: that would synchronize with the device, and the precision for one
         # image would depend on the scale of another.
         if isinstance(t, float) and t <= FLOAT32_MAX_RATIO * self.noise_std:
             return dtype
+        if rough is not None and self._iterates:
+            return dtype  # so few iterations never reach the directions that enlarge rounding errors
         return torch.promote_types(dtype, torch.float64)
 
 
-class SpectralOperator(LinearOperator):
-    """A linear operator whose ``A^H A`` is diagonal after a unitary transform (up to a constant factor).
+class ClosedFormUpdate(LinearOperator):
+    """A linear operator whose posterior step is a closed form that float32 suffices for at every scale.
+
+    Such an `_update` applies ``A^H (A A^H + eta^2 / t^2 I)^(-1)`` to the residual as a whole. That map enlarges
+    rounding errors by no more than ``t / (2 eta)``; a solve of ``A^H (y - A d)`` enlarges them by ``t^2 / eta^2``.
+    """
+
+    def _update_dtype(self, dtype: torch.dtype, t: float | Tensor, rough: Rough | None) -> torch.dtype:
+        return dtype
+
+
+class SpectralOperator(ClosedFormUpdate):
+    """A linear operator that is diagonal after a unitary transform (up to a constant factor).
 
     Solves and ``P^(1/2)`` are closed forms in the spectrum.
     """
@@ -279,6 +338,10 @@ class SpectralOperator(LinearOperator):
         """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`."""
         return self.from_spectrum(response(self.gain(x)) * self.to_spectrum(x), x)
 
+    def solve_measured(self, r: Tensor, t: float, rough: Rough | None = None) -> Tensor:
+        """Return ``(I + t^2 / eta^2 A A^H)^(-1) r``."""
+        return self.spectral_filter(r, lambda gain: 1 / (1 + (t / self.noise_std) ** 2 * gain))
+
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
         return self.from_spectrum(self.to_spectrum(b) / (self.gain(b) + shift), b)
 
@@ -295,5 +358,5 @@ def _as_scale(t: float | Tensor, x: Tensor) -> float | Tensor:
     """Return `t` as a float, or as a float64 tensor (..., 1, 1, 1) that broadcasts to `x`."""
     if not isinstance(t, Tensor) or t.ndim == 0:
         return positive("t", t.item() if isinstance(t, Tensor) else t)
-    check_fits("t", (*t.shape, 1, 1, 1), x)
+    check_fits("t", (*t.shape, 1, 1, 1), x.shape)
     return t.to(torch.float64)[..., None, None, None]

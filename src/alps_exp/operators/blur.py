@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from alps_exp.checks import positive
-from alps_exp.operators.base import SpectralOperator
+from alps_exp.operators.base import SpectralOperator, check_fits
+from alps_exp.operators.cg import Rough
 
 
 class CircularBlur(SpectralOperator):
@@ -44,6 +45,12 @@ class CircularBlur(SpectralOperator):
         """Return the image of a spectrum; `x` is any image of the same size and dtype."""
         image: Tensor = torch.fft.ifft2(spectrum) if x.is_complex() else torch.fft.irfft2(spectrum, s=x.shape[-2:])
         return image
+
+    def _update(self, d: Tensor, y: Tensor, t: float | Tensor, rough: Rough | None) -> Tensor:
+        check_fits("measurement", y.shape, d.shape)
+        transfer, gain = self._transfer_and_gain(d)
+        residual = self.to_spectrum(y) - transfer * self.to_spectrum(d)
+        return d + self.from_spectrum(transfer.conj() * residual / (gain + (self.noise_std / t) ** 2), d)
 
     def _transfer_and_gain(self, x: Tensor) -> tuple[Tensor, Tensor]:
         height, width = x.shape[-2:]

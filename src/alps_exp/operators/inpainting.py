@@ -77,5 +77,5 @@ class Inpainting(SpectralOperator):
         return spectrum
 
     def _restrict(self, y: Tensor) -> Tensor:
-        check_fits("mask", self.mask.shape, y)
+        check_fits("mask", self.mask.shape, y.shape)
         return torch.where(self.mask, y, 0)

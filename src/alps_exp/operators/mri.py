@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -12,6 +13,9 @@ from alps_exp.checks import positive
 from alps_exp.folding import Folding
 from alps_exp.operators.base import LinearOperator, check_fits
 from alps_exp.operators.inpainting import binary_mask
+from alps_exp.operators.line_blocks import LineBlocks, ReducedMRI, in_dtype, line_blocks
+
+STACK_BYTES = 2**24
 
 
 class MultiCoilMRI(LinearOperator):
@@ -111,10 +115,11 @@ class MultiCoilMRI(LinearOperator):
         if sensitivity_maps.ndim == 4:
             sensitivity_maps = sensitivity_maps.unsqueeze(1)
         self.sensitivity_maps = sensitivity_maps
-        self._maps = {sensitivity_maps.dtype: sensitivity_maps}
-        self._eigen: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
-        # In F^H mask F the image-domain shifts of F cancel; along a fully sampled axis the whole transform cancels.
-        self._shifted_mask = torch.fft.ifftshift(self.mask, dim=(-2, -1))
+        # Shifted once, so that no stack of coil images ever is: zero frequency and center of the image come first.
+        shifted_maps = torch.fft.ifftshift(sensitivity_maps, dim=(-2, -1))
+        self._maps = {shifted_maps.dtype: shifted_maps}
+        self._conjugate_maps = {shifted_maps.dtype: shifted_maps.conj().resolve_conj()}
+        self._unmeasured = ~torch.fft.ifftshift(self.mask, dim=(-2, -1))
         self._mask_axes = _varying_axes(self.mask)
 
     @property
@@ -125,22 +130,26 @@ class MultiCoilMRI(LinearOperator):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``mask * F(sum over sets of sensitivity_maps * x)``."""
         self._check_image(x)
-        coil_images = torch.fft.ifftshift(self._coil_images(x), dim=(-2, -1))
-        kspace = torch.fft.fftshift(torch.fft.fft2(coil_images, norm="ortho"), dim=(-2, -1))
-        return self._restrict(kspace)
+        kspace: Tensor = torch.fft.fftshift(self._measured(x), dim=(-2, -1))
+        return kspace
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``sum over coils of conj(sensitivity_maps) * F^H(mask * y)`` for every set."""
         self._check_kspace(y)
-        kspace = torch.fft.ifftshift(self._restrict(y), dim=(-2, -1))
-        coil_images = torch.fft.fftshift(torch.fft.ifft2(kspace, norm="ortho"), dim=(-2, -1))
-        return self._combine(coil_images)
+        return self._back_projected(self._masked(torch.fft.ifftshift(y, dim=(-2, -1))))
 
     def normal(self, x: Tensor) -> Tensor:
         """Return ``A^H A x``."""
         self._check_image(x)
-        kspace = torch.fft.fftn(self._coil_images(x), dim=self._mask_axes)
-        return self._combine(torch.fft.ifftn(torch.where(self._shifted_mask, kspace, 0), dim=self._mask_axes))
+        return torch.cat([self._normal(part) for part in self._portions(x)]).reshape(x.shape)
+
+    def reduced(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
+        """Return a `ReducedMRI` and its measurement if the mask has lines; otherwise this operator and `y`."""
+        if not self._has_blocks:
+            return self, y
+        operator = ReducedMRI(self._blocks, self._to_rows, self._to_image, self.noise_std)
+        reduced = operator.reduce(self.adjoint(y.to(torch.complex128)))
+        return operator, reduced.to(y.dtype)
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return (..., B, coils, H, W) for an image `shape` (..., B, sets, H, W)."""
@@ -157,73 +166,118 @@ class MultiCoilMRI(LinearOperator):
         self._check_image(x)
         if not self._has_blocks:
             return super().spectral_filter(x, response)
-        values, vectors = self._blocks(x.dtype)
-        x = self._parts(x)
-        sets, axis = x.shape[-3], self._mask_axes[0]
-        rows = x.movedim(axis, -1).movedim(-3, -2).flatten(-2)
-        spectrum = _matvec(vectors.mT, rows.conj()).conj()
-        rows = _matvec(vectors, response(values) * spectrum)
-        filtered: Tensor = rows.unflatten(-1, (sets, -1)).movedim(-2, -3).movedim(-1, axis)
-        return self._whole(filtered)
+        blocks = self._blocks
+        spectrum = blocks.analyze(self._to_rows(x)).unsqueeze(-3)
+        return self._to_image(blocks.synthesize((response(blocks.values(x.dtype)) * spectrum).squeeze(-3)))
+
+    @property
+    def has_spectrum(self) -> bool:
+        """Whether ``A^H A`` is decomposed into blocks."""
+        return self._has_blocks
 
     @property
     def _has_blocks(self) -> bool:
         return self.solver == "auto" and len(self._mask_axes) == 1
 
+    @property
+    def _iterates(self) -> bool:
+        return not self._has_blocks
+
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
         self._check_image(b)
-        if not self._has_blocks:
+        if self._iterates:
             return super()._solve(b, shift)
-        per_block = shift if isinstance(shift, float) else shift.squeeze(-3)
-        return self.spectral_filter(b, lambda values: 1 / (values + per_block))
+        return self.spectral_filter(b, lambda values: 1 / (values + shift))
 
-    def _blocks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return the eigenvalues (B or 1, N, M) and eigenvectors (B or 1, N, M, M) of N blocks, M = sets * L."""
-        # Decomposed once in double precision, then cached per dtype.
-        if not self._eigen:
-            axis = self._mask_axes[0]
-            maps = self._maps_as(torch.complex128).movedim(axis, -1)
-            gram = torch.einsum("bmchi,bnchj->bhminj", maps.conj(), maps)
-            row = self._shifted_mask.movedim(axis, -1)[:, :, :1, :]
-            identity = torch.eye(row.shape[-1], dtype=torch.complex128, device=row.device)
-            projection = torch.fft.ifft(torch.where(row, torch.fft.fft(identity), 0))
-            blocks = gram * projection.mT[:, :, None, :, None, :]
-            values, vectors = torch.linalg.eigh(blocks.flatten(-2).flatten(-3, -2))
-            self._eigen[torch.complex128] = values.clamp(min=0), vectors
-        if dtype not in self._eigen:
-            values, vectors = self._eigen[torch.complex128]
-            self._eigen[dtype] = values.to(dtype.to_real()), vectors.to(dtype)
-        return self._eigen[dtype]
+    @cached_property
+    def _blocks(self) -> LineBlocks:
+        axis = self._mask_axes[0]
+        lines = ~self._unmeasured.movedim(axis, -1)[:, :, 0, :]
+        return line_blocks(lines, self.sensitivity_maps.movedim(axis, -1))
+
+    def _to_rows(self, x: Tensor) -> Tensor:
+        """Return the rows (..., B, N, sets * L) of an image along the undersampled axis."""
+        return self._parts(x).movedim(self._mask_axes[0], -1).movedim(-3, -2).flatten(-2)
+
+    def _to_image(self, rows: Tensor) -> Tensor:
+        sets = self.sensitivity_maps.shape[1]
+        return self._whole(rows.unflatten(-1, (sets, -1)).movedim(-2, -3).movedim(-1, self._mask_axes[0]))
 
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
         # As in the public code of ALPS, the coil sensitivities are ignored: A^H A is replaced by F^H mask F.
         self._check_image(z)
         if self.folding is not None:
             return super()._posterior_noise(z, shift)
-        gain = self._shifted_mask.to(z.dtype.to_real())
+        gain = (~self._unmeasured).to(z.dtype.to_real())
         noise: Tensor = torch.fft.ifft2(torch.fft.fft2(z) * (self.noise_std * (gain + shift).rsqrt()))
         return noise
 
-    def _restrict(self, y: Tensor) -> Tensor:
-        return torch.where(self.mask, y, 0)
+    def _normal(self, x: Tensor) -> Tensor:
+        # Along a fully sampled axis the transforms cancel.
+        kspace = torch.fft.fftn(self._coil_images(x), dim=self._mask_axes)
+        return self._combine(torch.fft.ifftn(self._masked(kspace), dim=self._mask_axes))
+
+    def _residual_image(self, x: Tensor, y: Tensor) -> Tensor:
+        self._check_image(x)
+        self._check_kspace(y)
+        check_fits("measurement", y.shape, self.measurement_shape(x.shape))
+        shifted = torch.fft.ifftshift(y, dim=(-2, -1))
+        expanded = shifted.expand(*x.shape[:-3], *y.shape[-3:])
+        portions = zip(self._portions(x), self._portions(expanded), strict=True)
+        images = [self._back_projected(self._masked(part - self._measured(chain))) for chain, part in portions]
+        return torch.cat(images).reshape(x.shape)
+
+    def _portions(self, x: Tensor) -> Sequence[Tensor]:
+        """Split tensors (..., B, C, H, W) by chains, so that stacks of coil images stay below `STACK_BYTES` on a CPU.
+
+        Larger ones cost more than twice the time per chain, because the system hands out their memory anew every time.
+        """
+        chains = x.reshape(-1, *x.shape[-4:])
+        stack = x.shape[-4] * self.sensitivity_maps.shape[2:].numel() * x.element_size()
+        at_once = STACK_BYTES // stack if x.device.type == "cpu" else len(chains)
+        portions: Sequence[Tensor] = chains.split(max(1, at_once))
+        return portions
+
+    def _measured(self, x: Tensor) -> Tensor:
+        """Return ``A x`` with the zero frequency first."""
+        return self._masked(torch.fft.fft2(self._coil_images(x), norm="ortho"))
+
+    def _back_projected(self, y: Tensor) -> Tensor:
+        """Return ``A^H y`` for a masked `y` with the zero frequency first."""
+        return self._combine(torch.fft.ifft2(y, norm="ortho"))
 
     def _coil_images(self, x: Tensor) -> Tensor:
-        return (self._maps_as(x.dtype) * self._parts(x).unsqueeze(-3)).sum(-4)
+        """Return what the coils see (..., B, coils, H, W), with the center of the image first."""
+        parts: Tensor = torch.fft.ifftshift(self._parts(x), dim=(-2, -1))
+        maps = in_dtype(self._maps, x.dtype)
+        return maps.squeeze(1) * parts if maps.shape[1] == 1 else (maps * parts.unsqueeze(-3)).sum(-4)
 
     def _combine(self, coil_images: Tensor) -> Tensor:
-        return self._whole((self._maps_as(coil_images.dtype).conj() * coil_images.unsqueeze(-4)).sum(-3))
+        """Return the image that coil images add up to, the adjoint of `_coil_images`."""
+        maps = in_dtype(self._conjugate_maps, coil_images.dtype)
+        if maps.shape[1] == 1:
+            parts = (maps.squeeze(1) * coil_images).sum(-3, keepdim=True)
+        else:
+            parts = (maps * coil_images.unsqueeze(-4)).sum(-3)
+        parts = torch.fft.fftshift(parts, dim=(-2, -1))
+        return self._whole(parts)
+
+    def _masked(self, kspace: Tensor) -> Tensor:
+        """Set what is not measured to zero, in k-space with the zero frequency first; in place."""
+        kspace.masked_fill_(self._unmeasured, 0)
+        return kspace
+
+    def _restrict(self, y: Tensor) -> Tensor:
+        return torch.where(self.mask, y, 0)
 
     def _parts(self, x: Tensor) -> Tensor:
         """Return an image as what each set of maps weighs: its sets, or its parts within the field of view."""
         return x if self.folding is None else self.folding.split(x.squeeze(-3))
 
     def _whole(self, parts: Tensor) -> Tensor:
-        return parts if self.folding is None else self.folding.merge(parts).unsqueeze(-3)
-
-    def _maps_as(self, dtype: torch.dtype) -> Tensor:
-        if dtype not in self._maps:
-            self._maps[dtype] = self.sensitivity_maps.to(dtype)
-        return self._maps[dtype]
+        if self.folding is not None:
+            parts = self.folding.merge(parts).unsqueeze(-3)
+        return parts
 
     def _check_image(self, x: Tensor) -> None:
         batch, sets, _, *size = self.sensitivity_maps.shape
@@ -233,8 +287,8 @@ class MultiCoilMRI(LinearOperator):
             raise ValueError(
                 f"image must be complex with shape (..., B, {sets}, H, W), got {x.dtype} with shape {tuple(x.shape)}"
             )
-        check_fits("mask", (len(self.mask), 1, *size), x)
-        check_fits("sensitivity_maps", (batch, 1, *size), x)
+        check_fits("mask", (len(self.mask), 1, *size), x.shape)
+        check_fits("sensitivity_maps", (batch, 1, *size), x.shape)
 
     def _check_kspace(self, y: Tensor) -> None:
         batch, _, *expected = self.sensitivity_maps.shape
@@ -243,14 +297,8 @@ class MultiCoilMRI(LinearOperator):
                 f"k-space must be complex with shape (..., B, {', '.join(map(str, expected))}), "
                 f"got {y.dtype} with shape {tuple(y.shape)}"
             )
-        check_fits("mask", self.mask.shape, y)
-        check_fits("sensitivity_maps", (batch, *expected), y)
-
-
-def _matvec(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Return the matrix-vector products of (B or 1, N, L, L) and (..., B, N, L)."""
-    samples = vectors.reshape(-1, *vectors.shape[-3:]).movedim(0, -1)
-    return (matrices @ samples).movedim(-1, 0).reshape(vectors.shape)
+        check_fits("mask", self.mask.shape, y.shape)
+        check_fits("sensitivity_maps", (batch, *expected), y.shape)
 
 
 def _full_size(mask: Tensor, sensitivity_maps: Tensor) -> Tensor:

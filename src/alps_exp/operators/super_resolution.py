@@ -8,12 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from alps_exp.operators.base import LinearOperator
+from alps_exp.operators.base import ClosedFormUpdate
+from alps_exp.operators.cg import Rough
 
 Kind = Literal["average", "bicubic"]
 
 
-class SuperResolution(LinearOperator):
+class SuperResolution(ClosedFormUpdate):
     """Downsampling by an integer factor f, separable and with periodic boundaries, ``y = R_h x R_w^T``.
 
     Filtering and keeping every f-th pixel aliases f^2 frequencies of x onto each frequency k of y. Hence ``A A^H`` is
@@ -77,7 +78,7 @@ class SuperResolution(LinearOperator):
 
     def spectral_filter(self, x: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
         """Return ``f(A^H A) x`` for a real function f of the eigenvalues of ``A^H A``, given as `response`."""
-        gain = self._gain(x)
+        gain = self._gain(x.shape[-2:], x)
         response_at_zero = response(torch.zeros_like(gain[..., :1, :1]))
         return response_at_zero * x + self.adjoint(
             _circulant((response(gain) - response_at_zero) / gain, self.forward(x))
@@ -89,15 +90,19 @@ class SuperResolution(LinearOperator):
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
         return self.spectral_filter(z, lambda gain: self.noise_std * (gain + shift).rsqrt())
 
-    def _update(self, d: Tensor, y: Tensor, t: float | Tensor) -> Tensor:
-        # Uses A^H (A A^H + s)^(-1), which equals (A^H A + s)^(-1) A^H: the part of d that y does not measure stays
-        # exactly as it is.
-        response = 1 / (self._gain(d) + (self.noise_std / t) ** 2)
+    def solve_measured(self, r: Tensor, t: float, rough: Rough | None = None) -> Tensor:
+        """Return ``(I + t^2 / eta^2 A A^H)^(-1) r``."""
+        size = [self.factor * side for side in r.shape[-2:]]
+        return _circulant(1 / (1 + (t / self.noise_std) ** 2 * self._gain(size, r)), r)
+
+    def _update(self, d: Tensor, y: Tensor, t: float | Tensor, rough: Rough | None) -> Tensor:
+        # The part of d that y does not measure stays exactly as it is.
+        response = 1 / (self._gain(d.shape[-2:], d) + (self.noise_std / t) ** 2)
         return d + self.adjoint(_circulant(response, self._residual(d, y)))
 
-    def _gain(self, x: Tensor) -> Tensor:
-        """Return the eigenvalues of ``A A^H`` in Fourier space, real, (H / f, W / f)."""
-        rows, columns = (torch.fft.fft(r @ r[0]).real for r in self._resamplers(x.shape[-2:], x))
+    def _gain(self, shape: Sequence[int], x: Tensor) -> Tensor:
+        """Return the eigenvalues of ``A A^H`` for images of `shape` (H, W) in Fourier space, real, (H / f, W / f)."""
+        rows, columns = (torch.fft.fft(r @ r[0]).real for r in self._resamplers(shape, x))
         gain: Tensor = rows[:, None] * columns
         return gain
 

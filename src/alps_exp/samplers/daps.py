@@ -84,8 +84,8 @@ class DAPS(Sampler):
                 step = self.step_size * (1 - (1 - LAST_STEP) * k / len(steps))
                 sample = self._langevin(problem, clean, t, step)
             else:
-                noise = problem.draw_measurement(), problem.draw()
-                sample = problem.operator.posterior_sample(clean, problem.y, t, noise)
+                noise = problem.reduced.draw_measurement(), problem.draw()
+                sample = problem.reduced.operator.posterior_sample(clean, problem.reduced.y, t, noise)
             x = sample + s * problem.draw()
             yield problem.state(sample, t)
 
@@ -103,7 +103,32 @@ class DAPS(Sampler):
         """Run Langevin dynamics on p(y | x) N(x; clean, t^2 I), starting at `clean`."""
         operator, x = problem.operator, clean
         tau = operator.noise_std if self.likelihood_std is None else self.likelihood_std
+        if operator.has_spectrum:
+            return self._all_steps(problem, clean, t, step, tau)
         for _ in range(self.langevin_steps):
             score = (problem.adjoint - operator.normal(x)) / tau**2 + (clean - x) / t**2
             x = x + step * score + math.sqrt(2 * step) * problem.draw()
         return x
+
+    def _all_steps(self, problem: Problem, clean: Tensor, t: float, step: float, tau: float) -> Tensor:
+        """Return a draw with the law of all Langevin steps together.
+
+        The target is Gaussian: along an eigenvector of A^H A, of eigenvalue l, each step multiplies the distance from
+        its mean by a = 1 - h q, with q = l / tau^2 + 1 / t^2, and adds noise of variance 2 h. After n steps the start
+        has moved by (1 - a^n) / q times the score, and the noise has variance 2 h (1 - a^(2n)) / (1 - a^2).
+        """
+        operator, n = problem.reduced.operator, self.langevin_steps
+
+        def precision(gain: Tensor) -> Tensor:  # in double precision: a^n is close to 1 where nothing is measured
+            return gain.double() / tau**2 + 1 / t**2
+
+        def moved(gain: Tensor) -> Tensor:
+            q = precision(gain)
+            return ((1 - (1 - step * q) ** n) / q).to(gain.dtype)
+
+        def spread(gain: Tensor) -> Tensor:
+            a = 1 - step * precision(gain)
+            return (2 * step * (1 - a ** (2 * n)) / (1 - a**2)).sqrt().to(gain.dtype)
+
+        score = (problem.adjoint - operator.normal(clean)) / tau**2
+        return clean + operator.spectral_filter(score, moved) + operator.spectral_filter(problem.draw(), spread)

@@ -8,12 +8,21 @@ import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
+from alps_exp.operators.cg import Rough
 from alps_exp.operators.per_image import inner_product, over_pixels
 from alps_exp.priors.base import VJP
 from alps_exp.samplers.problem import Problem
 
 
-def matched_mean(problem: Problem, x: Tensor, t: float, iterations: int, *, preconditioned: bool = False) -> Tensor:
+def matched_mean(
+    problem: Problem,
+    x: Tensor,
+    t: float,
+    iterations: int,
+    *,
+    preconditioned: bool = False,
+    rough: Rough | None = None,
+) -> Tensor:
     """Return the mean of x_0 given x_t = x and y for x_0 | x_t ~ N(D, t^2 J), with J the Jacobian of D(x_t, t).
 
     By Tweedie's formula t^2 J is the covariance of x_0 | x_t, so for a Gaussian prior the mean D + t^2 J^T A^H v, with
@@ -36,15 +45,24 @@ def matched_mean(problem: Problem, x: Tensor, t: float, iterations: int, *, prec
         Conjugate-gradient iterations.
     preconditioned
         Whether to precondition with the solution for J = I, which costs one solve of the operator per iteration. A
-        single iteration then already accounts for the spectrum of A, like an ALPS step. If the operator itself is
-        solved by conjugate gradients to a tolerance, this preconditioner is inaccurate at large t.
+        single iteration then already accounts for the spectrum of A, like an ALPS step.
+    rough
+        How exact these solves are, as in `LinearOperator.posterior_mean`.
 
     References
     ----------
     Rozet, Andry, Lanusse, Louppe, "Learning diffusion priors from observations by expectation maximization", NeurIPS
     2024 (arXiv 2405.13712).
     """
-    solve = partial(correction, problem.operator, problem.y, t, iterations=iterations, preconditioned=preconditioned)
+    solve = partial(
+        correction,
+        problem.operator,
+        problem.y,
+        t,
+        iterations=iterations,
+        preconditioned=preconditioned,
+        rough=rough,
+    )
     d, update = problem.prior.denoise_with_vjp(x, t, solve)
     return d + update
 
@@ -58,6 +76,7 @@ def correction(
     *,
     iterations: int,
     preconditioned: bool,
+    rough: Rough | None = None,
 ) -> Tensor:
     """Return t^2 J^T A^H v after `iterations` steps from v = 0: the update that `matched_mean` adds to d = D(x, t)."""
     update = torch.zeros_like(d)
@@ -69,7 +88,7 @@ def correction(
     last_square = torch.ones_like(rounding)
     active = torch.ones_like(last_square, dtype=torch.bool)
     for _ in range(iterations):
-        preconditioned_residual = _precondition(operator, residual, t) if preconditioned else residual
+        preconditioned_residual = operator.solve_measured(residual, t, rough) if preconditioned else residual
         square = inner_product(residual, preconditioned_residual)
         # Polak-Ribiere form, because a preconditioner applied by conjugate gradients is slightly nonlinear.
         beta = torch.where(active, inner_product(preconditioned_residual, residual - last_residual) / last_square, 0)
@@ -85,13 +104,3 @@ def correction(
         last_residual, last_square = residual, square
         residual = residual - over_pixels(step) * (measured + operator.noise_std**2 * direction)
     return update
-
-
-def _precondition(operator: LinearOperator, residual: Tensor, t: float) -> Tensor:
-    """Apply (I + t^2 / eta^2 A A^H)^(-1) to a residual.
-
-    Computed in float64: by the Woodbury identity it is a difference of terms that agree up to eta^2 / t^2 in measured
-    components.
-    """
-    r = residual.to(torch.promote_types(residual.dtype, torch.float64))
-    return (r - operator.forward(operator.solve(operator.adjoint(r), t))).to(residual.dtype)

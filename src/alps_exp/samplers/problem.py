@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from torch import Tensor
@@ -41,6 +41,12 @@ class Problem:
     def adjoint(self) -> Tensor:
         """A^H y, of the shape (B, C, H, W) and the dtype of the images."""
         return self.operator.adjoint(self.y)
+
+    @cached_property
+    def reduced(self) -> Problem:
+        """The same posterior, by the operator and the measurement that cost the least (`LinearOperator.reduced`)."""
+        operator, y = self.operator.reduced(self.y)
+        return replace(self, operator=operator, y=y)
 
     def draw(self) -> Tensor:
         """Return fresh standard normal noise (S, B, C, H, W), one draw for every chain."""
