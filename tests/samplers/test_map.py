@@ -65,7 +65,7 @@ def test_of_several_starts_the_lowest_end_is_the_estimate():
     schedule = GeometricSchedule(2.0, 0.05, 10)
     single = MAP(schedule, tolerance=1e-6)(prior, operator, y).mean.flatten()
     assert (single < 0).any() and (single > 0).any()
-    several = MAP(schedule, tolerance=1e-6, starts=12)(prior, operator, y)
+    several = MAP(schedule, tolerance=1e-6, starts=24)(prior, operator, y)
     assert (several.mean > 0).all()
     assert (several.diagnostics["apart"] > 1.5).all()
 

@@ -1,5 +1,6 @@
 """What all samplers promise: keyed noise, results that do not depend on the batch, exact counts."""
 
+import math
 from abc import ABCMeta
 from inspect import isabstract
 
@@ -9,7 +10,7 @@ import torch
 from alps_exp import samplers
 from alps_exp.operators import Inpainting
 from alps_exp.priors import Denoiser, Energy
-from alps_exp.randomness import KeyedNoise
+from alps_exp.randomness import KeyedNoise, torch_generator
 from alps_exp.samplers import (
     ALPS,
     CSGM,
@@ -106,6 +107,29 @@ def test_noise_is_keyed_by_seed_image_and_sample():
     assert torch.equal(both[:2], draw(0, ["a", "b"], 2))
     different = [both[0, 0], both[1, 0], both[0, 1], draw(1, ["a"], 1)[0, 0]]
     assert all(not torch.equal(a, b) for i, a in enumerate(different) for b in different[:i])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
+def test_noise_of_a_chain_is_one_stream_whatever_is_drawn_with_it(dtype, monkeypatch):
+    """Not what other chains there are, nor how many draws are made at once, nor in which shapes they are taken."""
+    shapes = [(1, 5, 7), (2, 3, 3), (1, 40, 40), (1, 5, 7), (3, 1, 1)]
+
+    def numbers(samples, first=0, together=True):
+        noise = KeyedNoise(0, ["a", "b"], samples, first)
+        if not together:
+            shape = (1, 1, sum(math.prod(shape) for shape in shapes))
+            return noise.draw(torch.zeros(2, *shape, dtype=dtype)).flatten(2)
+        return torch.cat([noise.draw(torch.zeros(2, *shape, dtype=dtype)).flatten(2) for shape in shapes], dim=2)
+
+    usual = numbers(3)
+    assert torch.equal(usual, numbers(3, together=False))
+    assert torch.equal(usual[1:2], numbers(1, first=1))
+    monkeypatch.setattr("alps_exp.randomness.NUMBERS_AHEAD", 1)
+    assert torch.equal(usual, numbers(3))
+    generator = torch_generator(0, "b", 2)
+    one = torch.view_as_real(usual) if dtype.is_complex else usual
+    plain = torch.randn(-(-one[2, 1].numel() // 16) * 16, generator=generator, dtype=dtype.to_real())
+    assert torch.equal(one[2, 1].flatten(), plain[: one[2, 1].numel()])
 
 
 def test_complex_noise_has_unit_variance_in_each_part():
