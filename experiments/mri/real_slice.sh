@@ -5,7 +5,7 @@
 set -e
 model=${1:-brain128}
 data="data=kspace data.test.path=outputs/kspace teacher=$model energy=$model"
-run() { alps restore -m $data logger=none trainer.enable_progress_bar=false output_root=outputs/real_slice_$model "$@"; }
+run() { alps restore -m $data antithetic=false logger=none trainer.enable_progress_bar=false output_root=outputs/real_slice_$model "$@"; }
 
 alps prepare reader=arrays source="${ALPS_DATA:-data}/kspace" output=outputs/kspace
 lines=operator=retrospective_2x,retrospective_4x,retrospective_8x

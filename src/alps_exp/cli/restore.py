@@ -32,7 +32,7 @@ def restore(
     name: str,
     labels: DictConfig,
     num_samples: int,
-    antithetic: bool = False,
+    antithetic: bool | Literal["auto"] = "auto",
     seed: int,
     save: Literal["summary", "samples"],
     lpips: str | None,

@@ -152,7 +152,8 @@ class Judge:
         """Return the numbers of the regions of the i-th image from its samples (S, C, H, W); None without regions."""
         found = {}
         for name, regions in measured.regions.items():
-            found[name] = region_statistics(samples, regions[i], self.settings.interval, self.settings.antithetic)
+            pairs = self.settings.antithetic is True
+            found[name] = region_statistics(samples, regions[i], self.settings.interval, pairs)
             if measured.truth is not None:
                 found[name]["truth"] = region_statistics(measured.truth[i : i + 1], regions[i])["mean"]
         return found or None

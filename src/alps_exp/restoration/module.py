@@ -15,6 +15,7 @@ from torch import Tensor
 
 from alps_exp.batch import Batch
 from alps_exp.datasets.batches import one_by_one, select
+from alps_exp.estimates import has_std
 from alps_exp.lightning import ImageDataModule
 from alps_exp.priors import Prior
 from alps_exp.reconstruction import Reconstruction
@@ -59,14 +60,8 @@ class Restoration(pl.LightningModule):
     ) -> None:
         super().__init__()
         check_noise(operator)
-        if settings.antithetic and isinstance(sampler, Sampler):
-            sampler.check_pairs()
         self.prior, self.operator, self.sampler, self.folder = prior, operator, sampler, folder
-        self.settings = (
-            settings
-            if sampler.estimate == "mmse"
-            else replace(settings, num_samples=1, interval=None, antithetic=False)
-        )
+        self.settings = settings_for(sampler, settings)
         self.judge = Judge(prior, sampler, self.settings)
         self.shares_samples = False
         self.own_images: list[str] | None = None
@@ -170,6 +165,24 @@ class Restoration(pl.LightningModule):
         for image_id, result in results if write else ():
             if image_id in unfinished:
                 self.folder.save_result(image_id, result)
+
+
+def settings_for(sampler: Sampler | Reconstruction, settings: RestorationSettings) -> RestorationSettings:
+    """Return the settings as a sampler uses them: the number of estimates, and whether they are antithetic.
+
+    Raises
+    ------
+    ValueError
+        If antithetic samples are asked for, and the sampler has none.
+    """
+    if settings.antithetic is True and isinstance(sampler, Sampler):
+        sampler.check_pairs()
+    if sampler.estimate != "mmse":
+        return replace(settings, num_samples=1, interval=None, antithetic=False)
+    if settings.antithetic == "auto":
+        can = isinstance(sampler, Sampler) and sampler.takes_pairs and settings.interval is None
+        return replace(settings, antithetic=can and has_std(settings.num_samples, antithetic=True))
+    return settings
 
 
 def _clock(x: Tensor) -> float:

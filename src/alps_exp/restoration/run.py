@@ -105,7 +105,7 @@ def restore(
     lpips: LPIPS | None = None,
     interval: float | None = None,
     regions: Regions | None = None,
-    antithetic: bool = False,
+    antithetic: bool | Literal["auto"] = "auto",
     figures: bool = True,
     batch_size: int | Literal["auto"] = 32,
     num_workers: int = 0,
@@ -146,7 +146,7 @@ def restore(
         Masks (B, 1, H, W) of regions of interest by name, as functions of a batch: `alps_exp.masks.FileMask(path)`.
     antithetic
         Whether samples are drawn in pairs of opposite noise, whose mean is far more exact: see
-        `alps_exp.randomness.KeyedNoise`.
+        `alps_exp.randomness.KeyedNoise`. ``auto``: if there are at least 4, the sampler can, and there is no interval.
     figures
         Whether to draw the first images of the run; it takes longer than restoring small images.
     batch_size, num_workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from alps_exp.checks import check_count
 from alps_exp.evaluation import LPIPS, samples_needed
@@ -49,7 +50,8 @@ class RestorationSettings:
     regions
         Regions whose numbers are in the records.
     antithetic
-        Whether samples are drawn in pairs of opposite noise, see `alps_exp.randomness.KeyedNoise`.
+        Whether samples are drawn in pairs of opposite noise, see `alps_exp.randomness.KeyedNoise`. ``auto``: if there
+        are enough for a standard deviation, the sampler can, and no interval needs independent ones.
 
     Raises
     ------
@@ -64,13 +66,13 @@ class RestorationSettings:
     lpips: LPIPS | None = None
     interval: float | None = None
     regions: Regions = field(default_factory=dict)
-    antithetic: bool = False
+    antithetic: bool | Literal["auto"] = False
 
     def __post_init__(self) -> None:
         check_count("num_samples", self.num_samples)
         if self.interval is not None and not 0 < self.interval < 1:
             raise ValueError(f"interval must lie between 0 and 1, got {self.interval}")
-        if self.interval is not None and self.antithetic:
+        if self.interval is not None and self.antithetic is True:
             raise ValueError("an interval needs independent samples: give antithetic=false")
         if self.interval is not None and self.num_samples < (needed := samples_needed(self.interval)):
             raise ValueError(f"an interval of {self.interval:g} needs num_samples={needed}, got {self.num_samples}")
