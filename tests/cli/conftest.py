@@ -4,20 +4,11 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from hydra._internal.hydra import Hydra
 from matplotlib.figure import Figure
 
 from alps_exp.checkpoints import save_model
 from alps_exp.cli import main as command
 from alps_exp.lightning.checkpointing import Checkpointing
-
-
-@pytest.fixture(scope="session", autouse=True)
-def composed_once():
-    """Have Hydra compose a config once a job: it does so once before, for `hydra.mode`, at half of a job's time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Hydra, "get_mode", lambda self, config_name, overrides: None)
-        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from standstill import kill_at
 
@@ -181,3 +182,9 @@ def test_a_local_sweep_on_several_devices_is_refused(faces, models, alps):
     status, _, err = alps("restore", "-m", *faces, *models, *SHORT, *devices, "seed=1,2")
     assert status == 2
     assert err.count("alps: a local sweep (-m) runs on one device, got 2") == 2
+
+
+def test_convolutions_are_float32_and_not_tf32(faces, models, tmp_path, run, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    run("restore", *faces, *models, *SHORT, "logger=none", "figures=false")
+    assert not torch.backends.cudnn.allow_tf32

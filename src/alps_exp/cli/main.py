@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alps_exp import __version__
 from alps_exp.cli.completion import COMPLETION, verb_to_complete
+from alps_exp.cli.composition import composed_once
 from alps_exp.cli.dry_run import KEY, preview, remove_traces, take_dry_run
 from alps_exp.cli.faults import OK, explain, is_known, needs_traceback, refuse, status_before_a_job, status_of
 from alps_exp.cli.rerun import original_of
@@ -131,7 +132,8 @@ def _run(verb: str, show_traceback: str | None) -> int:
     check_words(sys.argv[1:])
     task = Task(verb, argv, show_traceback, original)
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
-    with _environment(SHOW_TRACEBACK, "1"):  # makes Hydra raise its errors instead of printing them
+    # The variable makes Hydra raise its errors instead of printing them.
+    with _environment(SHOW_TRACEBACK, "1"), composed_once(sys.argv[1:]):
         try:
             application()
         except RefusedSweep as refused:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy.ndimage import map_coordinates
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 from torch.utils.data import Dataset
@@ -174,7 +174,9 @@ class BrainSlices(Dataset[Item]):
 
     def magnitude(self, rng: np.random.Generator, places: list[Array]) -> Array:
         """Return the slice (size, size) at the given places of the volume, whose contrast is yet to be drawn."""
-        return average_blocks(map_coordinates(self.volume(), places, order=1, mode="nearest"), SUPERSAMPLING)
+        return average_blocks(
+            scipy.ndimage.map_coordinates(self.volume(), places, order=1, mode="nearest"), SUPERSAMPLING
+        )
 
     def sample_planes(self, rng: np.random.Generator) -> Array:
         """Draw the height of each supersampled pixel of a random plane, in mm: (2 size, 2 size) float32."""
@@ -290,7 +292,7 @@ class MagnitudeSlices(Dataset[Item]):
         index, key = split_index(item)
         rng, fine = item_generator(key), SUPERSAMPLING * self.size
         places = [fine * (x + 0.5) - 0.5 for x in self.warp.sample(rng, fine)]
-        magnitude = map_coordinates(self._resized(index), places, order=1, mode="constant")
+        magnitude = scipy.ndimage.map_coordinates(self._resized(index), places, order=1, mode="constant")
         magnitude = random_contrast(rng, average_blocks(magnitude, SUPERSAMPLING), SLICE_BEND)
         return complex_item(magnitude, random_phase(rng, self.size), f"{self.path.stem}_{index:05d}")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy.ndimage import affine_transform
 from torch.utils.data import Dataset
 
 from alps_exp.batch import Item, KeyedIndex, TrainingImages, split_index
@@ -85,7 +85,7 @@ class Transformation:
         inverse = np.linalg.inv(self._matrix())
         middle = (image.shape[-1] - 1) / 2
         origin = middle - inverse @ (middle + SHIFT * image.shape[-1] * np.array([self.down, self.right]))
-        moved = [affine_transform(plane, inverse, origin, order=3, mode="mirror") for plane in image]
+        moved = [scipy.ndimage.affine_transform(plane, inverse, origin, order=3, mode="mirror") for plane in image]
         return np.stack(moved).clip(-1, 1)
 
     def _matrix(self) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.interpolate import BSpline
+import scipy
 
 Array = np.ndarray
 
@@ -15,7 +15,7 @@ Array = np.ndarray
 def _spline_matrix(size: int, knots: int) -> Array:
     """Cubic B-splines of `knots` control points, evaluated at `size` pixel centers: (size, knots)."""
     places = (np.arange(size) + 0.5) / size * (knots - 3)
-    matrix: Array = BSpline.design_matrix(places, np.arange(-3, knots + 1), 3).toarray()
+    matrix: Array = scipy.interpolate.BSpline.design_matrix(places, np.arange(-3, knots + 1), 3).toarray()
     return matrix.astype(np.float32)
 
 

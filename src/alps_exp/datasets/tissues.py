@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, map_coordinates
+import scipy
 
 from alps_exp.datasets.brain import BRAIN_VIEW, HEAD_VIEW, SUPERSAMPLING, TEMPLATE_WARP, BrainSlices, square_planes
 from alps_exp.datasets.mr_augmentation import Array, Warp, average_blocks, smooth_field
@@ -68,7 +68,7 @@ class TissueSlices(BrainSlices):
 
     def magnitude(self, rng: np.random.Generator, places: list[Array]) -> Array:
         """Return the slice (size, size) at the given places, in the intensities that are drawn for it."""
-        gray, white, brain = (map_coordinates(m, places, order=1, mode="nearest") for m in self.volume())
+        gray, white, brain = (scipy.ndimage.map_coordinates(m, places, order=1, mode="nearest") for m in self.volume())
         fluid = (brain - gray - white).clip(0)
         fractions = np.stack([gray, white, fluid, (1 - gray - white - fluid).clip(0)]) ** rng.uniform(*SHARPNESS)
         fractions /= fractions.sum(0)
@@ -81,7 +81,12 @@ class TissueSlices(BrainSlices):
     def _shell(self, rng: np.random.Generator, brain: Array, fluid: float) -> Array:
         """Return what lies outside of the brain, whose fraction is given; 0 beyond the scalp."""
         fine = brain.shape[-1]
-        distance = distance_transform_edt(brain < 0.5) * self.view / fine * np.exp(0.5 * smooth_field(rng, fine, 7))
+        distance = (
+            scipy.ndimage.distance_transform_edt(brain < 0.5)
+            * self.view
+            / fine
+            * np.exp(0.5 * smooth_field(rng, fine, 7))
+        )
         ends = np.cumsum([rng.uniform(*thickness) for thickness in SHELL])
         layers: Array = np.array([fluid, rng.uniform(*SKULL), rng.uniform(0.2, 1.0), 0.0])
         head: Array = layers[np.searchsorted(ends, distance)]

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypedDict
 
 import numpy as np
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor
 
 from alps_exp.evaluation.metrics import spread_and_error
@@ -270,7 +270,7 @@ def bootstrap_interval(
     Efron, "Bootstrap methods: another look at the jackknife", 1979. With few images it is too narrow: by about
     sqrt(1 - 1/B), and more for skewed values.
     """
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (values,),
         statistic,
         axis=-1,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -35,7 +36,8 @@ def open_trainer(
     """Yield the trainer with its logger, which is finished on exit, so that no two jobs share one.
 
     `callbacks` are appended to those of the config. The trainer has no time limit of its own, because `Budget` keeps
-    it. Inference mode is off, because energies need gradients even when nothing is trained.
+    it. Inference mode is off, because energies need gradients even when nothing is trained. So is TF32, which cuDNN's
+    convolutions would take for float32.
 
     Raises
     ------
@@ -46,6 +48,7 @@ def open_trainer(
     _end_with_the_first_process()
     succeeded = False
     _check_processes(config)
+    torch.backends.cudnn.allow_tf32 = False
     trainer = instantiate(
         config,
         logger=instantiate(logger) if logger else False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 LEVEL = 0.95
 
@@ -28,6 +28,6 @@ def paired_difference(ours: pd.Series, theirs: pd.Series) -> dict[str, float]:
     count = len(differences)
     mean, low, high, p = differences.mean() if count else np.nan, np.nan, np.nan, np.nan
     if count > 1:
-        test = stats.ttest_1samp(differences, 0.0)
+        test = scipy.stats.ttest_1samp(differences, 0.0)
         (low, high), p = test.confidence_interval(LEVEL), test.pvalue
     return {"difference": mean, "difference_low": low, "difference_high": high, "difference_p": p, "pairs": count}
