@@ -5,7 +5,7 @@ SPREAD := inpaint_random,gaussian_blur,motion_blur
 DPS := sampler=dps sampler.schedule.scales=25
 BRAIN := experiment=demo_brain operator=mri_4x,mri_8x
 
-.PHONY: demo demo-faces demo-brains test test-all lint clean
+.PHONY: demo demo-faces demo-brains bench test test-all lint clean
 
 # The first command makes .venv; touch of a mark says which extras it has.
 .venv/demo.installed .venv/test.installed: .venv/%.installed: pyproject.toml constraints.txt
@@ -26,6 +26,10 @@ demo-faces:
 demo-brains:
 	$(BIN)/alps restore -m $(BRAIN) sampler=alps,alps_teacher,map,daps
 	$(BIN)/alps restore -m $(BRAIN) $(DPS) sampler.step_size=3
+
+# About 25 minutes of an idle machine; says what became slower than the baseline by more than 15 %.
+bench: .venv/demo.installed
+	$(BIN)/alps bench baseline=experiments/bench/baseline.json
 
 test: .venv/test.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m 'not slow'

@@ -51,7 +51,9 @@ ROOMS = {
         "runs",
         "samplers",
     },
+    "benchmarks": {"datasets", "lightning", "masks", "operators", "priors", "samplers", "training"},
     "cli": {
+        "benchmarks",
         "checkpoints",
         "config",
         "datasets",

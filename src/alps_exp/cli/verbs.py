@@ -13,6 +13,7 @@ VERBS = {
     "restore": "measure test images through an operator and restore them with a sampler",
     "calibrate": "measure how well the uncertainty of a sampler is calibrated",
     "table": "collect the records of runs into tables and figures",
+    "bench": "measure what the package costs above its networks",
     "checkpoint": "inspect a checkpoint, or convert it to safetensors",
 }
 """What each verb does; its root config has its name."""

@@ -1,0 +1,41 @@
+"""The parts of the benchmark by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from alps_exp.benchmarks.loading import loading
+from alps_exp.benchmarks.sampling import steps, throughput, to_psnr
+from alps_exp.benchmarks.solves import solves
+from alps_exp.benchmarks.starting import starting
+from alps_exp.benchmarks.timing import Row
+from alps_exp.benchmarks.training import training
+
+PARTS: dict[str, Callable[[int, torch.device], Iterator[Row]]] = {
+    "steps": steps,
+    "throughput": throughput,
+    "solves": solves,
+    "training": training,
+    "loading": loading,
+    "starting": starting,
+    "to_psnr": to_psnr,
+}
+"""What each part measures is its docstring; it takes the number of repetitions and the device."""
+
+
+def run_parts(names: Sequence[str], repeats: int, device: torch.device) -> Iterator[Row]:
+    """Yield the rows of some parts as they are measured.
+
+    Parameters
+    ----------
+    names
+        Names of the parts, among `PARTS`.
+    repeats
+        Number of repetitions, of which the rows have the median.
+    device
+        The device to measure.
+    """
+    for name in names:
+        yield from PARTS[name](repeats, device)
