@@ -27,7 +27,7 @@ demo-brains:
 	$(BIN)/alps restore -m $(BRAIN) sampler=alps,alps_teacher,map,daps
 	$(BIN)/alps restore -m $(BRAIN) $(DPS) sampler.step_size=3
 
-# About 25 minutes of an idle machine; says what became slower than the baseline by more than 15 %.
+# About 40 minutes of an idle machine; says what became slower than the baseline by more than 15 %.
 bench: .venv/demo.installed
 	$(BIN)/alps bench baseline=experiments/bench/baseline.json
 

@@ -16,9 +16,9 @@ import h5py
 import torch
 from torch import Tensor
 
+from alps_exp.benchmarks.solves import width_error
 from alps_exp.masks import BirdcageMaps, CartesianMask1D, CartesianMask2D, PoissonMask
 from alps_exp.operators import MultiCoilMRI
-from alps_exp.operators.per_image import inner_product
 
 ETA = 0.02
 SCALES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -50,12 +50,6 @@ def timed_sample(
     operator.products, start = 0, time.perf_counter()
     sample = operator.posterior_sample(d, y, t, noise)
     return sample, operator.products, time.perf_counter() - start
-
-
-def width_error(operator: MultiCoilMRI, e: Tensor, t: float) -> float:
-    """Return sqrt(e^H P^-1 e / n), n counting complex pixels once."""
-    square = inner_product(e, operator.normal(e)) / operator.noise_std**2 + inner_product(e, e) / t**2
-    return float((square / e.numel()).sqrt())
 
 
 def rows(coils: int, name: str, truth: Tensor, maps: Tensor, longest: float) -> Iterator[str]:

@@ -58,7 +58,7 @@ def test_rows_are_what_was_saved(tmp_path):
 
 def test_a_timed_prior_is_the_prior_and_counts_its_seconds(monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr("alps_exp.benchmarks.problems.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("alps_exp.benchmarks.timing.time.perf_counter", lambda: next(clock))
     energy = SmoothEnergy()
     timed, x = TimedPrior(energy, CPU), torch.randn(2, 1, 4, 4)
     assert torch.equal(timed.energy_and_gradient(x, 0.5)[1], energy.energy_and_gradient(x, 0.5)[1])

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from alps_exp.benchmarks.timing import Row
+from alps_exp.files import write_atomically
 
 SLOWER = 1.15
 NOTICEABLE = {"% above the network": 2.0, "ms": 0.2, "s": 0.1, "%": 2.0}
@@ -16,7 +17,8 @@ NOTICEABLE = {"% above the network": 2.0, "ms": 0.2, "s": 0.1, "%": 2.0}
 
 def save(path: Path, machine: dict[str, str | int], rows: Sequence[Row]) -> None:
     """Write the machine and the rows as JSON."""
-    path.write_text(json.dumps({"machine": machine, "rows": [asdict(one) for one in rows]}, indent=1) + "\n")
+    content = json.dumps({"machine": machine, "rows": [asdict(one) for one in rows]}, indent=1) + "\n"
+    write_atomically(path, content.encode())
 
 
 def load(path: Path) -> tuple[dict[str, str | int], list[Row]]:
@@ -35,7 +37,7 @@ def load(path: Path) -> tuple[dict[str, str | int], list[Row]]:
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """Return a table of the rows: median, and quartiles in parentheses."""
+    """Return a table of the rows: median and quartiles."""
     lines = ["| Part | What | Median | Quartiles | Unit |", "|---|---|---|---|---|"]
     for one in rows:
         quartiles = f"{one.low:.3g} to {one.high:.3g}" if one.low != one.high else ""

@@ -1,16 +1,17 @@
-"""How fast images are loaded: photographs from a folder, and slices of prepared k-space."""
+"""How fast photographs are loaded from a folder."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from alps_exp.benchmarks.timing import Row, row, seconds
+from alps_exp.benchmarks.timing import Row, repeated, row, timed
 from alps_exp.datasets import ImageFolder
 from alps_exp.lightning import ImageDataModule
 
@@ -31,5 +32,5 @@ def loading(repeats: int, device: torch.device) -> Iterator[Row]:
             for _ in data.predict_dataloader():
                 pass
 
-        rates = [COUNT / seconds(read, device) for _ in range(repeats + 1)][1:]
+        rates = [COUNT / spent for _, spent in repeated(partial(timed, read, device), repeats)]
         yield row("loading", f"JPEG files of {PIXELS} px at {SIZE} px, one process", rates, "images/s")

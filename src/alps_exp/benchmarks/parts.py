@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -23,19 +23,3 @@ PARTS: dict[str, Callable[[int, torch.device], Iterator[Row]]] = {
     "to_psnr": to_psnr,
 }
 """What each part measures is its docstring; it takes the number of repetitions and the device."""
-
-
-def run_parts(names: Sequence[str], repeats: int, device: torch.device) -> Iterator[Row]:
-    """Yield the rows of some parts as they are measured.
-
-    Parameters
-    ----------
-    names
-        Names of the parts, among `PARTS`.
-    repeats
-        Number of repetitions, of which the rows have the median.
-    device
-        The device to measure.
-    """
-    for name in names:
-        yield from PARTS[name](repeats, device)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from alps_exp.batch import Batch
+from alps_exp.benchmarks.timing import T, timed
 from alps_exp.masks import BirdcageMaps, CartesianMask1D, CartesianMask2D
 from alps_exp.operators import (
     GaussianBlur,
@@ -23,7 +22,6 @@ from alps_exp.priors import EnergyPrior, Prior
 from alps_exp.priors.base import VJP, Scale
 from alps_exp.samplers import ALPS, DAPS, DPS, GeometricSchedule, KarrasSchedule, Sampler
 
-T = TypeVar("T")
 Operator = Callable[[Tensor], LinearOperator]
 COILS, FACE_NOISE, MRI_NOISE = 8, 0.05, 0.02
 
@@ -82,11 +80,8 @@ class TimedPrior(EnergyPrior):
         return self._timed(lambda: energy.energy_and_gradient(x, t))
 
     def _timed(self, call: Callable[[], T]) -> T:
-        start = time.perf_counter()
-        result = call()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.spent += time.perf_counter() - start
+        result, spent = timed(call, self.device)
+        self.spent += spent
         return result
 
 

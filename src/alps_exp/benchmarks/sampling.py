@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from alps_exp.benchmarks.problems import (
     drawn_image,
 )
 from alps_exp.benchmarks.published_loop import published_sample
-from alps_exp.benchmarks.timing import Row, row, seconds
+from alps_exp.benchmarks.timing import Row, repeated, row, timed
 from alps_exp.operators import LinearOperator
 from alps_exp.priors import Energy, Prior, load_energy, load_teacher
 from alps_exp.randomness import image_noise
@@ -44,18 +45,15 @@ class Problem:
         """Return how much longer a run takes than its network's evaluations, in per cent of these."""
         prior = self.priors[sampler.prior_kind]
         prior.spent = 0.0
-        total = seconds(lambda: sampler(prior, self.operator, self.y, chains), self.truth.device)
+        _, total = timed(lambda: sampler(prior, self.operator, self.y, chains), self.truth.device)
         return 100 * (total - prior.spent) / prior.spent
 
     def timed_mean(self, sampler: Sampler, count: int) -> tuple[float, float]:
         """Return the PSNR of the mean of antithetic samples, and the seconds that they took."""
-        prior, means = self.priors[sampler.prior_kind].prior, []
-
-        def run() -> None:
-            means.append(sampler(prior, self.operator, self.y, count, antithetic=True).mean)
-
-        spent = seconds(run, self.truth.device)
-        return self.psnr(means[0]), spent
+        prior = self.priors[sampler.prior_kind].prior
+        draw = partial(sampler, prior, self.operator, self.y, count, antithetic=True)
+        estimates, spent = timed(draw, self.truth.device)
+        return self.psnr(estimates.mean), spent
 
     def psnr(self, x: Tensor) -> float:
         """Return the PSNR of an image, of complex ones of their magnitude."""
@@ -86,7 +84,7 @@ def steps(repeats: int, device: torch.device) -> Iterator[Row]:
     for model, size, families in models:
         for problem in problems(model, size, families, device):
             for name, sampler in SAMPLERS.items():
-                above = [problem.above(sampler, CHAINS) for _ in range(repeats + 1)][1:]
+                above = repeated(partial(problem.above, sampler, CHAINS), repeats)
                 yield row("steps", f"{problem.name}, {name}", above, "% above the network")
 
 
@@ -99,7 +97,7 @@ def throughput(repeats: int, device: torch.device) -> Iterator[Row]:
     faces = list(problems(*FACES, IMAGE_OPERATORS, device))
     for problem in [*faces, *problems(*BRAINS[0], LINES, device)]:
         for name in ("alps", "alps_teacher"):
-            above = [problem.above(SAMPLERS[name], MANY) for _ in range(repeats + 1)][1:]
+            above = repeated(partial(problem.above, SAMPLERS[name], MANY), repeats)
             shares = [100 / (1 + share / 100) for share in above]
             yield row("throughput", f"{problem.name}, {name}, {MANY} samples", shares, "% of the network")
     yield from _published(faces[0])
@@ -126,12 +124,8 @@ def _published(problem: Problem) -> Iterator[Row]:
     energy = problem.priors["energy"].prior
     mask = (problem.operator.forward(torch.ones_like(problem.truth)) != 0).float()
     assert isinstance(energy, Energy)
-    samples: list[Tensor] = []
-
-    def loop() -> None:
-        samples.extend(published_sample(energy.network, mask, problem.y, FACE_NOISE, seed) for seed in range(MANY))
-
-    spent = seconds(loop, problem.truth.device)
+    draw = partial(published_sample, energy.network, mask, problem.y, FACE_NOISE)
+    samples, spent = timed(lambda: [draw(seed) for seed in range(MANY)], problem.truth.device)
     psnr = problem.psnr(torch.cat(samples).mean(0, keepdim=True))
     yield from _against("throughput", f"{problem.name}, published loop, {MANY} samples", psnr, spent, problem)
 

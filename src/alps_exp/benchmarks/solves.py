@@ -52,7 +52,7 @@ def _mean_rows(family: str, build: Operator, blank: Tensor, repeats: int) -> Ite
     for kind, times in interleaved(kinds, repeats, blank.device).items():
         name = f"{family}, {blank.shape[-1]} px, {kind}"
         yield row("solves", name, [1e3 * spent for spent in times], "ms")
-        yield row("solves", f"{name}, error", [_width_error(operator, results[kind] - exact)], "posterior widths")
+        yield row("solves", f"{name}, error", [width_error(operator, results[kind] - exact, SCALE)], "posterior widths")
 
 
 def plain_mean(operator: LinearOperator, d: Tensor, y: Tensor, t: float) -> Tensor:
@@ -86,9 +86,9 @@ def _double(x: Tensor) -> Tensor:
     return x.to(torch.complex128 if x.is_complex() else torch.float64)
 
 
-def _width_error(operator: LinearOperator, e: Tensor) -> float:
-    """Return sqrt(e^H P^-1 e / n), n counting complex pixels once."""
-    square = inner_product(e, operator.normal(e)) / operator.noise_std**2 + inner_product(e, e) / SCALE**2
+def width_error(operator: LinearOperator, e: Tensor, t: float) -> float:
+    """Return sqrt(e^H P^-1 e / n) for the error e of one image, n counting complex pixels once."""
+    square = inner_product(e, operator.normal(e)) / operator.noise_std**2 + inner_product(e, e) / t**2
     return float((square / e.numel()).sum().sqrt())
 
 

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 
-from alps_exp.benchmarks.timing import Row, row, seconds
+from alps_exp.benchmarks.timing import Row, row, timed
 
 TINY = ["restore", "data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12"]
 TINY += ["operator=denoise", "logger=none", "figures=false", "sampler.schedule.steps=2", "num_samples=2"]
@@ -32,7 +33,7 @@ def starting(repeats: int, device: torch.device) -> Iterator[Row]:
         for turn in range(repeats):
             commands["a tiny job"][-1] = f"seed={100 + turn}"
             for name, words in commands.items():
-                times[name].append(seconds(lambda words=words: _alps(words), device))  # type: ignore[misc]
+                times[name].append(timed(partial(_alps, words), device)[1])
         for name, spent in times.items():
             yield row("starting", name, spent, "s")
 

@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,18 @@ def row(part: str, name: str, values: Sequence[float], unit: str) -> Row:
     return Row(part, name, middle, low, high, unit)
 
 
-def seconds(function: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that a call takes, all work on the device included."""
+def timed(function: Callable[[], T], device: torch.device) -> tuple[T, float]:
+    """Return what a call returns and the seconds that it takes, all its work on the device included, and no other."""
     _synchronize(device)
     start = time.perf_counter()
-    function()
+    result = function()
     _synchronize(device)
-    return time.perf_counter() - start
+    return result, time.perf_counter() - start
+
+
+def repeated(function: Callable[[], T], repeats: int) -> list[T]:
+    """Return what repeated calls return, after one that does not count."""
+    return [function() for _ in range(repeats + 1)][1:]
 
 
 def interleaved(
@@ -64,7 +72,7 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(repeats + 1):
         for name, function in functions.items():
-            spent = seconds(function, device)
+            _, spent = timed(function, device)
             if turn:
                 times[name].append(spent)
     return times

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
 
-from alps_exp.benchmarks import PARTS, machine, run_parts
+from alps_exp.benchmarks import PARTS, machine
 from alps_exp.benchmarks.comparison import load, save, slower_rows, to_markdown
 from alps_exp.checks import check_count
 from alps_exp.config.arguments import nearest
@@ -31,7 +32,7 @@ def bench(
     job.under_way = True
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     described, rows = machine(device), []
-    for row in run_parts(parts, repeats, device):
+    for row in chain.from_iterable(PARTS[part](repeats, device) for part in parts):
         rows.append(row)
         print(f"{row.part}: {row.name}: {row.value:.3g} {row.unit}", flush=True)
         save(Path(output) / "bench.json", described, rows)
