@@ -27,16 +27,16 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
-def check_count(name: str, value: int, most: int = MOST) -> int:
+def check_count(name: str, value: int, most: int = MOST, least: int = 1) -> int:
     """Return `value` unchanged if it is a number of things that can be done or held at all.
 
     Raises
     ------
     ValueError
-        If it is below 1 or above `most`.
+        If it is below `least` or above `most`.
     """
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
     if value > most:
         raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
     return value

@@ -85,13 +85,7 @@ def conjugate_gradients(
     bound = tolerance**2 * b.shape[-3:].numel()
     recent = None if rough is None else RecentSteps(rough.allowed**2 * b.shape[-3:].numel())
     check_every = 1 if b.device.type == "cpu" else CHECK_EVERY
-    x, residual = torch.zeros_like(b), b
-    if rough is not None and rough.start is not None:
-        start = rough.start.to(b.dtype)
-        product = normal(start) + shift * start
-        energy = over_pixels(inner_product(start, product))
-        multiple = torch.where(energy > 0, over_pixels(inner_product(start, b)) / energy, 0)
-        x, residual = multiple * start, b - multiple * product
+    x, residual = _start(normal, b, shift, None if rough is None else rough.start)
     direction = residual
     square = over_pixels(inner_product(residual, residual))
     radau = torch.ones_like(square) / shift
@@ -167,6 +161,19 @@ class RecentSteps:
             total = total + ratio * (2 * rest + decrement)
             rest = rest + decrement
         return total
+
+
+def _start(
+    normal: Callable[[Tensor], Tensor], b: Tensor, shift: float | Tensor, near: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the multiple of a tensor near the solution that has the smallest energy-norm error, and its residual."""
+    if near is None:
+        return torch.zeros_like(b), b
+    near = near.to(b.dtype)
+    product = normal(near) + shift * near
+    energy = over_pixels(inner_product(near, product))
+    multiple = torch.where(energy > 0, over_pixels(inner_product(near, b)) / energy, 0)
+    return multiple * near, b - multiple * product
 
 
 def _any_active(active: Tensor, square: Tensor) -> bool:

@@ -145,11 +145,10 @@ class MultiCoilMRI(LinearOperator):
 
     def reduced(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
         """Return a `ReducedMRI` and its measurement if the mask has lines; otherwise this operator and `y`."""
-        if not self._has_blocks:
+        if not self.has_spectrum:
             return self, y
-        operator = ReducedMRI(self._blocks, self._to_rows, self._to_image, self.noise_std)
-        reduced = operator.reduce(self.adjoint(y.to(torch.complex128)))
-        return operator, reduced.to(y.dtype)
+        operator = self._reduced_operator()
+        return operator, operator.reduce(self.adjoint(y.to(torch.complex128))).to(y.dtype)
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return (..., B, coils, H, W) for an image `shape` (..., B, sets, H, W)."""
@@ -164,24 +163,21 @@ class MultiCoilMRI(LinearOperator):
             If ``A^H A`` is not decomposed into blocks: the mask varies along both axes, or the solver is "cg".
         """
         self._check_image(x)
-        if not self._has_blocks:
+        if not self.has_spectrum:
             return super().spectral_filter(x, response)
-        blocks = self._blocks
-        spectrum = blocks.analyze(self._to_rows(x)).unsqueeze(-3)
-        return self._to_image(blocks.synthesize((response(blocks.values(x.dtype)) * spectrum).squeeze(-3)))
+        return self._reduced_operator().spectral_filter(x, response)
 
     @property
     def has_spectrum(self) -> bool:
         """Whether ``A^H A`` is decomposed into blocks."""
-        return self._has_blocks
-
-    @property
-    def _has_blocks(self) -> bool:
         return self.solver == "auto" and len(self._mask_axes) == 1
 
     @property
     def _iterates(self) -> bool:
-        return not self._has_blocks
+        return not self.has_spectrum
+
+    def _reduced_operator(self) -> ReducedMRI:
+        return ReducedMRI(self._blocks, self._to_rows, self._to_image, self.noise_std)
 
     def _solve(self, b: Tensor, shift: float | Tensor) -> Tensor:
         self._check_image(b)

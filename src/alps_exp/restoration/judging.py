@@ -150,9 +150,8 @@ class Judge:
 
     def _regions(self, samples: Tensor, measured: Measured, i: int) -> dict[str, dict[str, float]] | None:
         """Return the numbers of the regions of the i-th image from its samples (S, C, H, W); None without regions."""
-        found = {}
+        found, pairs = {}, self.settings.antithetic is True
         for name, regions in measured.regions.items():
-            pairs = self.settings.antithetic is True
             found[name] = region_statistics(samples, regions[i], self.settings.interval, pairs)
             if measured.truth is not None:
                 found[name]["truth"] = region_statistics(measured.truth[i : i + 1], regions[i])["mean"]

@@ -91,9 +91,7 @@ class MAP(Sampler):
     ) -> None:
         super().__init__(schedule, "energy", micro_batch)
         for name, value, least in (("starts", starts, 1), ("max_iterations", max_iterations, 0), ("memory", memory, 1)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-            check_count(name, max(value, 1))
+            check_count(name, value, least=least)
         self.start, self.starts = ALPS(schedule, "independent", annealing), starts
         self.annealing = annealing
         self.tolerance, self.max_iterations, self.memory = positive("tolerance", tolerance), max_iterations, memory
