@@ -47,3 +47,10 @@ def test_no_config_of_this_package_sets_the_mode():
     for path in config_folder().rglob("*.yaml"):
         hydra = OmegaConf.load(path).get("hydra")
         assert not (OmegaConf.is_dict(hydra) and "mode" in hydra), path
+
+
+def test_what_is_not_kept_is_composed_again(alps, tmp_path, composed, monkeypatch):
+    monkeypatch.setattr("alps_exp.cli.composition.MOST_KEPT", 1)
+    status, _, err = alps(*TINY, f"output_root={tmp_path}", "-m", "seed=0,1")
+    assert status == 0, err
+    assert len(composed) == 1 + 1 + 3

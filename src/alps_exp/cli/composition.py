@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 OWN_MODE = ("hydra.mode", "hydra.searchpath", "--config-dir", "-cd")
 """Words by which a request may set Hydra's mode; the configs of this package never do."""
+MOST_KEPT = 1_000  # configs, of some 140 KiB each
 
 
 @contextmanager
@@ -27,7 +28,10 @@ def composed_once(words: Sequence[str]) -> Iterator[None]:
     ) -> DictConfig:
         key = tuple(sweep_overrides)
         if key not in kept:
-            kept[key] = load(loader, master_config, sweep_overrides)
+            config = load(loader, master_config, sweep_overrides)
+            if len(kept) >= MOST_KEPT:
+                return config
+            kept[key] = config
         return copy.deepcopy(kept[key])  # who asks writes the job's number and folder into it
 
     def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
