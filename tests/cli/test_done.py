@@ -46,7 +46,7 @@ def content(run):
 
 def numbers(run):
     """Return the records without the seconds, the samples, and the report."""
-    records = [dataclasses.replace(record, seconds=None) for record in run.records()]
+    records = [dataclasses.replace(record, seconds=None, peak_memory_mib=None) for record in run.records()]
     samples = [
         run.load_result(image_id).estimates["mmse"].tobytes() for image_id in dict.fromkeys(r.image_id for r in records)
     ]

@@ -62,7 +62,7 @@ def left_by(verb, root):
         assert all(len(PreparedVolumeFile(path).slices) == 1 for path in volumes)
         return [path.read_bytes() for path in volumes], (run.path / "index.jsonl").read_bytes()
     images = [run.load_result(path.stem) for path in sorted(run.path.glob("images/*.h5"))]
-    records = [dataclasses.replace(record, seconds=None) for record in run.records()]
+    records = [dataclasses.replace(record, seconds=None, peak_memory_mib=None) for record in run.records()]
     reports = [json.loads(path.read_text()) | {"seconds": None} for path in run.path.glob("calibration.json")]
     return records, [image.estimates["mmse"].tobytes() for image in images], reports
 

@@ -98,7 +98,7 @@ def images_of(root):
 
 def records_of(root):
     (path,) = root.rglob("records.jsonl")
-    return [json.loads(line) | {"seconds": None} for line in path.read_text().splitlines()]
+    return [json.loads(line) | {"seconds": None, "peak_memory_mib": None} for line in path.read_text().splitlines()]
 
 
 @pytest.mark.slow

@@ -39,7 +39,8 @@ def alps(*arguments):
 
 def records_of(folder):
     lines = {path.parent.name: path.read_text().splitlines() for path in folder.rglob("records.jsonl")}
-    return {run: [json.loads(line) | {"seconds": None} for line in found] for run, found in lines.items()}
+    measured = {"seconds": None, "peak_memory_mib": None}
+    return {run: [json.loads(line) | measured for line in found] for run, found in lines.items()}
 
 
 def test_a_launcher_that_is_not_installed_is_named_with_its_extra(monkeypatch, capsys, tmp_path):

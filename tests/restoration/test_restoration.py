@@ -35,6 +35,7 @@ def test_an_estimate_has_an_energy_where_its_sampler_ends_at_a_scale(sampler):
     results = restore(sampler, Inpainting(torch.ones(1, 1, SIDE, SIDE), 0.1), torch.zeros(1, 1, SIDE, SIDE))
     energies = [record.energy for record in results[0].records]
     assert all(record.status == "ok" for record in results[0].records)
+    assert all(record.seconds > 0 and 50 < record.peak_memory_mib < 50_000 for record in results[0].records)
     assert all((energy is None) == isinstance(sampler, SENSE) for energy in energies)
 
 

@@ -11,7 +11,7 @@ from alps_exp.runs import Record
 
 CONTRACT = (
     "image_id task operator noise_std sampler seed estimate sample_index num_samples antithetic psnr ssim nmse lpips"
-    " spread error nfe_forward nfe_vjp seconds energy data_misfit truth_misfit truth_residual"
+    " spread error nfe_forward nfe_vjp seconds peak_memory_mib energy data_misfit truth_misfit truth_residual"
     " prepared_noise_std volume regions warnings flags status"
 ).split()
 
@@ -26,6 +26,12 @@ def test_a_line_has_the_fields_of_the_contract_in_order_and_reads_back_exactly()
     assert list(json.loads(line)) == CONTRACT
     assert '"psnr": 0.30000000000000004' in line and '"nmse": 1e-17' in line and '"lpips": null' in line
     assert Record.from_json(line) == record()
+
+
+def test_a_line_of_an_earlier_version_lacks_what_is_new():
+    line = json.loads(record().to_json())
+    del line["peak_memory_mib"]
+    assert Record.from_json(json.dumps(line)) == record()
 
 
 TEXT = st.text('aé脳"\\\0\n\x85\u2028', max_size=6)

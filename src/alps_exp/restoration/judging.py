@@ -34,10 +34,11 @@ Numbers = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Restored:
-    """The estimates of the images of a batch, and the seconds that each of them took."""
+    """The estimates of the images of a batch, the seconds that each of them took, and the peak memory of the batch."""
 
     estimates: Estimates
     seconds: float
+    peak_memory_mib: float
 
 
 class Judge:
@@ -110,6 +111,7 @@ class Judge:
             "num_samples": count,
             "antithetic": estimates.antithetic,
             "seconds": restored.seconds,
+            "peak_memory_mib": restored.peak_memory_mib,
             "nfe_forward": estimates.nfe_forward[i],
             "nfe_vjp": estimates.nfe_vjp[i],
             **measured.truth_check(i),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
 
 from alps_exp.batch import Batch
 from alps_exp.datasets.batches import one_by_one, select
@@ -19,6 +16,7 @@ from alps_exp.estimates import has_std
 from alps_exp.lightning import ImageDataModule
 from alps_exp.priors import Prior
 from alps_exp.reconstruction import Reconstruction
+from alps_exp.restoration.cost import CostMeter
 from alps_exp.restoration.judging import Judge, Restored
 from alps_exp.restoration.measuring import Measured, OperatorRule, check_noise, measure, noise_of
 from alps_exp.restoration.settings import RestorationSettings
@@ -84,15 +82,15 @@ class Restoration(pl.LightningModule):
         return self.results(measured, restored)
 
     def _sample(self, measured: Measured) -> Restored:
-        """Let the sampler restore the images of a batch, and take its time."""
+        """Let the sampler restore the images of a batch, and measure what it costs."""
         y, ids = measured.y, measured.batch["image_id"]
-        start = _clock(y)
+        cost = CostMeter(y.device)
         draw = partial(self.sampler, self.prior, measured.operator, y, seed=self.settings.seed, image_ids=ids)
         if self.settings.antithetic:
             draw = partial(draw, antithetic=True)
         count = self.settings.num_samples
         estimates = draw_shared(draw, count, y.device) if self.shares_samples else draw(count)
-        return Restored(estimates, (_clock(y) - start) / len(ids))
+        return Restored(estimates, cost.seconds() / len(ids), cost.peak_memory_mib())
 
     def results(self, measured: Measured, restored: Restored) -> list[ImageResult]:
         """Judge the estimates of a batch and return the result of every image."""
@@ -183,10 +181,3 @@ def settings_for(sampler: Sampler | Reconstruction, settings: RestorationSetting
         can = isinstance(sampler, Sampler) and sampler.takes_pairs and settings.interval is None
         return replace(settings, antithetic=can and has_std(settings.num_samples, antithetic=True))
     return settings
-
-
-def _clock(x: Tensor) -> float:
-    """Return the time in seconds, after all pending work on the device of x is done."""
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
-    return time.perf_counter()

@@ -61,7 +61,10 @@ class Record:
     nfe_forward, nfe_vjp
         Network calls per posterior sample: forward passes and vector-Jacobian products.
     seconds
-        Wall time of the image with all its samples, the only field in which two runs of one request may differ.
+        Wall time of the image with all its samples.
+    peak_memory_mib
+        Most memory at a time, in MiB: on a GPU that of tensors while the batch of the image was sampled, on a CPU the
+        resident set of the process since its start. In these two fields alone may two runs of one request differ.
     energy
         E / t^2 at the sampler's last scale t, for an energy prior.
     data_misfit
@@ -112,6 +115,7 @@ class Record:
     nfe_forward: float | None = None
     nfe_vjp: float | None = None
     seconds: float | None = None
+    peak_memory_mib: float | None = None
     energy: float | None = None
     data_misfit: float | None = None
     truth_misfit: float | None = None
