@@ -3,12 +3,17 @@
 import sys
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from alps_exp.checkpoints import save_model
 from alps_exp.cli import main as command
 from alps_exp.lightning.checkpointing import Checkpointing
+
+NETWORK = "training.network.model"
+SMALL = ["img_resolution=8", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]"]
 
 
 @pytest.fixture
@@ -60,5 +65,24 @@ def alps(monkeypatch, capsys):
             command.main()
         streams = capsys.readouterr()
         return stop.value.code, streams.out, streams.err
+
+    return run
+
+
+@pytest.fixture
+def teach(alps, tmp_path):
+    """Return what trains a tiny teacher on tiny images: exit status, output and errors."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(4):
+        pixels = np.random.default_rng(i).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(images / f"{i}.png")
+    data = ["data=folder", "data.train.size=8", "data.validation.size=8", "data.batch_size=2"]
+    data += [f"data.{part}.path={images}" for part in ("train", "validation")]
+    quiet = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "logger=none"]
+    request = ["train", *data, *[f"{NETWORK}.{size}" for size in SMALL], *quiet, "ema_decay=0.5"]
+
+    def run(*arguments, root="out"):
+        return alps(*request, *arguments, f"output_root={tmp_path / root}")
 
     return run

@@ -4,10 +4,8 @@ import json
 import re
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -16,28 +14,7 @@ from alps_exp.lightning.checkpoint_files import LAST
 from alps_exp.runs import RunFolder
 from alps_exp.training.base import DenoisingTraining
 
-NETWORK = "training.network.model"
-SMALL = ["img_resolution=8", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]"]
 OPTIMIZER = "training.optimizer"
-
-
-@pytest.fixture
-def teach(alps, tmp_path):
-    """Return what trains a tiny teacher on tiny images: exit status, output and errors."""
-    images = tmp_path / "images"
-    images.mkdir()
-    for i in range(4):
-        pixels = np.random.default_rng(i).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(images / f"{i}.png")
-    data = ["data=folder", "data.train.size=8", "data.validation.size=8", "data.batch_size=2"]
-    data += [f"data.{part}.path={images}" for part in ("train", "validation")]
-    quiet = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "logger=none"]
-    request = ["train", *data, *[f"{NETWORK}.{size}" for size in SMALL], *quiet, "ema_decay=0.5"]
-
-    def run(*arguments, root="out"):
-        return alps(*request, *arguments, f"output_root={tmp_path / root}")
-
-    return run
 
 
 @pytest.fixture

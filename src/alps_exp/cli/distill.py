@@ -30,6 +30,7 @@ def distill(
     compile: bool,
     resume_anyway: bool,
     verify: bool = False,
+    callbacks: DictConfig | None = None,
     output_root: str,
 ) -> int:
     """Distill an energy and return the exit status."""
@@ -42,6 +43,7 @@ def distill(
         trainer,
         logger,
         TrainingOptions(weights, license, ema_decay, checkpoint_minutes, resume_anyway),
+        callbacks=callbacks,
         compiled=module.teacher if compile else None,
         checkpoints=checkpoints,
     )

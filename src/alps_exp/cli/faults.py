@@ -102,6 +102,8 @@ def _key_error(error: BaseException) -> str | None:
         return f"{twice[1]} is there already: give {twice[1]}=VALUE, without the plus"
     if (gone := re.match(r"Could not delete from config\. '(.+?)' does not exist", str(error))) is not None:
         return f"there is no key {gone[1]!r} to delete"
+    if (group := re.match(r"Could not override '([\w/]+)'\. No match in the defaults list", str(error))) is not None:
+        return f"there is nothing to choose for {group[1]} here: `alps VERB --help` lists the choices of a verb"
     cause = error.__cause__
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__

@@ -11,6 +11,7 @@ from alps_exp.config.folder import config_folder
 from alps_exp.config.trust import check_trust
 from alps_exp.runs import RunFolder
 from alps_exp.runs.original import Original
+from alps_exp.runs.run_hash import only_watches
 
 FLAG, TRUST = "--from", "--trust"
 OUTPUT_ROOT = "outputs/again"
@@ -21,9 +22,10 @@ NOT_TAKEN_OVER = ("defaults", "hydra", "logger")
 def original_of(argv: list[str], verb: str, verbs: Collection[str]) -> Original | None:
     """Remove ``--from RUN`` from a command line, and make the line use a config with the values of RUN.
 
-    These are the values in RUN's `config.yaml`, regardless of today's defaults, except that nothing is logged and the
-    output root is `OUTPUT_ROOT`. Overrides on the command line are applied on top. The config may come from someone
-    else, so its targets must pass `check_trust`, with the packages of ``--trust PACKAGE[,PACKAGE]``.
+    These are the values in RUN's `config.yaml`, regardless of today's defaults, except that nothing is logged, no
+    callback only watches, and the output root is `OUTPUT_ROOT`. Overrides on the command line are applied on top. The
+    config may come from someone else, so its targets must pass `check_trust`, with the packages of ``--trust
+    PACKAGE[,PACKAGE]``.
 
     Parameters
     ----------
@@ -53,6 +55,8 @@ def original_of(argv: list[str], verb: str, verbs: Collection[str]) -> Original 
         raise ValueError(f"{path} is a run of {original.verb}, not of {verb}: alps {original.verb} {FLAG} {path}")
     _refuse_choices(argv)
     values = {key: value for key, value in original.config.items() if key not in NOT_TAKEN_OVER}
+    if isinstance(callbacks := values.get("callbacks"), dict):
+        values["callbacks"] = {name: one for name, one in callbacks.items() if not only_watches(one)}
     check_trust(values, trusted.split(",") if trusted else [], str(original.folder.path / "config.yaml"))
     place = argv.index("--config-name") + 1
     argv[place] = f"{verb}_again"

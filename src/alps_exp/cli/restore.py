@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp import restoration
+from alps_exp.cli.callbacks import instantiate_callbacks
 from alps_exp.cli.inference import choose_prior
 from alps_exp.evaluation import load_lpips
 from alps_exp.lightning import ImageDataModule
@@ -41,10 +42,12 @@ def restore(
     figures: bool,
     resume_anyway: bool,
     verify: bool = False,
+    callbacks: DictConfig | None = None,
     output_root: str,
 ) -> int:
     """Restore the test images and return the exit status: 1 if images failed."""
     chosen_sampler = instantiate(sampler)
+    of_trainer, of_steps = instantiate_callbacks(callbacks)
     prior = choose_prior(chosen_sampler, teacher, energy)
     images: ImageDataModule = instantiate(data)
     images.setup("predict")
@@ -66,7 +69,8 @@ def restore(
         figures=figures,
         batch_size="auto" if images.is_auto else images.batch_size,
         num_workers=images.num_workers,
-        trainer=open_trainer(job, trainer, logger),
+        trainer=open_trainer(job, trainer, logger, of_trainer),
+        callbacks=[*of_steps.values()],
         checkpoints=prior.checkpoints,
         resume_anyway=resume_anyway,
     )

@@ -30,6 +30,7 @@ def train(
     compile: bool,
     resume_anyway: bool,
     verify: bool = False,
+    callbacks: DictConfig | None = None,
     output_root: str,
 ) -> int:
     """Train a teacher and return the exit status."""
@@ -42,6 +43,7 @@ def train(
         trainer,
         logger,
         TrainingOptions(weights, license, ema_decay, checkpoint_minutes, resume_anyway),
+        callbacks=callbacks,
         compiled=module.network if compile else None,
         checkpoints=weight_files("start", training.start) | weight_files("energy", training.energy),
     )

@@ -16,6 +16,7 @@ from torch import nn
 from alps_exp.checkpoints.checkpoint import History
 from alps_exp.checkpoints.safetensors_file import lineage, save_model
 from alps_exp.checkpoints.state_dicts import RECORD
+from alps_exp.cli.callbacks import instantiate_callbacks
 from alps_exp.cli.training_card import facts_of, in_words, write_training_card
 from alps_exp.files import file_hash
 from alps_exp.lightning import ImageDataModule
@@ -50,6 +51,7 @@ def run_training(
     logger: DictConfig | None,
     options: TrainingOptions,
     *,
+    callbacks: DictConfig | None,
     compiled: nn.Module | None,
     checkpoints: dict[str, Path],
 ) -> int:
@@ -61,6 +63,9 @@ def run_training(
     """
     if not 0 <= options.ema_decay < 1:
         raise ValueError(f"ema_decay must be at least 0 and below 1, got {options.ema_decay}")
+    chosen, of_steps = instantiate_callbacks(callbacks)
+    if of_steps:
+        raise ValueError(f"callbacks.{next(iter(of_steps))} is no callback of Lightning, as a training needs")
     folder, path = job.folder, job.folder.path / f"{module.kind}.safetensors"
     fit = Fit(module, data, _budget(trainer_config), CheckpointFiles(folder.path))
     data.setup("fit")
@@ -81,9 +86,8 @@ def run_training(
     if not extended and job.is_done(provenance, options.resume_anyway):
         return 0
     whole = not extended and _is_whole(folder, path)  # must be read now: `begin` removes DONE
-    with open_trainer(
-        job, trainer_config, logger, [fit.budget, Checkpointing(fit.files.last, options.checkpoint_minutes)]
-    ) as trainer:
+    last = [fit.budget, Checkpointing(fit.files.last, options.checkpoint_minutes)]
+    with open_trainer(job, trainer_config, logger, chosen, last) as trainer:
         if job.is_trial:
             trainer.fit(module, data)
             return 0

@@ -19,6 +19,7 @@ from lightning_fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor, WeightAveraging
 
 from alps_exp.checks import MOST_PROCESSES
 from alps_exp.lightning.checkpoint_files import CheckpointFiles
@@ -27,23 +28,28 @@ from alps_exp.lightning.loggers import finish
 from alps_exp.runs.job import JobContext
 
 PR_SET_PDEATHSIG = 1
+NEED_A_LOGGER = (DeviceStatsMonitor, LearningRateMonitor)
 
 
 @contextmanager
 def open_trainer(
-    job: JobContext, config: DictConfig, logger: DictConfig | None, callbacks: Sequence[pl.Callback] = ()
+    job: JobContext,
+    config: DictConfig,
+    logger: DictConfig | None,
+    callbacks: Sequence[pl.Callback] = (),
+    last: Sequence[pl.Callback] = (),
 ) -> Iterator[pl.Trainer]:
     """Yield the trainer with its logger, which is finished on exit, so that no two jobs share one.
 
-    `callbacks` are appended to those of the config. The trainer has no time limit of its own, because `Budget` keeps
-    it. Inference mode is off, because energies need gradients even when nothing is trained. So is TF32, which cuDNN's
-    convolutions would take for float32.
+    The `callbacks` come before those of the config, and the `last` ones after them. The trainer has no time limit of
+    its own, because `Budget` keeps it. Inference mode is off, because energies need gradients even when nothing is
+    trained. So is TF32, which cuDNN's convolutions would take for float32.
 
     Raises
     ------
     ValueError
         In a local sweep on several devices; if there are more processes than this machine can run, or nobody starts
-        those of other nodes.
+        those of other nodes; if several callbacks average the weights, or one has no logger to write to.
     """
     _end_with_the_first_process()
     succeeded = False
@@ -59,12 +65,25 @@ def open_trainer(
     )
     _refuse_nested_sweeps(trainer)
     _refuse_waiting_for_nobody(trainer)
-    trainer.callbacks.extend([*callbacks, _Progress(job)])
+    trainer.callbacks = [*callbacks, *trainer.callbacks, *last, _Progress(job)]
+    _check_callbacks(trainer.callbacks, has_logger=bool(trainer.loggers))
     try:
         yield trainer
         succeeded = not trainer.interrupted  # a training that diverges is interrupted
     finally:
         finish(trainer.loggers, succeeded)
+
+
+def _check_callbacks(callbacks: Sequence[pl.Callback], has_logger: bool) -> None:
+    """Raise ValueError if several callbacks average the weights, or one has no logger to write to."""
+    averaging = [type(one).__name__ for one in callbacks if isinstance(one, WeightAveraging)]
+    if len(averaging) > 1:
+        raise ValueError(
+            f"{' and '.join(averaging)} both average the weights: change callbacks.ema, or give callbacks.ema=null"
+        )
+    for one in callbacks:
+        if isinstance(one, NEED_A_LOGGER) and not has_logger:
+            raise ValueError(f"{type(one).__name__} has no logger to write to: give logger=csv, or leave it out")
 
 
 def _end_with_the_first_process() -> None:

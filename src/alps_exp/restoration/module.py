@@ -88,6 +88,8 @@ class Restoration(pl.LightningModule):
         draw = partial(self.sampler, self.prior, measured.operator, y, seed=self.settings.seed, image_ids=ids)
         if self.settings.antithetic:
             draw = partial(draw, antithetic=True)
+        if self.settings.callbacks:
+            draw = partial(draw, callbacks=self.settings.callbacks)
         count = self.settings.num_samples
         estimates = draw_shared(draw, count, y.device) if self.shares_samples else draw(count)
         return Restored(estimates, cost.seconds() / len(ids), cost.peak_memory_mib())
@@ -171,8 +173,10 @@ def settings_for(sampler: Sampler | Reconstruction, settings: RestorationSetting
     Raises
     ------
     ValueError
-        If antithetic samples are asked for, and the sampler has none.
+        If antithetic samples are asked for, and the sampler has none, or callbacks where there are no steps.
     """
+    if settings.callbacks and not isinstance(sampler, Sampler):
+        raise ValueError(f"{type(sampler).__name__} takes no steps that callbacks could follow: leave them out")
     if settings.antithetic is True and isinstance(sampler, Sampler):
         sampler.check_pairs()
     if sampler.estimate != "mmse":

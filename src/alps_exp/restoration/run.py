@@ -35,6 +35,7 @@ from alps_exp.runs import Provenance, Record, RunFolder, collect_provenance
 from alps_exp.runs.job import JobContext
 from alps_exp.runs.provenance import index_hash
 from alps_exp.samplers import Sampler
+from alps_exp.samplers.problem import Callback
 
 log = logging.getLogger(__name__)
 METRICS = ["psnr", "ssim", "nmse", "lpips", "data_misfit", "flagged"]
@@ -106,6 +107,7 @@ def restore(
     interval: float | None = None,
     regions: Regions | None = None,
     antithetic: bool | Literal["auto"] = "auto",
+    callbacks: Sequence[Callback] = (),
     figures: bool = True,
     batch_size: int | Literal["auto"] = 32,
     num_workers: int = 0,
@@ -147,6 +149,8 @@ def restore(
     antithetic
         Whether samples are drawn in pairs of opposite noise, whose mean is far more exact: see
         `alps_exp.randomness.KeyedNoise`. ``auto``: if there are at least 4, the sampler can, and there is no interval.
+    callbacks
+        Functions that the sampler calls with its `State` after every step.
     figures
         Whether to draw the first images of the run; it takes longer than restoring small images.
     batch_size, num_workers
@@ -188,7 +192,9 @@ def restore(
     if not hasattr(dataset, "image_ids"):
         raise ValueError(f"expected images as a tensor (N, C, H, W) or a dataset, got {type(images).__name__}")
     labels = labels or _class_names(operator, sampler)
-    settings = RestorationSettings(labels, num_samples, seed, save_samples, lpips, interval, regions or {}, antithetic)
+    settings = RestorationSettings(
+        labels, num_samples, seed, save_samples, lpips, interval, regions or {}, antithetic, callbacks
+    )
     job = folder if isinstance(folder, JobContext) else _job(Path(folder), operator, sampler, prior, settings)
     module = Restoration(prior, operator, sampler, job.folder, settings)
     data = ImageDataModule(test=dataset, batch_size=batch_size, num_workers=num_workers)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from alps_exp.checks import check_count
 from alps_exp.evaluation import LPIPS, samples_needed
 from alps_exp.restoration.measuring import Regions
+from alps_exp.samplers.problem import Callback
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class RestorationSettings:
     antithetic
         Whether samples are drawn in pairs of opposite noise, see `alps_exp.randomness.KeyedNoise`. ``auto``: if there
         are enough for a standard deviation, the sampler can, and no interval needs independent ones.
+    callbacks
+        Functions that the sampler calls with its `State` after every step.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class RestorationSettings:
     interval: float | None = None
     regions: Regions = field(default_factory=dict)
     antithetic: bool | Literal["auto"] = False
+    callbacks: Sequence[Callback] = ()
 
     def __post_init__(self) -> None:
         check_count("num_samples", self.num_samples)

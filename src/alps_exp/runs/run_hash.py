@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -65,11 +65,13 @@ MACHINE_KEYS_OF_VERB = {
 
 TRAININGS = ("train", "distill")
 PARTS_OF_BATCH = ("data.batch_size", "trainer.accumulate_grad_batches")
+CALLBACKS = ("callbacks", "trainer.callbacks")
 
 OPTIMIZERS = ("training.optimizer", "distillation.optimizer")
 
 
 LIGHTNING = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
+KEPT_CHECKPOINTS = "alps_exp.lightning.KeptCheckpoints"
 
 LONGEST_NAME = 255  # bytes that common file systems allow for a folder name
 
@@ -79,7 +81,8 @@ def request(config: DictConfig | dict[str, object], verb: str = "") -> dict[str,
 
     Omitted keys are not resolved, so they may refer to values that are not known yet. The number of steps is omitted
     for a training whose learning rate stays constant to the end: a longer training continues a shorter one. The batch
-    of a training is the product over devices, nodes and accumulated batches, however it is split.
+    of a training is the product over devices, nodes and accumulated batches, however it is split. Callbacks count as
+    those of the trainer, whether they are given there or by name in `callbacks`, except for those that only watch.
 
     Parameters
     ----------
@@ -89,10 +92,22 @@ def request(config: DictConfig | dict[str, object], verb: str = "") -> dict[str,
         The verb of the config (``restore``, ...), for `MACHINE_KEYS_OF_VERB`.
     """
     root = config if isinstance(config, DictConfig) else OmegaConf.create(config)
-    left_out = MACHINE_KEYS | MACHINE_KEYS_OF_VERB.get(verb, frozenset()) | _without_meaning(root)
-    if verb not in TRAININGS:
-        return _resolved(root, left_out)
-    return _resolved(root, left_out.union(PARTS_OF_BATCH)) | {"effective_batch": effective_batch(root)}
+    left_out = MACHINE_KEYS.union(MACHINE_KEYS_OF_VERB.get(verb, ()), _without_meaning(root), CALLBACKS)
+    if verb in TRAININGS:
+        left_out = left_out.union(PARTS_OF_BATCH)
+    plain = _resolved(root, left_out)
+    if verb in TRAININGS:
+        plain["effective_batch"] = effective_batch(root)
+    if callbacks := [_plain(one, left_out, "trainer.callbacks.") for one in _callbacks(root) if not only_watches(one)]:
+        plain["trainer"] = {**_resolved(root.trainer, left_out, "trainer."), "callbacks": callbacks}
+    return plain
+
+
+def _callbacks(root: DictConfig) -> list[object]:
+    """Return the configs of all callbacks."""
+    by_name, of_trainer = (OmegaConf.select(root, key) for key in CALLBACKS)
+    listed = of_trainer if isinstance(of_trainer, ListConfig) else [of_trainer]
+    return [one for one in (*(by_name or {}).values(), *listed) if one is not None]
 
 
 def effective_batch(root: DictConfig) -> int | str:
@@ -126,25 +141,21 @@ def _without_meaning(root: DictConfig) -> set[str]:
 
 def _resolved(root: DictConfig, left_out: Set[str], prefix: str = "") -> dict[str, object]:
     kept = [key for key in root if prefix + str(key) not in left_out]
-    plain = {str(key): _plain(root[key], left_out, f"{prefix}{key!s}.") for key in kept}
-    if prefix == "trainer." and plain.get("callbacks") == []:
-        del plain["callbacks"]
-    return plain
+    return {str(key): _plain(root[key], left_out, f"{prefix}{key!s}.") for key in kept}
 
 
 def _plain(node: object, left_out: Set[str], prefix: str) -> object:
     if isinstance(node, DictConfig):
         return _resolved(node, left_out, prefix)
-    if isinstance(node, ListConfig) and prefix == "trainer.callbacks.":
-        return [_plain(part, left_out, prefix) for part in node if not _only_watches(part)]
     if isinstance(node, ListConfig):
         return [_plain(node[i], left_out, f"{prefix}{i}.") for i in range(len(node))]
     return node
 
 
-def _only_watches(callback: object) -> bool:
-    target = str(callback.get("_target_")) if isinstance(callback, DictConfig) else ""
-    return target.startswith(LIGHTNING) and target.rpartition(".")[2] in WATCHING
+def only_watches(callback: object) -> bool:
+    """Return whether the callback of a config does not change what a run results in."""
+    target = str(callback.get("_target_")) if isinstance(callback, Mapping) else ""
+    return target == KEPT_CHECKPOINTS or (target.startswith(LIGHTNING) and target.rpartition(".")[2] in WATCHING)
 
 
 def config_hash(config: DictConfig | dict[str, object], verb: str = "") -> str:

@@ -6,6 +6,7 @@ from alps_exp.training.distillation import EnergyDistillation
 from alps_exp.training.divergence import Diverged
 from alps_exp.training.noise import LogNormalSigma
 from alps_exp.training.optimizers import BudgetAdam, CosineAdam, ScheduledAdam
+from alps_exp.training.stopping import EarlyStopping
 from alps_exp.training.teacher import TeacherTraining
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "BudgetAdam",
     "CosineAdam",
     "Diverged",
+    "EarlyStopping",
     "EnergyDistillation",
     "LogNormalSigma",
     "RampedAveraging",

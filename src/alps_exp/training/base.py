@@ -61,6 +61,8 @@ class DenoisingTraining(pl.LightningModule):
 
     kind: ClassVar[str]
     """Kind of the trained weights: ``teacher`` or ``energy``."""
+    monitor: ClassVar[str]
+    """Metric of the validation that says how good the weights are, without the prefix of its images."""
 
     def __init__(
         self,
@@ -149,7 +151,7 @@ class DenoisingTraining(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean square of each of the `errors` at each of `VALIDATION_SIGMAS`, in full precision."""
-        x, prefix = as_channels(batch["image"]), self._validation_prefixes()[dataloader_idx]
+        x, prefix = as_channels(batch["image"]), self.validation_prefixes()[dataloader_idx]
         for sigma in VALIDATION_SIGMAS:
             noisy, scales = self.validation_noise(x, sigma, batch["image_id"])
             with torch.autocast(x.device.type, enabled=False):
@@ -161,13 +163,13 @@ class DenoisingTraining(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the relative gap averaged over log-uniform sigma if an energy is compared with a teacher."""
         logged = self.trainer.callback_metrics
-        for prefix in self._validation_prefixes():
+        for prefix in self.validation_prefixes():
             scales = [f"sigma_{sigma:g}" for sigma in VALIDATION_SIGMAS]
             if f"{prefix}gap_{scales[0]}" in logged:
                 gap, reference = ([logged[f"{prefix}{n}_{scale}"] for scale in scales] for n in ("gap", "reference"))
                 self.log(f"{prefix}gap", mean_gap(gap, reference, VALIDATION_SIGMAS))
 
-    def _validation_prefixes(self) -> list[str]:
+    def validation_prefixes(self) -> list[str]:
         """Return the prefix of the metric names of each validation dataset."""
         parts = self.trainer.datamodule.validation_parts  # type: ignore[attr-defined]
         return [f"validation/{name}/" if name else "validation/" for name in parts]

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 
 from alps_exp.errors import one_line
@@ -44,6 +45,8 @@ class Budget(pl.Callback):
         self.max_steps, self.max_seconds = max_steps, _seconds(max_time)
         if max_steps < 1 and (max_steps != -1 or self.max_seconds is None):
             raise ValueError(f"trainer.max_steps must be at least 1 (or -1 with a trainer.max_time), got {max_steps}")
+        self.stopped = False
+        """Whether a validation has ended the training early."""
         self.seconds = 0.0
         """Seconds spent, on which all processes agree."""
         self._spent_before, self._start = 0.0, 0.0
@@ -55,10 +58,12 @@ class Budget(pl.Callback):
         return min(max(of_steps, of_time), 1.0)
 
     def is_spent_in(self, checkpoint: Path) -> bool:
-        """Return whether the budget was already spent when this checkpoint was written."""
+        """Return whether the training was over when this checkpoint was written: budget spent, or stopped early."""
         if not checkpoint.exists():
             return False
         spent = spent_in(checkpoint)
+        if spent.stopped:
+            return True
         in_time = self.max_seconds is not None and self.max_seconds <= spent.seconds
         return in_time or 0 < self.max_steps <= spent.steps
 
@@ -79,8 +84,12 @@ class Budget(pl.Callback):
         if self.max_seconds is not None and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             trainer.should_stop = trainer.should_stop or self.seconds >= self.max_seconds
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        self.stopped = fitting and trainer.should_stop and self.progress(trainer.global_step) < 1
+
     def state_dict(self) -> dict[str, float]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         self.seconds = state_dict["seconds"]
@@ -93,14 +102,15 @@ def budget_of(trainer: pl.Trainer) -> Budget:
 
 
 class Spent(NamedTuple):
-    """Steps and seconds that a training had spent when it wrote a checkpoint."""
+    """Steps and seconds that a training had spent when it wrote a checkpoint, and whether it was stopped early."""
 
     steps: int
     seconds: float
+    stopped: bool
 
 
 def spent_in(checkpoint: Path) -> Spent:
-    """Return the steps and the seconds that a training had spent when it wrote a checkpoint.
+    """Return what a training had spent when it wrote a checkpoint.
 
     Raises
     ------
@@ -109,7 +119,8 @@ def spent_in(checkpoint: Path) -> Spent:
     """
     try:
         state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-        return Spent(state["global_step"], state["callbacks"].get(Budget.__qualname__, {}).get("seconds", 0.0))
+        known = state["callbacks"].get(Budget.__qualname__, {})
+        return Spent(state["global_step"], known.get("seconds", 0.0), known.get("stopped", False))
     except Exception as error:  # a damaged file can raise anything
         reason = one_line(error)[:80]
         raise ValueError(f"{checkpoint} is damaged ({reason}): remove it to train from the start") from error

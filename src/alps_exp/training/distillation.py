@@ -43,7 +43,7 @@ class EnergyDistillation(DenoisingTraining):
     Chand & Jacob 2026 (arXiv 2601.02594).
     """
 
-    kind = "energy"
+    kind, monitor = "energy", "gap"
 
     def __init__(
         self,

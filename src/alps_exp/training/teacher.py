@@ -47,7 +47,7 @@ class TeacherTraining(DenoisingTraining):
     Chao et al. 2023 (arXiv 2209.12753), who penalize the antisymmetric part of the Jacobian instead.
     """
 
-    kind = "teacher"
+    kind, monitor = "teacher", "mse_sigma_0.5"
 
     def __init__(
         self,
