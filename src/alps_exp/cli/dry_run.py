@@ -8,20 +8,23 @@ from pathlib import Path
 
 from alps_exp.runs import RunFolder
 
-KEY = "dry_run"
+KEYS = ("dry_run", "user")
+"""Keys of every verb, which no verb sees."""
 
 
 def take_dry_run(request: dict[str, object]) -> bool:
-    """Remove `dry_run` from a request, since it is a key of every verb, and return its value.
+    """Remove the `KEYS` of every verb from a request, and return whether it is a dry run.
 
     Raises
     ------
     ValueError
-        If it is neither true nor false.
+        If dry_run is neither true nor false, or `user` has no keys of its own.
     """
-    value = request.pop(KEY, False)
+    value, user = request.pop("dry_run", False), request.pop("user", {})
     if not isinstance(value, bool):
-        raise ValueError(f"{KEY} is {value!r}, expected true or false")
+        raise ValueError(f"dry_run is {value!r}, expected true or false")
+    if not isinstance(user, dict):
+        raise ValueError(f"user is {user!r}, expected settings, as +user.KEY=VALUE")
     return value
 
 

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from alps_exp import __version__
 from alps_exp.cli.completion import COMPLETION, verb_to_complete
 from alps_exp.cli.composition import composed_once
-from alps_exp.cli.dry_run import KEY, preview, remove_traces, take_dry_run
+from alps_exp.cli.dry_run import KEYS, preview, remove_traces, take_dry_run
 from alps_exp.cli.faults import OK, explain, is_known, needs_traceback, refuse, status_before_a_job, status_of
 from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import DrySweep, RefusedSweep
@@ -56,7 +56,7 @@ def main() -> None:
     show_traceback = os.environ.get(SHOW_TRACEBACK)
     try:
         verb = _put_config_name(sys.argv)
-        sys.argv[1:] = flags_first([*map(_choose_no_experiment, sys.argv[1:])])
+        sys.argv[1:] = flags_first([*map(_choose_nothing, sys.argv[1:])])
         status = _run(verb, show_traceback)
     except Exception as error:
         if show_traceback or not is_known(error):
@@ -93,9 +93,9 @@ def _put_config_name(argv: list[str]) -> str:
     return argv[2]
 
 
-def _choose_no_experiment(word: str) -> str:
+def _choose_nothing(word: str) -> str:
     """Replace null in ``experiment=null``, also in a sweep, by the empty list, which Hydra accepts as no choice."""
-    return re.sub(r"(?<=[=,(])null(?=[,)]|$)", "[]", word) if word.startswith("experiment=") else word
+    return re.sub(r"(?<=[=,(])null(?=[,)]|$)", "[]", word) if word.startswith(("experiment=", "debug=")) else word
 
 
 # Done at import, because the processes of a launcher compose a config right after importing this module. The filtered
@@ -160,7 +160,7 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
             remove_traces(folder, root)
             return OK
         with folder_of_trial(job, root):
-            return function(job, **{str(key): value for key, value in config.items() if key != KEY})
+            return function(job, **{str(key): value for key, value in config.items() if key not in KEYS})
     except (SystemExit, KeyboardInterrupt) as stop:
         from alps_exp.cli.interruption import interrupted
 

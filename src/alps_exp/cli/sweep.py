@@ -19,9 +19,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import MissingMandatoryValue
 
-from alps_exp.cli.dry_run import KEY, preview, take_dry_run
+from alps_exp.cli.dry_run import KEYS, preview, take_dry_run
 from alps_exp.cli.trial import partial_setting
 from alps_exp.cli.verbs import verb_function
+from alps_exp.cli.words import settings_of
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.runs import RunFolder
 
@@ -104,7 +105,7 @@ def _overrides(sweep: DictConfig) -> list[Override]:
     """Return what the command line and the sweeper's config say, except for search spaces in a sweeper's own form."""
     params = sweep.hydra.sweeper.get("params") or {}
     words = [f"{key}={value}" for key, value in params.items() if not OmegaConf.is_config(value)]
-    overrides = OverridesParser.create(_loader()).parse_overrides([*words, *sweep.hydra.overrides.task])
+    overrides = OverridesParser.create(_loader()).parse_overrides([*words, *settings_of(sweep.hydra)])
     for override in overrides:
         _refuse_empty(override)
     return overrides
@@ -139,7 +140,7 @@ def _checked(config: DictConfig, number: int) -> tuple[RunFolder, dict[str, obje
         with open_dict(config):
             del config.hydra
         resolved = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    check_arguments(verb_function(verb), {key: value for key, value in resolved.items() if key != KEY})
+    check_arguments(verb_function(verb), {key: value for key, value in resolved.items() if key not in KEYS})
     return folder, resolved
 
 

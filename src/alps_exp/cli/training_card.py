@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from alps_exp.checkpoints.checkpoint import Origin
 from alps_exp.checkpoints.model_card import describe, write_card
 from alps_exp.cli.rerun import FLAG
+from alps_exp.cli.words import settings_of
 from alps_exp.datasets import image_shape
 from alps_exp.files import file_hash
 from alps_exp.lightning import ImageDataModule
@@ -42,7 +43,7 @@ def facts_of(
         "effective batch": "{} images: {} x {} devices x {} batches a step".format(math.prod(sizes), *sizes),
         "precision": str(trainer.precision),
         "device": _device_name(trainer.strategy.root_device),
-        "command": f"`alps {HydraConfig.get().job.name} {shlex.join([*again, *HydraConfig.get().overrides.task])}`",
+        "command": f"`alps {HydraConfig.get().job.name} {shlex.join([*again, *settings_of(HydraConfig.get())])}`",
         "commit": code.get("commit", code["version"]) + (" with uncommitted changes" if code.get("diff") else ""),
     }
 

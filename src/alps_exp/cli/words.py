@@ -7,27 +7,44 @@ import shlex
 from argparse import Namespace
 from collections.abc import Sequence
 from itertools import islice
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import HydraException
+from omegaconf import ListConfig, OmegaConf
 
 from alps_exp.config.folder import config_folder
 from alps_exp.errors import one_line
 
 MOST_JOBS = 10_000
 MULTIRUN = ("-m", "--multirun")
+CONFIG_FOLDER = ("--config-dir", "-cd")
 KEY = re.compile(r"[~+]{0,2}[^\W\d][\w/-]*(@[\w.:-]+)?(\.[\w-]+)*")
 FAILED_FUNCTION = re.compile(r"\w+ while evaluating '(?P<call>.*)': (?P<why>.*?)( Available: .*)?( See https:.*)?$")
 OF_THE_LANGUAGE = {"Union[int, float]": "a number", "str is": "a text is", "NoneType": "nothing"}
 
 
 def flags_first(words: Sequence[str]) -> list[str]:
-    """Return the words with ``-m`` before the settings, among which argparse does not take it."""
-    flags = [word for word in words if word in MULTIRUN]
-    return [*flags[:1], *(word for word in words if word not in MULTIRUN)]
+    """Return the words with ``-m`` and the folder of configs before the settings, where argparse sees them."""
+    flags: list[str] = []
+    settings: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in MULTIRUN:
+            flags = [word, *flags] if word not in flags else flags
+        elif word in CONFIG_FOLDER:
+            flags += [word, *islice(rest, 1)]
+        else:
+            settings.append(word)
+    return [*flags, *settings]
+
+
+def settings_of(hydra: HydraConf) -> list[str]:
+    """Return the settings of a command as they were typed, with interpolations as such."""
+    return cast("list[str]", OmegaConf.to_container(cast("ListConfig", hydra.overrides.task)))
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -2,8 +2,10 @@
 
 from alps_exp.lightning.checkpointing import KeptCheckpoints
 from alps_exp.lightning.data_module import ImageDataModule, StepKeyedBatchSampler
+from alps_exp.lightning.profiling import FunctionProfiler
 
 __all__ = [
+    "FunctionProfiler",
     "ImageDataModule",
     "KeptCheckpoints",
     "StepKeyedBatchSampler",

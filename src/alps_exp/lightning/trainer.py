@@ -25,6 +25,7 @@ from alps_exp.checks import MOST_PROCESSES
 from alps_exp.lightning.checkpoint_files import CheckpointFiles
 from alps_exp.lightning.checkpointing import WholeCheckpoints
 from alps_exp.lightning.loggers import finish
+from alps_exp.lightning.profiling import reports_of
 from alps_exp.runs.job import JobContext
 
 PR_SET_PDEATHSIG = 1
@@ -72,6 +73,8 @@ def open_trainer(
         succeeded = not trainer.interrupted  # a training that diverges is interrupted
     finally:
         finish(trainer.loggers, succeeded)
+        for report in reports_of(trainer.profiler):
+            print(f"profile: {report}")
 
 
 def _check_callbacks(callbacks: Sequence[pl.Callback], has_logger: bool) -> None:

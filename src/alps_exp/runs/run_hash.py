@@ -23,6 +23,7 @@ MACHINE_KEYS = frozenset(
         "logger",
         "output_root",
         "resume_anyway",
+        "user",
         "verify",
         "data.num_workers",
         "distillation.band_interval",
