@@ -23,6 +23,9 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from submitit import Job
 
+    from alps_exp.cli.main import Task
+    from alps_exp.cli.objective import Outcome
+
 OK, FAILED = 0, 1
 POLL, LOOK = 1.0, 20.0  # seconds between looks for results, and between questions to SLURM
 COMMON = ("name", "nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min")
@@ -48,7 +51,30 @@ except ImportError:
     SlurmLauncher = _NotInstalled
 
 
-class Joblib(JoblibLauncher):
+class _ReturnsOutcomes(Launcher):
+    """Lets a launcher's processes return both the exit status and the objective of a job, and a sweeper see its own."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: Task, config: DictConfig) -> None:
+        super().setup(hydra_context=hydra_context, task_function=task_function.run, config=config)
+        self.task = task_function
+
+    def outcome(self, status: int) -> Outcome:
+        """Return the outcome of a job that could not return its own."""
+        from alps_exp.cli.objective import Outcome, is_study
+
+        return Outcome(status, is_awaited=is_study(self.config.hydra, self.config.get("objective")))
+
+    def returned(self, outcome: Outcome, overrides: Sequence[str]) -> JobReturn:
+        """Note the outcome of a job, and return it to the sweeper: with its objective, or as failed."""
+        from alps_exp.cli.objective import FailedTrial
+
+        try:
+            return JobReturn(overrides, status=JobStatus.COMPLETED, _return_value=self.task.report(outcome))
+        except FailedTrial as failed:
+            return JobReturn(overrides, status=JobStatus.FAILED, _return_value=failed)
+
+
+class Joblib(_ReturnsOutcomes, JoblibLauncher):
     """Runs the jobs of a sweep side by side in processes of this machine.
 
     A process that is killed, as for want of memory, ends the others with it: the jobs then go on one by one, where they
@@ -56,26 +82,25 @@ class Joblib(JoblibLauncher):
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs, and return their statuses."""
+        """Run the jobs, note their statuses, and return what the sweeper expects of each."""
         try:
-            returns = [done.return_value for done in super().launch(job_overrides, initial_job_idx)]
+            outcomes = [done.return_value for done in super().launch(job_overrides, initial_job_idx)]
         except BrokenProcessPool:
             print("alps: a process of the sweep was killed: its jobs go on one by one", file=sys.stderr)
-            returns = [
+            outcomes = [
                 self._alone(overrides, number) for number, overrides in enumerate(job_overrides, initial_job_idx)
             ]
-        self.task_function.statuses.extend(returns)
-        return [_returned(status) for status in returns]
+        return list(map(self.returned, outcomes, job_overrides))
 
-    def _alone(self, overrides: Sequence[str], number: int) -> int:
+    def _alone(self, overrides: Sequence[str], number: int) -> Outcome:
         try:
             return super().launch([overrides], number)[0].return_value
         except BrokenProcessPool:
             print(f"alps: job {number} ({_name(overrides)}) was killed again", file=sys.stderr)
-            return FAILED
+            return self.outcome(FAILED)
 
 
-class Slurm(SlurmLauncher):
+class Slurm(_ReturnsOutcomes, SlurmLauncher):
     """Runs the jobs of a sweep as one array of SLURM, through submitit, and waits for all of them.
 
     Parameters are those of Hydra's submitit launcher; it is submitit that puts a job that ran out of time in the queue
@@ -95,14 +120,14 @@ class Slurm(SlurmLauncher):
     def __call__(self, *arguments: object) -> JobReturn:
         """Run one job; in a job of several processes one that fails ends the others, which would wait for it."""
         done = super().__call__(*arguments)
-        if done.return_value != OK and int(os.environ["SLURM_NTASKS"]) > 1:
+        if done.return_value.status != OK and int(os.environ["SLURM_NTASKS"]) > 1:
             sys.stderr.flush()
             _leave_result(done)
-            raise SystemExit(done.return_value)
+            raise SystemExit(done.return_value.status)
         return done
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Submit the jobs, wait until the last one has ended, and return their statuses."""
+        """Submit the jobs, wait until the last one has ended, and return what the sweeper expects of each."""
         import submitit  # takes a second, which other launchers need not wait for
 
         params = dict(self.params)
@@ -121,13 +146,22 @@ class Slurm(SlurmLauncher):
         logs = jobs[0].paths.folder.parent
         print(f"{len(jobs)} jobs of SLURM, from {jobs[0].job_id} on; their logs: {logs}", flush=True)
         _wait(jobs)
-        statuses = [_status(job, overrides) for job, overrides in zip(jobs, job_overrides, strict=True)]
-        self.task_function.statuses.extend(statuses)
-        return [_returned(status) for status in statuses]
+        outcomes = [self._outcome(job, overrides) for job, overrides in zip(jobs, job_overrides, strict=True)]
+        return list(map(self.returned, outcomes, job_overrides))
 
-
-def _returned(status: int) -> JobReturn:
-    return JobReturn(status=JobStatus.COMPLETED, _return_value=status)
+    def _outcome(self, job: Job[JobReturn], overrides: Sequence[str]) -> Outcome:
+        """Return the worst of the processes of a job, the first among equals; say so if none tells why one has none."""
+        ended = [process for process in _processes(job) if process.paths.result_pickle.exists()]
+        results = [process._get_outcome_and_result() for process in ended]
+        outcomes = [done.return_value for kind, done in results if kind == "success"]
+        worst = max(outcomes, key=lambda outcome: outcome.status, default=self.outcome(OK))
+        if worst.status == OK and (len(ended) < job.num_tasks or len(outcomes) < len(ended)):
+            print(
+                f"alps: job {job.job_id} ({_name(overrides)}) was ended before it was done, see {job.paths.stderr}",
+                file=sys.stderr,
+            )
+            return self.outcome(FAILED)
+        return worst
 
 
 def _name(overrides: Sequence[str]) -> str:
@@ -170,17 +204,3 @@ def _queue() -> set[str] | None:
     ended = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
     states = (line.split() for line in done.stdout.splitlines())
     return {job_id for job_id, state in states if state not in ended}
-
-
-def _status(job: Job[JobReturn], overrides: Sequence[str]) -> int:
-    """Return the worst exit status of the processes of a job; say so if none tells why another has none."""
-    ended = [process for process in _processes(job) if process.paths.result_pickle.exists()]
-    outcomes = [process._get_outcome_and_result() for process in ended]
-    worst = max((done.return_value for outcome, done in outcomes if outcome == "success"), default=OK)
-    if worst == OK and (len(ended) < job.num_tasks or any(outcome != "success" for outcome, _ in outcomes)):
-        print(
-            f"alps: job {job.job_id} ({_name(overrides)}) was ended before it was done, see {job.paths.stderr}",
-            file=sys.stderr,
-        )
-        return FAILED
-    return worst

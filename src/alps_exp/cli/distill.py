@@ -28,6 +28,7 @@ def distill(
     ema_decay: float,
     checkpoint_minutes: float,
     compile: bool,
+    objective: str | None = None,
     resume_anyway: bool,
     verify: bool = False,
     callbacks: DictConfig | None = None,

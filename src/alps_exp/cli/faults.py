@@ -18,6 +18,8 @@ from alps_exp.runs.job import JobContext
 MEMORY_WORDS = ("can't allocate memory", "CUDA out of memory", "Unable to allocate")
 OUT_OF_MEMORY = "not enough memory: take smaller sizes, or fewer images and samples at once (data.batch_size)"
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
+EXTRAS = ("hydra/sweeper/optuna",)
+"""Choices of Hydra's own plugins that an extra of this package brings, by its name."""
 REQUEST_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
 
 
@@ -60,6 +62,9 @@ def refuse(error: Exception, status: int) -> int:
 
 def explain(error: BaseException) -> str:
     """Return what an error tells the user, in one line."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file in EXTRAS:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return f"{group}={choice} needs the extra {choice!r}: pip install 'alps_exp[{choice}]'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         known = error.options or [path.stem for path in (config_folder() / group).glob("*.yaml")]

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,8 @@ from alps_exp.cli.completion import COMPLETION, verb_to_complete
 from alps_exp.cli.composition import composed_once
 from alps_exp.cli.dry_run import KEYS, preview, remove_traces, take_dry_run
 from alps_exp.cli.faults import OK, explain, is_known, needs_traceback, refuse, status_before_a_job, status_of
+from alps_exp.cli.objective import FailedTrial, Outcome, check_objective, is_study, reported, trial_of
+from alps_exp.cli.optuna import set_defaults
 from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import DrySweep, RefusedSweep
 from alps_exp.cli.trial import folder_of_trial
@@ -107,22 +110,43 @@ warnings.filterwarnings("ignore", "(?s).*is validated against ConfigStore schema
 
 @dataclass
 class Task:
-    """Runs the jobs of a command, in this process or where a launcher sends them, and collects their exit statuses."""
+    """Runs the jobs of a command, in this process or where a launcher sends them, and collects their outcomes."""
 
     verb: str
     argv: list[str]
     show_traceback: str | None
     original: Original | None
-    statuses: list[int] = field(default_factory=lambda: [OK])
+    outcomes: list[Outcome] = field(default_factory=list)
 
-    def __call__(self, config: DictConfig) -> int:
+    @property
+    def worst(self) -> int:
+        """The worst exit status of the jobs so far."""
+        return max((outcome.status for outcome in self.outcomes), default=OK)
+
+    def __call__(self, config: DictConfig) -> float | None:
+        """Run a job in this process, and return or raise what its sweeper expects."""
+        return self.report(self.run(config))
+
+    def run(self, config: DictConfig) -> Outcome:
+        """Run a job, in a process that a launcher may have started."""
         if is_worker():
             end_with_parent()
         sys.argv = self.argv  # Lightning executes it again, and the provenance records it
         with _environment(SHOW_TRACEBACK, self.show_traceback):
-            status = _job(self.verb, config, self.original)
-        self.statuses.append(status)
-        return status
+            return _job(self.verb, config, self.original)
+
+    def report(self, outcome: Outcome) -> float | None:
+        """Note the outcome of a job, and return the value of its objective if a sweeper waits for one.
+
+        Raises
+        ------
+        FailedTrial
+            If it has none: Hydra then calls the job failed, which its sweepers never take for a number.
+        """
+        self.outcomes.append(outcome)
+        if outcome.is_awaited and outcome.value is None:
+            raise FailedTrial("the job has no value of the objective")
+        return outcome.value
 
 
 def _run(verb: str, show_traceback: str | None) -> int:
@@ -130,6 +154,7 @@ def _run(verb: str, show_traceback: str | None) -> int:
     argv = list(sys.argv)
     original = original_of(sys.argv, verb, VERBS)
     check_words(sys.argv[1:])
+    set_defaults()
     task = Task(verb, argv, show_traceback, original)
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     # The variable makes Hydra raise its errors instead of printing them.
@@ -140,13 +165,20 @@ def _run(verb: str, show_traceback: str | None) -> int:
             raise refused.error from refused.error.__cause__
         except DrySweep as dry:
             print("\n".join(dry.lines))
-    return max(task.statuses)
+        except FailedTrial:
+            print("alps: the sweeper ended at jobs without a value: hydra.sweeper.max_failure_rate=1", file=sys.stderr)
+        except ValueError:  # as Optuna's, which looks for the best in any case
+            if task.worst == OK or any(outcome.value is not None for outcome in task.outcomes):
+                raise
+            print("alps: no job has a value of the objective", file=sys.stderr)
+    return task.worst
 
 
-def _job(verb: str, config: DictConfig, original: Original | None) -> int:
+def _job(verb: str, config: DictConfig, original: Original | None) -> Outcome:
     folder = RunFolder(HydraConfig.get().runtime.output_dir, verify=config.get("verify") is True)
     root = Path(str(config.get("output_root") or folder.path.parent))
     job = JobContext(config, folder, original=original)
+    ended = partial(Outcome, is_awaited=is_study(HydraConfig.get(), config.get("objective")))
     try:
         _check_launcher()
         if original is not None:
@@ -158,9 +190,12 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         if dry_run:
             print(preview(folder, resolved))
             remove_traces(folder, root)
-            return OK
+            return ended(OK)
+        check_objective(verb, resolved, HydraConfig.get())
+        job.study_trial = trial_of(config, sys.argv[1:])
         with folder_of_trial(job, root):
-            return function(job, **{str(key): value for key, value in config.items() if key not in KEYS})
+            status = function(job, **{str(key): value for key, value in config.items() if key not in KEYS})
+            return ended(status) if status else ended(*reported(job))
     except (SystemExit, KeyboardInterrupt) as stop:
         from alps_exp.cli.interruption import interrupted
 
@@ -177,15 +212,16 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> int:
         if job.begun:
             with suppress(OSError):  # if the disk is full, which is then the error that is reported anyway
                 job.folder.mark_failed(explain(error))
-        return refuse(error, status)
+        return ended(refuse(error, status))
 
 
 def _check_launcher() -> None:
-    """Raise ValueError if a launcher is chosen without a sweep: Hydra would silently ignore it."""
+    """Raise ValueError if a launcher or a sweeper is chosen without a sweep: Hydra would silently ignore it."""
     chosen = HydraConfig.get()
-    launcher = chosen.runtime.choices.get("hydra/launcher", "basic")
-    if chosen.mode == RunMode.RUN and launcher != "basic":
-        raise ValueError(f"hydra/launcher={launcher} launches sweeps: add -m, also for a single job")
+    for group, does in (("hydra/launcher", "launches"), ("hydra/sweeper", "makes")):
+        choice = chosen.runtime.choices.get(group, "basic")
+        if chosen.mode == RunMode.RUN and choice != "basic":
+            raise ValueError(f"{group}={choice} {does} sweeps: add -m, also for a single job")
 
 
 @contextmanager

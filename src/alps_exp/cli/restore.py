@@ -40,6 +40,7 @@ def restore(
     interval: float | None,
     regions: DictConfig | None,
     figures: bool,
+    objective: str | None = None,
     resume_anyway: bool,
     verify: bool = False,
     callbacks: DictConfig | None = None,

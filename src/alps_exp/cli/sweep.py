@@ -20,13 +20,12 @@ from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import MissingMandatoryValue
 
 from alps_exp.cli.dry_run import KEYS, preview, take_dry_run
+from alps_exp.cli.objective import BASIC, check_objective
 from alps_exp.cli.trial import partial_setting
 from alps_exp.cli.verbs import verb_function
 from alps_exp.cli.words import settings_of
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.runs import RunFolder
-
-BASIC = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 
 
 class RefusedSweep(BaseException):
@@ -94,6 +93,8 @@ def _check_first_values(sweep: DictConfig) -> None:
     words = {override.get_key_element(): _first_value(override) for override in _overrides(sweep)}
     config = _loader().load_sweep_config(sweep, [f"{key}={value}" for key, value in words.items()])
     task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain = cast("dict[str, object]", OmegaConf.to_container(task))
+    check_objective(config.hydra.job.config_name, plain, config.hydra)
     with suppress(MissingMandatoryValue):
         OmegaConf.to_container(task, throw_on_missing=True)
         folder, request = _checked(config, 0)
@@ -130,7 +131,7 @@ def _first_value(override: Override) -> str:
 
 def _checked(config: DictConfig, number: int) -> tuple[RunFolder, dict[str, object]]:
     """Return the folder and the resolved config of a job if it is a request of its verb."""
-    verb = config.hydra.job.config_name
+    verb, hydra = config.hydra.job.config_name, config.hydra
     config.hydra.job.id = config.hydra.job.num = number
     with _hydra_config(config):
         folder = RunFolder(os.path.join(config.hydra.sweep.dir, config.hydra.sweep.subdir))
@@ -141,6 +142,7 @@ def _checked(config: DictConfig, number: int) -> tuple[RunFolder, dict[str, obje
             del config.hydra
         resolved = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     check_arguments(verb_function(verb), {key: value for key, value in resolved.items() if key not in KEYS})
+    check_objective(verb, resolved, hydra)
     return folder, resolved
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from alps_exp.report import (
     build_region_table,
+    build_trials_table,
     build_volume_table,
     find_calibrations,
     pareto_figure,
@@ -18,6 +19,7 @@ from alps_exp.report import (
     write_calibration_tables,
     write_region_table,
     write_tables,
+    write_trials,
     write_volume_tables,
 )
 from alps_exp.runs.job import JobContext
@@ -48,12 +50,17 @@ def table(
     if figures:
         written += task_figures(paths, Path(output))
         written += filter(None, [pareto_figure(numbers, Path(output) / "pareto.png")])
+    if len(trials := build_trials_table(paths)):
+        written += write_trials(trials, Path(output))
     if calibrations := find_calibrations(paths):
         written += write_calibration_tables(calibrations, Path(output))
     job.folder.save_config(job.config)
-    print(to_markdown(numbers))
+    if len(numbers):
+        print(to_markdown(numbers))
     if len(volumes):
         print((Path(output) / "volumes.md").read_text())
+    if len(trials):
+        print((Path(output) / "trials.md").read_text())
     if calibrations:
         print((Path(output) / "calibration.md").read_text())
     print("\n".join(map(str, written)))

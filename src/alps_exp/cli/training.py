@@ -25,6 +25,7 @@ from alps_exp.lightning.checkpointing import Checkpointing
 from alps_exp.lightning.trainer import log_config, open_trainer
 from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
 from alps_exp.runs.job import JobContext
+from alps_exp.runs.objective import VALIDATION, save_validation
 from alps_exp.runs.provenance import index_hash
 from alps_exp.training import Budget, Diverged
 from alps_exp.training.base import DenoisingTraining
@@ -110,11 +111,13 @@ def run_training(
                 save_model(
                     path, module.network, module.kind, getattr(torch, options.weights), History(spent.steps, origins)
                 )
+                save_validation(folder, validation)
                 write_training_card(
                     path, job, module, data, spent, origins, validation=validation, license=options.license
                 )
                 print(f"validation: {in_words(validation) or 'no images'}")
-            folder.mark_done([path.name, path.with_suffix(".md").name])
+            left = [path, path.with_suffix(".md"), folder.path / VALIDATION]
+            folder.mark_done([file.name for file in left if file.exists()])  # runs of before may lack the last one
     print(path)
     return 0
 
@@ -205,6 +208,6 @@ def _is_whole(folder: RunFolder, weights: Path) -> bool:
     """Return whether weights and card are still as the finished run wrote them."""
     card = weights.with_suffix(".md")
     there = (folder.path / DONE).exists() and weights.is_file() and card.is_file()
-    if not there or {weights.name, card.name}.intersection(folder.changed_files()):
+    if not there or {weights.name, card.name, VALIDATION}.intersection(folder.changed_files()):
         return False
     return f"| sha256 | {file_hash(weights)} |" in card.read_text()

@@ -12,11 +12,13 @@ from alps_exp.report.groups import find_runs, read_runs
 from alps_exp.report.pareto import pareto_figure
 from alps_exp.report.regions import build_region_table, write_region_table
 from alps_exp.report.table import build_table, table_of, to_latex, to_markdown, write_tables
+from alps_exp.report.trials import build_trials_table, write_trials
 from alps_exp.report.volumes import build_volume_table, volume_metrics, write_volume_tables
 
 __all__ = [
     "build_region_table",
     "build_table",
+    "build_trials_table",
     "build_volume_table",
     "calibration_figure",
     "convergence_figure",
@@ -35,5 +37,6 @@ __all__ = [
     "write_calibration_tables",
     "write_region_table",
     "write_tables",
+    "write_trials",
     "write_volume_tables",
 ]

@@ -11,6 +11,7 @@ from alps_exp.report.comparison import Row, draws_images, settings_of
 from alps_exp.report.layout import noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.runs import RunFolder
+from alps_exp.runs.study import TRIALS, is_only_trial
 
 _NUMBERS = ["psnr", "ssim", "nmse", "lpips", "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
 
@@ -18,7 +19,8 @@ _NUMBERS = ["psnr", "ssim", "nmse", "lpips", "spread", "error", "nfe_forward", "
 def find_runs(paths: Iterable[str | Path], verify: bool = False) -> list[RunFolder]:
     """Find the runs that restore images in and below the given folders, each once, sorted by path.
 
-    They have records, a start, or at least the config of a run that was asked for and never began.
+    They have records, a start, or at least the config of a run that was asked for and never began. Trials of sweepers,
+    that nobody else asked for, are left to `alps_exp.report.trials`.
 
     Parameters
     ----------
@@ -41,9 +43,9 @@ def find_runs(paths: Iterable[str | Path], verify: bool = False) -> list[RunFold
     marks = ("records.jsonl", "provenance.json", "config.yaml")
     found = {mark.parent.resolve() for root in roots for name in marks for mark in root.rglob(name)}
     runs = [run for path in sorted(found) if _restores_images(run := RunFolder(path, verify))]
-    if not runs:
+    if not runs and not any(True for root in roots for _ in root.rglob(TRIALS)):
         raise ValueError(f"no records.jsonl in or below {', '.join(map(str, roots)) or 'no folder at all'}")
-    return runs
+    return [run for run in runs if not is_only_trial(run)]
 
 
 def _restores_images(run: RunFolder) -> bool:

@@ -11,6 +11,7 @@ from alps_exp.errors import listed
 from alps_exp.runs.folder import DONE, RunFolder
 from alps_exp.runs.original import Original, changed_settings
 from alps_exp.runs.provenance import Provenance
+from alps_exp.runs.study import StudyTrial, note_request
 
 
 @dataclass
@@ -19,7 +20,7 @@ class JobContext:
 
     `begun`: the folder belongs to this job. `under_way`: a first batch has been processed, so a later error is not a
     fault of the request. `original`: the run that this job repeats, if any. `is_trial`: only a part is done, and the
-    folder is not kept.
+    folder is not kept. `study_trial`: the trial that this job is for a sweeper, if any.
     """
 
     config: DictConfig
@@ -28,6 +29,7 @@ class JobContext:
     under_way: bool = False
     original: Original | None = None
     is_trial: bool = False
+    study_trial: StudyTrial | None = None
 
     def is_done(self, provenance: Callable[[], Provenance], resume_anyway: bool, image_ids: Sequence[str] = ()) -> bool:
         """Return whether an earlier start has finished the run, and print so; raises as `RunFolder.check_resume`.
@@ -38,6 +40,7 @@ class JobContext:
         if not self._is_whole() or self.folder.unfinished(image_ids):
             return False
         self.folder.check_resume(provenance(), resume_anyway)
+        note_request(self.folder, self.study_trial, is_new=False)
         print(f"{self.folder.path} is done already")
         return True
 
@@ -62,7 +65,9 @@ class JobContext:
         """Record this start and the config in the folder; raises ValueError as `RunFolder.begin` does."""
         if self.original is not None:
             self._compare(self.original, provenance)
+        is_new = not (self.folder.path / "config.yaml").exists()  # which even a run that was only asked for has
         self.folder.begin(provenance, resume_anyway)
+        note_request(self.folder, self.study_trial, is_new)
         self.begun = True
         self.folder.save_config(self.config)
 

@@ -21,6 +21,7 @@ MACHINE_KEYS = frozenset(
         "figures",
         "hydra",
         "logger",
+        "objective",
         "output_root",
         "resume_anyway",
         "user",
