@@ -4,8 +4,10 @@ import pytest
 from hydra.core.plugins import Plugins
 from standstill import kill_at
 
+from alps_exp.errors import SettingError
 from alps_exp.report import build_table
 from alps_exp.runs import RunFolder
+from alps_exp.samplers import ALPS
 
 TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=2"]
 TINY += [
@@ -131,3 +133,27 @@ def test_jobs_that_a_killed_sweep_did_not_begin_are_in_the_table_and_begin_when_
     assert (waiting[["task", "noise_std", "sampler"]] == ["prior_inpaint_random", 0.05, "alps"]).all(axis=None)
     assert alps(*request)[0] == 0
     assert not build_table([tmp_path / "out"])["incomplete"].any()
+
+
+def test_a_refused_request_is_no_row(alps, tmp_path):
+    request = ["-m", *TINY, f"output_root={tmp_path / 'out'}", "data.test.count=1", "operator.noise_std=0.1,0"]
+    assert alps("restore", *request)[0] == 2
+    table = build_table([tmp_path / "out"])
+    assert table[["noise_std", "status"]].to_numpy().tolist() == [[0.1, "ok"]] * 2
+    assert len(list((tmp_path / "out").rglob("config.yaml"))) == 1
+
+
+def test_a_request_that_its_first_batch_refuses_is_no_row_and_begins_again(alps, tmp_path, monkeypatch):
+    request = [*TINY, f"output_root={tmp_path / 'out'}", "data.test.count=1"]
+    assert alps("restore", *request, "seed=1")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(ALPS, "chain", refuse)
+        assert alps("restore", *request)[0] == 2
+    assert len(list((tmp_path / "out").rglob("provenance.json"))) == 2
+    assert list(build_table([tmp_path / "out"])["seeds"]) == [1, 1]
+    assert alps("restore", *request)[0] == 0
+    assert list(build_table([tmp_path / "out"])["seeds"]) == [2, 2] and not list(tmp_path.rglob("REFUSED"))
+
+
+def refuse(*_):
+    raise SettingError("this sampler does not take such an operator")

@@ -42,7 +42,8 @@ def make_run(path, records, seed=0, done=True, data_hash=None, asked=None, **con
 
 
 def psnr_cells(table):
-    head, _, *lines = ([cell.strip() for cell in line.split("|")] for line in to_markdown(table).splitlines())
+    rows = to_markdown(table).partition("\n\n")[0].splitlines()
+    head, _, *lines = ([cell.strip() for cell in line.split("|")] for line in rows)
     return [line[head.index("PSNR [dB]")] for line in lines]
 
 

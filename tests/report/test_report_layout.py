@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from alps_exp.report import volume_metrics
-from alps_exp.report.layout import csv_table, label_text, latex_table, markdown_table
+from alps_exp.report.latex import latex_table
+from alps_exp.report.layout import DisplayTable, csv_table, label_text, markdown_table
 
 FORMULAS = ["=HYPERLINK(A1)", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"]
 
@@ -24,7 +25,7 @@ def test_no_text_of_a_csv_file_is_a_formula(text):
 
 def test_names_are_text_in_markdown():
     names = ["<script>alert(1)</script>", "[free](http://evil)", "a|b", "two\nlines"]
-    lines = markdown_table(pd.DataFrame({"name": names})).splitlines()
+    lines = markdown_table(DisplayTable(pd.DataFrame({"name": names}), "Names")).splitlines()
     assert len(lines) == 2 + len(names)
     assert "&lt;script&gt;" in lines[2] and "<" not in lines[2]
     assert "](" not in lines[3] and lines[4].count("|") - lines[4].count(r"\|") == 2 and "two lines" in lines[5]
@@ -46,8 +47,11 @@ def test_names_are_text_in_figures(name):
 
 def test_names_are_short_and_printable_wherever_they_are_shown():
     table = pd.DataFrame({"task": ["a\x1b[2J\ud800" + "t" * 5000], "\ud800": ["b"]})
-    for text in (markdown_table(table), latex_table(table, "ll"), label_text(table["task"][0])):
-        assert "a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}tt" in text
+    shown = DisplayTable(table, "Names")
+    replaced = "a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}tt"
+    assert replaced in markdown_table(shown) and replaced in label_text(table["task"][0])
+    assert "aU+FFFD{[}2JU+FFFDtt" in latex_table(shown, "names")
+    for text in (markdown_table(shown), latex_table(shown, "names"), label_text(table["task"][0])):
         assert len(text) < 2000 and text.replace("\n", "").isprintable()
     assert csv_table(table).count("t") > 5000
     csv_table(table).encode()

@@ -23,7 +23,16 @@ from alps_exp import __version__
 from alps_exp.cli.completion import COMPLETION, verb_to_complete
 from alps_exp.cli.composition import composed_once
 from alps_exp.cli.dry_run import KEYS, preview, remove_traces, take_dry_run
-from alps_exp.cli.faults import OK, explain, is_known, needs_traceback, refuse, status_before_a_job, status_of
+from alps_exp.cli.faults import (
+    OK,
+    WRONG_REQUEST,
+    explain,
+    is_known,
+    needs_traceback,
+    refuse,
+    status_before_a_job,
+    status_of,
+)
 from alps_exp.cli.objective import FailedTrial, Outcome, check_objective, is_study, reported, trial_of
 from alps_exp.cli.optuna import set_defaults
 from alps_exp.cli.rerun import original_of
@@ -206,12 +215,15 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> Outcome:
             raise
         status = status_of(error, job)
         if not job.begun:
+            if status == WRONG_REQUEST and "output_root" in config:  # other verbs' folders are the user's
+                job.folder.withdraw()
             remove_traces(job.folder, root)
         if needs_traceback(error, status):
             traceback.print_exc()
         if job.begun:
+            mark = job.folder.mark_refused if status == WRONG_REQUEST else job.folder.mark_failed
             with suppress(OSError):  # if the disk is full, which is then the error that is reported anyway
-                job.folder.mark_failed(explain(error))
+                mark(explain(error))
         return ended(refuse(error, status))
 
 

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Literal
 
 from alps_exp.report import (
+    Where,
     build_region_table,
     build_trials_table,
     build_volume_table,
+    check_display,
+    display_table,
     find_calibrations,
     pareto_figure,
     read_runs,
+    select,
+    select_rows,
     table_of,
     task_figures,
-    to_markdown,
     write_calibration_tables,
     write_region_table,
     write_tables,
@@ -35,33 +39,33 @@ def table(
     seeds: Literal["mean", "each"],
     paper: str | None,
     reference: str | None,
+    where: Where,
+    columns: str | Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     verify: bool = False,
 ) -> int:
     """Write the tables and a figure for every task, print that of the restorations, and return the exit status."""
+    check_display(columns, metrics)
     paths = [runs] if isinstance(runs, str) else list(runs)
-    read, records = read_runs(paths, verify)
-    numbers = table_of(read, records, seeds, paper, reference)
+    read, records = select(*read_runs(paths, verify), where)
+    numbers = select_rows(table_of(read, records, seeds, paper, reference), where)
+    displayed = display_table(numbers, columns, metrics)
     job.under_way = True
-    written = write_tables(numbers, Path(output))
+    written = write_tables(numbers, Path(output), displayed) if len(numbers) else []
     if len(regions := build_region_table(records)):
         written.append(write_region_table(regions, Path(output)))
-    if len(volumes := build_volume_table(read, records, seeds)):
+    if len(volumes := select_rows(build_volume_table(read, records, seeds), where)):
         written += write_volume_tables(volumes, Path(output))
     if figures:
-        written += task_figures(paths, Path(output))
+        written += task_figures(read, Path(output)) if read else []
         written += filter(None, [pareto_figure(numbers, Path(output) / "pareto.png")])
     if len(trials := build_trials_table(paths)):
         written += write_trials(trials, Path(output))
-    if calibrations := find_calibrations(paths):
+    if calibrations := find_calibrations(read) if read else []:
         written += write_calibration_tables(calibrations, Path(output))
     job.folder.save_config(job.config)
-    if len(numbers):
-        print(to_markdown(numbers))
-    if len(volumes):
-        print((Path(output) / "volumes.md").read_text())
-    if len(trials):
-        print((Path(output) / "trials.md").read_text())
-    if calibrations:
-        print((Path(output) / "calibration.md").read_text())
+    for name in ("table", "volumes", "trials", "calibration"):
+        if (path := Path(output) / f"{name}.md") in written:
+            print(path.read_text())
     print("\n".join(map(str, written)))
     return 0

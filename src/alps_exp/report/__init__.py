@@ -7,26 +7,33 @@ from alps_exp.report.calibration import (
     write_calibration_tables,
 )
 from alps_exp.report.convergence import convergence_figure
+from alps_exp.report.display import check_display, display_table, to_latex, to_markdown, write_tables
 from alps_exp.report.figures import run_figure, task_figure, task_figures
 from alps_exp.report.groups import find_runs, read_runs
 from alps_exp.report.pareto import pareto_figure
 from alps_exp.report.regions import build_region_table, write_region_table
-from alps_exp.report.table import build_table, table_of, to_latex, to_markdown, write_tables
+from alps_exp.report.selection import Where, select, select_rows
+from alps_exp.report.table import build_table, table_of
 from alps_exp.report.trials import build_trials_table, write_trials
 from alps_exp.report.volumes import build_volume_table, volume_metrics, write_volume_tables
 
 __all__ = [
+    "Where",
     "build_region_table",
     "build_table",
     "build_trials_table",
     "build_volume_table",
     "calibration_figure",
+    "check_display",
     "convergence_figure",
+    "display_table",
     "find_calibrations",
     "find_runs",
     "pareto_figure",
     "read_runs",
     "run_figure",
+    "select",
+    "select_rows",
     "table_of",
     "task_figure",
     "task_figures",

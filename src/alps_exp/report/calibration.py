@@ -29,11 +29,13 @@ from alps_exp.foreign_files import read_bytes
 from alps_exp.report.comparison import Images, Row, compared, images_of
 from alps_exp.report.figures import save_figure
 from alps_exp.report.groups import find_runs, variants
+from alps_exp.report.latex import latex_table
 from alps_exp.report.layout import (
+    DisplayTable,
     csv_table,
+    footnotes,
     formatted,
     label_text,
-    latex_table,
     markdown_table,
     markdown_text,
     noise_text,
@@ -53,6 +55,7 @@ _NUMBERS = {
     "squared_bias": ("Squared bias", ".3f", 0),
     "wasserstein_excess": ("Wasserstein excess", ".3f", 0),
 }
+_CAPTION = "Calibration, with 95 % bootstrap intervals over images."
 _SHOWN_LEVELS = (50, 90)
 _FONT, _LABEL_WIDTH = 8, 30  # points, characters
 _ENDS = ("value", "low", "high")
@@ -135,7 +138,8 @@ def _one_run(report: Report) -> str:
         f" calls a sample, {report['seconds']:.3g} s an image."
     )
     columns = ["Number", "Value", "95 % interval over images", "Honest"]
-    return f"{markdown_text(head)}\n\n{markdown_table(pd.DataFrame(texts, columns=columns))}"
+    table = DisplayTable(pd.DataFrame(texts, columns=columns), _CAPTION)
+    return f"{markdown_text(head)}\n\n{markdown_table(table)}"
 
 
 def find_calibrations(paths: Iterable[str | Path]) -> list[RunFolder]:
@@ -188,9 +192,12 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Pa
     """
     reports = _labeled(runs)
     table = calibration_table(reports)
-    texts = _texts(table)
-    latex = latex_table(texts, "lrl" + "r" * (texts.shape[1] - 3))
-    files = {"md": markdown_table(texts), "csv": csv_table(table), "tex": latex}
+    displayed = display_calibrations(table)
+    files = {
+        "md": markdown_table(displayed),
+        "csv": csv_table(table),
+        "tex": latex_table(displayed, "calibration"),
+    }
     for suffix, text in files.items():
         write_atomically(folder / f"calibration.{suffix}", text.encode())
     figure = calibration_figure(reports, folder / "calibration.png")
@@ -245,7 +252,8 @@ def _columns(name: str, ends: Mapping[str, float]) -> dict[str, float]:
     return {name: ends["value"], f"{name}_low": ends["low"], f"{name}_high": ends["high"]}
 
 
-def _texts(table: pd.DataFrame) -> pd.DataFrame:
+def display_calibrations(table: pd.DataFrame) -> DisplayTable:
+    """Return a table of `calibration_table` as it is displayed."""
     texts = {
         "Task": table["task"],
         "Noise": table["noise_std"].map(noise_text),
@@ -257,9 +265,9 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
     texts |= {title: _with_interval(table, name, ".3f") for title, name in shown.items() if name in table}
     texts |= {title: _with_interval(table, name, form) for name, (title, form, _) in _NUMBERS.items() if name in table}
     calls = formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f")
-    return pd.DataFrame(
-        texts | {"Calls": calls, "Seconds": formatted(table["seconds"], ".3g"), "Status": table["status"]}
-    )
+    words, notes = footnotes(table["status"], ["note"] * len(table))
+    texts |= {"Calls": calls, "Seconds": formatted(table["seconds"], ".3g"), "Status": pd.Series(words)}
+    return DisplayTable(pd.DataFrame(texts), _CAPTION, notes)
 
 
 def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:

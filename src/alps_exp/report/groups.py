@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from json import dumps, loads
 from pathlib import Path
 
 import pandas as pd
 
 from alps_exp.report.comparison import Row, draws_images, settings_of
-from alps_exp.report.layout import noise_text
+from alps_exp.report.layout import distinct_texts, noise_text
 from alps_exp.report.order import sampler_order
 from alps_exp.runs import RunFolder
 from alps_exp.runs.study import TRIALS, is_only_trial
 
 _NUMBERS = ["psnr", "ssim", "nmse", "lpips", "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
+_ABSENT = '"absent"'  # JSON of a setting that a config lacks
 
 
 def find_runs(paths: Iterable[str | Path], verify: bool = False) -> list[RunFolder]:
     """Find the runs that restore images in and below the given folders, each once, sorted by path.
 
-    They have records, a start, or at least the config of a run that was asked for and never began. Trials of sweepers,
-    that nobody else asked for, are left to `alps_exp.report.trials`.
+    They have records, a start, or at least the config of a run that was asked for and never began. Requests that were
+    refused are none, and trials of sweepers, that nobody else asked for, are left to `alps_exp.report.trials`.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def find_runs(paths: Iterable[str | Path], verify: bool = False) -> list[RunFold
 def _restores_images(run: RunFolder) -> bool:
     if (run.path / "records.jsonl").exists():
         return True
+    if run.was_refused():
+        return False
     return run.images_asked() is not None if run.known_starts()[0] else bool(labels_of(run))
 
 
@@ -122,14 +126,27 @@ def variants(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> Iterator[tup
     drawn = any(draws_images(config) for config in configs.values())
     keys = sorted({key for config in configs.values() for key in config} - (set() if drawn else {"seed"}))
     differing = [key for key in keys if len({config.get(key) for config in configs.values()}) > 1]
-    labels = {path: _label(config, differing) for path, config in configs.items()}
+    shown = {
+        key: distinct_texts((config.get(key, _ABSENT) for config in configs.values()), _setting) for key in differing
+    }
+    labels = {path: _label(config, shown) for path, config in configs.items()}
     for label, part in group.groupby(group["run"].map(labels)):
         yield str(label), part
 
 
-def _label(config: Mapping[str, str], keys: Sequence[str]) -> str:
-    settings = [f"{key.removeprefix('sampler.')}={config.get(key, 'absent').strip(chr(34))}" for key in keys]
+def _label(config: Mapping[str, str], shown: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the settings of a config, of those that are `shown` by their texts."""
+    settings = [f"{key.removeprefix('sampler.')}={texts[config.get(key, _ABSENT)]}" for key, texts in shown.items()]
     return f" ({', '.join(settings)})" if settings else ""
+
+
+def _setting(text: str, digits: int) -> str:
+    """Return the JSON text of a setting as one writes it, its numbers with so many significant digits."""
+
+    def number(written: str) -> float:
+        return float(format(float(written), f".{digits}g"))
+
+    return dumps(loads(text, parse_float=number), ensure_ascii=False).strip('"')
 
 
 def labels_of(run: RunFolder) -> dict[str, object]:

@@ -1,21 +1,44 @@
-"""A table of texts in Markdown or LaTeX."""
+"""A table as it is displayed: its texts, in Markdown or CSV, and its remarks as notes below it."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from html import escape
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 import pandas as pd
 
 from alps_exp.errors import one_line, printable
 
+DIGITS = 4
+"""Significant digits of numbers in labels, unless these would not tell two numbers apart."""
+NOTE = re.compile(r" \[(\d+)\]$")
+"""What refers to a note, at the end of a cell."""
+T = TypeVar("T", bound=Hashable)
+_MOST_DIGITS = 17  # which tell any two numbers apart
 _LONGEST_LABEL = 200  # characters
-_LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-)
+
+
+@dataclass(frozen=True)
+class DisplayTable:
+    """A table as it is displayed.
+
+    Attributes
+    ----------
+    texts
+        The cells by the titles of their columns; one that ends in ``[1]`` refers to the first note.
+    caption
+        What the table shows, for LaTeX and the page.
+    notes
+        Remarks on rows, numbered from 1.
+    """
+
+    texts: pd.DataFrame
+    caption: str
+    notes: Sequence[str] = field(default_factory=list)
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -27,7 +50,27 @@ def noise_text(noise_std: float | list[float] | tuple[float, ...] | None) -> str
     """Return the displayed noise level: a number, several numbers for joint measurements, or - if unknown."""
     if noise_std is None:
         return "-"
-    return ", ".join(f"{eta:g}" for eta in noise_std) if isinstance(noise_std, list | tuple) else f"{noise_std:g}"
+    levels = noise_std if isinstance(noise_std, list | tuple) else [noise_std]
+    return ", ".join(f"{eta:.{DIGITS}g}" for eta in levels)
+
+
+def distinct_texts(values: Iterable[T], text: Callable[[T, int], str]) -> dict[T, str]:
+    """Return texts with numbers of `DIGITS` significant digits, or of as many as tell the values apart.
+
+    Parameters
+    ----------
+    values
+        What to write.
+    text
+        Writes a value with so many significant digits.
+    """
+    different = dict.fromkeys(values)
+    texts: dict[T, str] = {}
+    for digits in range(DIGITS, _MOST_DIGITS + 1):
+        texts = {value: text(value, digits) for value in different}
+        if len(set(texts.values())) == len(texts):
+            break
+    return texts
 
 
 def bold(text: str) -> str:
@@ -62,26 +105,21 @@ def markdown_text(text: str) -> str:
     return escape(one_line(text), quote=False).replace("|", r"\|").replace("](", r"]\(")
 
 
-def markdown_table(texts: pd.DataFrame) -> str:
-    """Return a table of texts in Markdown, its columns aligned for reading as plain text."""
-    lines = [list(texts.columns), *texts.to_numpy().tolist()]
+def footnotes(statuses: Iterable[str], words: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return a word on each row with the number of its note, and the notes: each status that is not ``ok``, once."""
+    notes: dict[str, int] = {}
+    cells = []
+    for status, word in zip(statuses, words, strict=True):
+        cells.append("ok" if status == "ok" else f"{word} [{notes.setdefault(status, len(notes) + 1)}]")
+    return cells, list(notes)
+
+
+def markdown_table(table: DisplayTable) -> str:
+    """Return a table in Markdown, its columns aligned for reading as plain text, and its notes as a list."""
+    lines = [list(table.texts.columns), *table.texts.to_numpy().tolist()]
     lines = [list(map(markdown_text, line)) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     padded = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in padded)
-
-
-def latex_table(texts: pd.DataFrame, alignment: str) -> str:
-    r"""Return a table of texts as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``."""
-    head, *body = [
-        " & ".join(_latex(one_line(str(text))) for text in line) + r" \\"
-        for line in [texts.columns, *texts.to_numpy().tolist()]
-    ]
-    lines = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
-    return "\n".join([*lines, r"\end{tabular}", ""])
-
-
-def _latex(text: str) -> str:
-    marked = re.fullmatch(r"\*\*(.*)\*\*", text)
-    return rf"\textbf{{{marked[1].translate(_LATEX)}}}" if marked else text.translate(_LATEX)
+    notes = "".join(f"{number}. {markdown_text(note)}\n" for number, note in enumerate(table.notes, 1))
+    return "".join(f"| {' | '.join(line)} |\n" for line in padded) + (f"\n{notes}" if notes else "")

@@ -7,10 +7,6 @@ without records gets its own row, even if a sweep requested it and it never star
 
 Each task and noise level has one set of images: the set for which the most samplers have complete rows, and among
 these the largest (`alps_exp.report.comparison`). The status of a row over other images says so.
-
-Bold marks the best mean PSNR and SSIM (highest), NMSE and LPIPS (lowest) of a task and noise level at the displayed
-precision, separately among samples and among the other estimates. At least two complete rows over the task's images
-must compete. A row with a flagged estimate is never bold; the best of the others is.
 """
 
 from __future__ import annotations
@@ -23,20 +19,18 @@ from typing import Literal
 import pandas as pd
 
 from alps_exp.errors import listed
-from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Images, Row, compared, images_of, unlike
 from alps_exp.report.groups import groups, labels_of, operator_of, read_runs
-from alps_exp.report.layout import bold, csv_table, formatted, is_number, latex_table, markdown_table, noise_text
+from alps_exp.report.layout import is_number, noise_text
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
 from alps_exp.runs import DONE, ESTIMATES, RunFolder
 
 _IMAGE = ["run", "image_id"]
-_METRICS = {"psnr": ".2f", "ssim": ".3f", "nmse": ".4f", "lpips": ".3f"}
-_TITLES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "nmse": "NMSE", "lpips": "LPIPS"}
-_LOWEST = ("nmse", "lpips")
+_METRICS = ["psnr", "ssim", "nmse", "lpips"]
 _NUMBERS = [*_METRICS, "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
-_SLICES = "combined coils of each slice"
+SLICES = "combined coils of each slice"
+"""What metrics compare with where the images are slices of k-space."""
 _PAPER = ["paper_psnr", "paper_psnr_std", "paper_ssim", "paper_ssim_std", "paper_data"]
 _DIFFERENCE = ["difference", "difference_low", "difference_high", "difference_p", "pairs"]
 _COLUMNS = [
@@ -202,9 +196,9 @@ def _unfinished(group: pd.DataFrame, runs: Mapping[str, RunFolder]) -> str:
         return f"DONE lists no files: {listed(blind)}"
     if all(run.is_done() for run in mine):
         return ""
-    there = {path: part["image_id"].nunique() for path, part in group.groupby("run")}
-    asked = sum(run.images_asked() or there[str(run.path)] for run in mine)
-    return f"unfinished: {sum(there.values())} of {asked} images"
+    there = [len({record.image_id for record in run.records()}) for run in mine]
+    asked = sum(run.images_asked() or count for run, count in zip(mine, there, strict=True))
+    return f"unfinished: {sum(there)} of {asked} images"
 
 
 def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.Series]:
@@ -213,10 +207,10 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.S
     bad = mine.index[mine["status"] != "ok"].unique()
     restored = mine.index.unique().difference(bad)
     good = mine.loc[mine.index.isin(restored)]
-    images = good.groupby("image_id")[list(_METRICS)].mean()
+    images = good.groupby("image_id")[_METRICS].mean()
     row = {"estimate": estimate, "images": len(images), "samples": mine["num_samples"].max()}
     row["seeds"] = group["seed"].nunique()
-    row["truth"] = _SLICES if mine["volume"].notna().any() else "image"
+    row["truth"] = SLICES if mine["volume"].notna().any() else "image"
     for name in _METRICS:
         row |= {name: images[name].mean(), f"{name}_std": images[name].std()}
     row |= good.groupby(_IMAGE)[["nfe_forward", "nfe_vjp", "seconds"]].first().mean().to_dict()
@@ -251,108 +245,3 @@ def _failed(group: pd.DataFrame, failed: int, asked: int) -> str:
         return ""
     reasons = sorted({*group["status"]} - {"ok"}) or ["no record"]
     return f"{failed} of {asked} failed ({', '.join(reasons[:2])}{', ...' if len(reasons) > 2 else ''})"
-
-
-def _texts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as displayed: means, with standard deviations if there are several images."""
-    several = table["seeds"].gt(1).any()
-    texts = {
-        "Task": table["task"],
-        "Noise": table["noise_std"].map(lambda noise: noise if isinstance(noise, str) else _number(noise)).astype(str),
-        "Sampler": table["sampler"].fillna("-"),
-        "Estimate": table["estimate"].fillna("-"),
-        "Images": formatted(table["images"], "d"),
-        **({"Seeds": formatted(table["seeds"], "d")} if several else {}),
-        "Samples": formatted(table["samples"], "d"),
-        **({"Truth": table["truth"].fillna("-")} if table["truth"].eq(_SLICES).any() else {}),
-        **{title: _best_in_bold(table, name) for name, title in _TITLES.items() if _is_shown(table, name)},
-        "Spread/error": formatted(table["spread_error"], ".2f"),
-        "Calls": formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f"),
-        "Seconds": formatted(table["seconds"], ".3g"),
-        **(_paper_texts(table) if "paper_psnr" in table else {}),
-        **({"Difference [dB]": _difference_text(table)} if "difference" in table else {}),
-        "Status": table["status"],
-    }
-    return pd.DataFrame(texts).replace({"-+-": "-"})
-
-
-def _is_shown(table: pd.DataFrame, name: str) -> bool:
-    """Return whether a metric has a column: LPIPS only if it was computed."""
-    return name != "lpips" or table[name].notna().any()
-
-
-def _number(noise_std: float) -> str:
-    return "-" if pd.isna(noise_std) else noise_text(noise_std)
-
-
-def _paper_texts(table: pd.DataFrame) -> dict[str, pd.Series]:
-    texts = {f"Paper {name.upper()}": _mean_and_deviation(table, name, "paper_") for name in ("psnr", "ssim")}
-    return texts | {"Paper data": table["paper_data"].fillna("-").astype(str)}
-
-
-def _difference_text(table: pd.DataFrame) -> pd.Series:
-    low, high, pairs = (
-        formatted(table[name], form)
-        for name, form in (("difference_low", "+.2f"), ("difference_high", "+.2f"), ("pairs", "d"))
-    )
-    several = table["difference_low"].notna()
-    interval = (" [" + low + ", " + high + "] on " + pairs).where(several, "")
-    return formatted(table["difference"], "+.2f") + interval
-
-
-def _best_in_bold(table: pd.DataFrame, name: str) -> pd.Series:
-    """Return the formatted values of a metric, with the best of each comparison in bold (see the module docstring)."""
-    texts = _mean_and_deviation(table, name)
-    competing = table[table[name].notna() & table["compared"].fillna(False).astype(bool)]
-    kinds = [competing["task"], competing["noise_std"].map(str), competing["estimate"] == "sample"]
-    for _, rows in competing.groupby(kinds):
-        shown = rows.loc[rows["flagged"] == 0, name].map(lambda value: float(format(value, _METRICS[name])))
-        best = shown.min() if name in _LOWEST else shown.max()
-        if len(rows) > 1:
-            texts[shown.index[shown == best]] = texts[shown.index[shown == best]].map(bold)
-    return texts
-
-
-def _mean_and_deviation(table: pd.DataFrame, name: str, prefix: str = "") -> pd.Series:
-    deviation = " ± " + formatted(table[f"{prefix}{name}_std"], _METRICS[name])
-    return formatted(table[prefix + name], _METRICS[name]) + deviation.replace(" ± -", "")
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """Return a table in Markdown, its columns aligned for reading as plain text.
-
-    Parameters
-    ----------
-    table
-        A table of `build_table`.
-    """
-    return markdown_table(_texts(table))
-
-
-def to_latex(table: pd.DataFrame) -> str:
-    r"""Return a table as a LaTeX ``tabular``, which needs ``\usepackage{booktabs}``.
-
-    Parameters
-    ----------
-    table
-        A table of `build_table`.
-    """
-    texts = _texts(table)
-    left = ("Task", "Sampler", "Estimate", "Truth", "Paper data", "Status")
-    return latex_table(texts, "".join("l" if name in left else "r" for name in texts.columns))
-
-
-def write_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write `table.md`, `table.csv` (all digits) and `table.tex` into a folder, and return their paths.
-
-    Parameters
-    ----------
-    table
-        A table of `build_table`.
-    folder
-        Folder for the files.
-    """
-    texts = {"md": to_markdown(table), "csv": csv_table(table), "tex": to_latex(table)}
-    for suffix, text in texts.items():
-        write_atomically(folder / f"table.{suffix}", text.encode())
-    return [folder / f"table.{suffix}" for suffix in texts]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from alps_exp.files import write_atomically
-from alps_exp.report.layout import bold, csv_table, formatted, markdown_table, markdown_text
+from alps_exp.report.layout import DisplayTable, bold, csv_table, formatted, markdown_table, markdown_text
 from alps_exp.runs import RunFolder
 from alps_exp.runs.objective import BEST, direction_of, objective_value
 from alps_exp.runs.study import TRIALS, StudyTrial, requests_of
@@ -113,8 +113,9 @@ def _studies(table: pd.DataFrame) -> Iterator[str]:
     """Yield a heading and a table for each study."""
     for (study, sweeper, objective), rows in table.groupby(["study", "sweeper", "objective"]):
         best = BEST[direction_of(objective)]
-        yield f"Trials of {markdown_text(f'{sweeper} for the {best}est {objective}: {study}')}\n"
-        yield markdown_table(_texts(rows.dropna(axis=1, how="all"), objective))
+        caption = f"Trials of {sweeper} for the {best}est {objective}: {study}"
+        yield f"{markdown_text(caption)}\n"
+        yield markdown_table(DisplayTable(_texts(rows.dropna(axis=1, how="all"), objective), caption))
 
 
 def _texts(rows: pd.DataFrame, objective: str) -> pd.DataFrame:

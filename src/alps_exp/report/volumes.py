@@ -16,10 +16,12 @@ import pandas as pd
 from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Row
 from alps_exp.report.groups import groups
-from alps_exp.report.layout import csv_table, formatted, latex_table, markdown_table, noise_text
+from alps_exp.report.latex import latex_table
+from alps_exp.report.layout import DisplayTable, csv_table, footnotes, formatted, markdown_table, noise_text
 from alps_exp.runs import ESTIMATES, RunFolder
 
 _METRICS = {"psnr": ("PSNR [dB]", ".2f"), "ssim": ("SSIM", ".4f"), "nmse": ("NMSE", ".5f")}
+_CAPTION = "Whole volumes, with the maximum of their reference as the range (fastMRI, arXiv 1811.08839)."
 _REFERENCES = {
     "RSS": "root sum of squares over the coils, of the file",
     "combined coils": "coils combined by their maps",
@@ -117,19 +119,19 @@ def write_volume_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
     folder
         Folder for the files.
     """
-    texts = _texts(table)
-    said = "Whole volumes, with the maximum of their reference as the range (fastMRI, arXiv 1811.08839).\n\n"
+    displayed = display_volumes(table)
     tables = {
-        "md": said + markdown_table(texts),
+        "md": f"{displayed.caption}\n\n{markdown_table(displayed)}",
         "csv": csv_table(table),
-        "tex": latex_table(texts, "".join("r" if "[" in name or name.isupper() else "l" for name in texts.columns)),
+        "tex": latex_table(displayed, "volumes"),
     }
     for suffix, text in tables.items():
         write_atomically(folder / f"volumes.{suffix}", text.encode())
     return [folder / f"volumes.{suffix}" for suffix in tables]
 
 
-def _texts(table: pd.DataFrame) -> pd.DataFrame:
+def display_volumes(table: pd.DataFrame) -> DisplayTable:
+    """Return a table of `build_volume_table` as it is displayed."""
     texts = {
         "Task": table["task"],
         "Noise": table["noise_std"].map(lambda noise: noise if isinstance(noise, str) else noise_text(noise)),
@@ -141,4 +143,5 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
     for name, (title, form) in _METRICS.items():
         deviation = (" ± " + formatted(table[f"{name}_std"], form)).replace(" ± -", "")
         texts[title] = formatted(table[name], form) + deviation
-    return pd.DataFrame(texts | {"Status": table["status"]})
+    words, notes = footnotes(table["status"], ["incomplete"] * len(table))
+    return DisplayTable(pd.DataFrame(texts | {"Status": words}), _CAPTION, notes)

@@ -31,7 +31,7 @@ from alps_exp.runs.records import Record
 log = logging.getLogger(__name__)
 LARGEST_CONFIG, LARGEST_RECORDS = 1 << 24, 1 << 30  # bytes
 DEEPEST_CONFIG = 50
-DONE, FAILED = "DONE", "FAILED"
+DONE, FAILED, REFUSED = "DONE", "FAILED", "REFUSED"
 MADE_AGAIN = ("images", "volumes")  # folders of files of which each is made on its own
 
 
@@ -182,7 +182,7 @@ class RunFolder:
         return inputs + changed_code(starts[-1], provenance)
 
     def begin(self, provenance: Provenance, resume_anyway: bool = False) -> None:
-        """Record this start, warn about differences from the last one, and remove `DONE` and `FAILED`.
+        """Record this start, warn about differences from the last one, and remove `DONE`, `FAILED` and `REFUSED`.
 
         Images and prepared volumes that no longer match `DONE` are removed as well, so that they are made again. Raises
         as `check_resume`.
@@ -196,7 +196,7 @@ class RunFolder:
         for name in self.changed_files():
             if (folder := Path(name).parent.name) in MADE_AGAIN:
                 (self.path / folder / Path(name).name).unlink(missing_ok=True)
-        for mark in (DONE, FAILED):
+        for mark in (DONE, FAILED, REFUSED):
             (self.path / mark).unlink(missing_ok=True)
         self._remove_leftovers()
         self._write_starts([*self.known_starts()[0], provenance])
@@ -360,6 +360,19 @@ class RunFolder:
     def mark_failed(self, reason: str) -> None:
         """Write the reason why this start ended early to `FAILED`; the next start removes it."""
         write_atomically(self.path / FAILED, f"{now()} {reason}\n".encode())
+
+    def mark_refused(self, reason: str) -> None:
+        """Write to `REFUSED` why the request of this start was wrong after all; the next start removes it."""
+        write_atomically(self.path / REFUSED, f"{now()} {reason}\n".encode())
+
+    def was_refused(self) -> bool:
+        """Return whether the request was wrong, and nothing was restored before that was found out."""
+        return (self.path / REFUSED).exists() and not any(self.path.glob("images/[!.]*.h5"))
+
+    def withdraw(self) -> None:
+        """Remove the config of a request that never began, which a sweep had written before its first job."""
+        if not (self.path / "provenance.json").exists():
+            (self.path / "config.yaml").unlink(missing_ok=True)
 
     def is_done(self) -> bool:
         """Return whether `DONE` exists and all files that it covers are intact."""
