@@ -12,10 +12,10 @@ from alps_exp.report.figures import run_figure, task_figure, task_figures
 from alps_exp.report.groups import find_runs, read_runs
 from alps_exp.report.pareto import pareto_figure
 from alps_exp.report.regions import build_region_table, write_region_table
-from alps_exp.report.selection import Where, select, select_rows
 from alps_exp.report.table import build_table, table_of
 from alps_exp.report.trials import build_trials_table, write_trials
 from alps_exp.report.volumes import build_volume_table, volume_metrics, write_volume_tables
+from alps_exp.report.where import Where, select, select_rows
 
 __all__ = [
     "Where",
