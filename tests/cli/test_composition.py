@@ -35,6 +35,19 @@ def test_a_config_is_composed_once_for_each_job(alps, tmp_path, composed, words,
     assert sorted(config.seed for config in configs) == [0, 1, 2][: max(1, count - 1)]
 
 
+def test_a_config_file_is_read_once_for_all_jobs(alps, tmp_path, monkeypatch):
+    files, load = [], OmegaConf.load
+
+    def counted(file):
+        files.append(getattr(file, "name", file))
+        return load(file)
+
+    monkeypatch.setattr(OmegaConf, "load", counted)
+    assert alps(*TINY, f"output_root={tmp_path}", "-m", "seed=0,1,2")[0] == 0
+    assert str(config_folder() / "sampler" / "alps.yaml") in files
+    assert [name for name in files if str(name).startswith(str(config_folder())) and files.count(name) > 1] == []
+
+
 def test_a_mode_that_the_request_sets_holds(alps, tmp_path):
     request = [*TINY, "dry_run=true", f"output_root={tmp_path}", "hydra/launcher=joblib"]
     status, _, err = alps(*request)

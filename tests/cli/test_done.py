@@ -62,13 +62,13 @@ def written(run):
 def restored(monkeypatch):
     """Return the list of the images that the sampler is asked for."""
     images = []
-    restore = Restoration.restore
+    sample = Restoration._sample
 
-    def counted(self, batch):
-        images.extend(batch["image_id"])
-        return restore(self, batch)
+    def counted(self, measured):
+        images.extend(measured.batch["image_id"])
+        return sample(self, measured)
 
-    monkeypatch.setattr(Restoration, "restore", counted)
+    monkeypatch.setattr(Restoration, "_sample", counted)
     return images
 
 

@@ -15,6 +15,8 @@ from alps_exp.reconstruction import Reconstruction
 from alps_exp.samplers import Sampler
 
 LOADERS = (".load_energy", ".load_teacher")
+_LOADED: dict[tuple[object, ...], Prior] = {}
+"""The prior of the last job: the next of a sweep has often the same, and large ones take seconds to load."""
 
 
 @dataclass
@@ -25,9 +27,15 @@ class ChosenPrior:
     config: DictConfig
 
     def load(self) -> Prior:
-        """Return the prior."""
-        prior: Prior = instantiate(self.config)
-        return prior
+        """Return the prior: that of the job before in this process, if it came from the same config and file."""
+        if not str(self.config._target_).endswith(LOADERS):
+            prior: Prior = instantiate(self.config)
+            return prior
+        key = OmegaConf.to_yaml(self.config, resolve=True), _state(Path(self.config.name))
+        if key not in _LOADED:
+            _LOADED.clear()
+            _LOADED[key] = instantiate(self.config)
+        return _LOADED[key]
 
     @property
     def checkpoints(self) -> dict[str, Path]:
@@ -51,6 +59,14 @@ def choose_prior(
 def weight_files(role: str, config: DictConfig | None) -> dict[str, Path]:
     """Return the weight files named in the config of a prior, by role."""
     return {key: model_path(part.name, part._target_.rpartition("_")[2]) for key, part in _loaders_in(config, role)}
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes with a file; None for the name of a shipped model."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _loaders_in(config: object, key: str) -> Iterator[tuple[str, DictConfig]]:

@@ -194,8 +194,10 @@ def _job(verb: str, config: DictConfig, original: Original | None) -> Outcome:
             original.check_elsewhere(job.folder)
         function = verb_function(verb)
         resolved = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        was_checked = folder.is_done_with(resolved)
         dry_run = take_dry_run(resolved)
-        check_arguments(function, resolved)
+        if not was_checked:
+            check_arguments(function, resolved)
         if dry_run:
             print(preview(folder, resolved))
             remove_traces(folder, root)

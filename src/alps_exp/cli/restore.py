@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from alps_exp import restoration
-from alps_exp.cli.callbacks import instantiate_callbacks
+from alps_exp.cli.finished import is_finished
 from alps_exp.cli.inference import choose_prior
-from alps_exp.evaluation import load_lpips
-from alps_exp.lightning import ImageDataModule
-from alps_exp.lightning.trainer import open_trainer
 from alps_exp.runs.job import JobContext
+
+if TYPE_CHECKING:
+    from alps_exp.lightning import ImageDataModule
+    from alps_exp.restoration import Run
 
 MASK = {"_target_": "alps_exp.masks.FileMask"}
 
@@ -47,15 +47,25 @@ def restore(
     output_root: str,
 ) -> int:
     """Restore the test images and return the exit status: 1 if images failed."""
-    chosen_sampler = instantiate(sampler)
-    of_trainer, of_steps = instantiate_callbacks(callbacks)
+    chosen_sampler, rule = instantiate(sampler), instantiate(operator)
+    masks = {str(name): instantiate(MASK, path=path) for name, path in (regions or {}).items()}
     prior = choose_prior(chosen_sampler, teacher, energy)
+    if is_finished(job, data, (rule, masks), prior, seed, resume_anyway):
+        return 0
+
+    # Imported only now: a finished job has answered long before Lightning and torchmetrics are loaded.
+    from alps_exp import restoration
+    from alps_exp.cli.callbacks import instantiate_callbacks
+    from alps_exp.evaluation import load_lpips
+    from alps_exp.lightning.trainer import open_trainer
+
+    of_trainer, of_steps = instantiate_callbacks(callbacks)
     images: ImageDataModule = instantiate(data)
     images.setup("predict")
     assert images.test is not None
     run = restoration.restore(
         images.test,
-        instantiate(operator),
+        rule,
         chosen_sampler,
         prior.load(),
         job,
@@ -66,7 +76,7 @@ def restore(
         lpips=load_lpips(lpips),
         interval=interval,
         antithetic=antithetic,
-        regions={str(name): instantiate(MASK, path=path) for name, path in (regions or {}).items()},
+        regions=masks,
         figures=figures,
         batch_size="auto" if images.is_auto else images.batch_size,
         num_workers=images.num_workers,
@@ -78,7 +88,7 @@ def restore(
     return report(run) if run.restored else 0
 
 
-def report(run: restoration.Run) -> int:
+def report(run: Run) -> int:
     """Print the mean metrics of a run, and its failed images, and return the exit status."""
     counts = run.counts()
     if restored := counts["images"]:

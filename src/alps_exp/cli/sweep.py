@@ -141,7 +141,8 @@ def _checked(config: DictConfig, number: int) -> tuple[RunFolder, dict[str, obje
         with open_dict(config):
             del config.hydra
         resolved = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    check_arguments(verb_function(verb), {key: value for key, value in resolved.items() if key not in KEYS})
+    if not folder.is_done_with(resolved):  # what has run was checked then
+        check_arguments(verb_function(verb), {key: value for key, value in resolved.items() if key not in KEYS})
     check_objective(verb, resolved, hydra)
     return folder, resolved
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from alps_exp.files import open_hdf5
 from alps_exp.foreign_files import own_dataset, read_member, read_npy
 from alps_exp.masks.base import Array
 from alps_exp.pictures import read_picture_mask
+from alps_exp.representation import as_settings
 
 
 class FileMask:
@@ -101,6 +103,19 @@ class FileMask:
         if not np.isin(mask, (0, 1)).all():
             raise ValueError(f"mask {name} in {self.path} must hold only 0 and 1, or 0 and 255")
         return mask
+
+
+def mask_files(*rules: object) -> list[Path]:
+    """Return the files of the `FileMask`s that operators, or mappings of regions, are made with."""
+    return [path for rule in rules for path in _files_in(as_settings(rule))]
+
+
+def _files_in(settings: object) -> list[Path]:
+    if isinstance(settings, Mapping):
+        if str(settings.get("_target_")).endswith(f".{FileMask.__name__}"):
+            return [Path(settings["path"])]
+        return _files_in(list(settings.values()))
+    return [path for item in settings for path in _files_in(item)] if isinstance(settings, list) else []
 
 
 def _numbers(found: object) -> Array:

@@ -16,6 +16,7 @@ from alps_exp.estimates import has_std
 from alps_exp.lightning import ImageDataModule
 from alps_exp.priors import Prior
 from alps_exp.reconstruction import Reconstruction
+from alps_exp.restoration.background import Background
 from alps_exp.restoration.cost import CostMeter
 from alps_exp.restoration.judging import Judge, Restored
 from alps_exp.restoration.measuring import Measured, OperatorRule, check_noise, measure, noise_of
@@ -61,6 +62,7 @@ class Restoration(pl.LightningModule):
         self.prior, self.operator, self.sampler, self.folder = prior, operator, sampler, folder
         self.settings = settings_for(sampler, settings)
         self.judge = Judge(prior, sampler, self.settings)
+        self.background = Background()
         self.shares_samples = False
         self.own_images: list[str] | None = None
         self.unreadable: dict[str, str] = {}
@@ -71,15 +73,23 @@ class Restoration(pl.LightningModule):
         If the restoration of an image fails, its result holds the reason. Faults of the request itself, such as a mask
         of the wrong size, raise ValueError.
         """
+        return [result for measured, outcome in self._sampled(batch) for result in self._judged(measured, outcome)]
+
+    def _sampled(self, batch: Batch) -> list[tuple[Measured, Restored | Exception]]:
+        """Measure and restore a batch: as a whole or, if that fails, each image on its own."""
         measured = measure(self.operator, batch, self.settings.seed, self.settings.regions)
         try:
-            restored = self._sample(measured)
+            return [(measured, self._sample(measured))]
         except SAMPLING_ERRORS as error:
             if len(batch["image_id"]) > 1:  # retry one by one: a single bad image must not fail its whole batch
-                return [result for one in one_by_one(batch) for result in self.restore(one)]
+                return [part for one in one_by_one(batch) for part in self._sampled(one)]
             log.warning("image %s failed: %s", batch["image_id"][0], error)
-            return [self.judge.failure(measured, error)]
-        return self.results(measured, restored)
+            return [(measured, error)]
+
+    def _judged(self, measured: Measured, outcome: Restored | Exception) -> list[ImageResult]:
+        if isinstance(outcome, Exception):
+            return [self.judge.failure(measured, outcome)]
+        return self.results(measured, outcome)
 
     def _sample(self, measured: Measured) -> Restored:
         """Let the sampler restore the images of a batch, and measure what it costs."""
@@ -125,6 +135,8 @@ class Restoration(pl.LightningModule):
         else:
             self._restore_and_write(batch, self.folder.unfinished(batch["image_id"]))
         self.unreadable |= unreadable
+        if batch_idx == 0:
+            self.background.finish()  # a fault of the request shows in the first batch
 
     def on_predict_batch_end(self, outputs: object, batch: object, batch_idx: int, dataloader_idx: int = 0) -> None:
         """End the job after this batch if it was told to: Lightning itself heeds SIGTERM in trainings only."""
@@ -133,6 +145,7 @@ class Restoration(pl.LightningModule):
 
     def on_predict_end(self) -> None:
         """Write a failed record for every unreadable image, then wait for all processes."""
+        self.background.finish()
         writes = not self.shares_samples or self.global_rank == 0
         for image_id in self.folder.unfinished(list(self.unreadable)) if writes else ():
             record = self.judge.record(image_id, self._noise_std(), self.sampler.estimate)
@@ -159,12 +172,20 @@ class Restoration(pl.LightningModule):
         return next((record.noise_std for record in self.folder.records()), None)
 
     def _restore_and_write(self, batch: Batch, unfinished: Sequence[str], write: bool = True) -> None:
+        """Restore a batch; its images are judged and written while the next is restored."""
         if not unfinished:
             return
-        results = zip(batch["image_id"], self.restore(batch), strict=True)
-        for image_id, result in results if write else ():
-            if image_id in unfinished:
-                self.folder.save_result(image_id, result)
+        sampled = self._sampled(batch)
+        if write:
+            self.background.run(partial(self._judge_and_write, sampled, unfinished))
+
+    def _judge_and_write(
+        self, sampled: Sequence[tuple[Measured, Restored | Exception]], unfinished: Sequence[str]
+    ) -> None:
+        for measured, outcome in sampled:
+            for image_id, result in zip(measured.batch["image_id"], self._judged(measured, outcome), strict=True):
+                if image_id in unfinished:
+                    self.folder.save_result(image_id, result)
 
 
 def settings_for(sampler: Sampler | Reconstruction, settings: RestorationSettings) -> RestorationSettings:

@@ -24,6 +24,7 @@ from alps_exp.evaluation import LPIPS
 from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.loggers import log_figure
 from alps_exp.lightning.trainer import log_config
+from alps_exp.masks.file import mask_files
 from alps_exp.priors import NullPrior, Prior
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.report import run_figure
@@ -250,7 +251,7 @@ def predict(
     provenance = partial(_provenance, module, data.test, checkpoints)
     if job.is_done(provenance, resume_anyway, data.test.image_ids):
         return None
-    with trainer as loop:
+    with trainer as loop, module.background:
         data.fit_to(loop.strategy.root_device, has_network=any(True for _ in module.prior.parameters()))
         # Only the first process locks and records; the others write the images that Lightning gives them.
         if not loop.is_global_zero:
@@ -270,12 +271,12 @@ def _provenance(
     module: Restoration, images: ImageDataset, checkpoints: Mapping[str, Path] | None, device: str = ""
 ) -> Provenance:
     """Return the provenance of a start on a device."""
-    masks = [as_settings(module.operator), as_settings(dict(module.settings.regions))]
+    masks = mask_files(module.operator, dict(module.settings.regions))
     start = collect_provenance(
         seeds={"seed": module.settings.seed},
         device=device,
         checkpoints=checkpoints,
-        data_hash=index_hash(images, mask_files(masks)),
+        data_hash=index_hash(images, masks),
         num_images=len(images),
     )
     if checkpoints is None and (digest := _weights_hash(module.prior)):
@@ -289,15 +290,6 @@ def log_result(trainer: pl.Trainer, numbers: Mapping[str, float], name: str, fig
         trainer.logger.log_metrics(dict(numbers))
     for figure in figures:
         log_figure(trainer.logger, name, figure)
-
-
-def mask_files(settings: object) -> list[Path]:
-    """Return the mask files that are named in settings of operators and regions."""
-    if isinstance(settings, Mapping):
-        if str(settings.get("_target_")).endswith(".FileMask"):
-            return [Path(settings["path"])]
-        return mask_files(list(settings.values()))
-    return [path for item in settings for path in mask_files(item)] if isinstance(settings, list) else []
 
 
 def _report(figures: bool, run: Run, trainer: pl.Trainer) -> list[Path]:

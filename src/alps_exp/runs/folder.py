@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path, PurePath
@@ -104,7 +104,7 @@ class RunFolder:
         """
         root = config if OmegaConf.is_config(config) else OmegaConf.create(config)
         resolved = OmegaConf.to_container(root, resolve=True, throw_on_missing=True)
-        write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)).encode())
+        write_atomically(self.path / "config.yaml", _as_yaml(resolved))
 
     def load_config(self) -> dict[str, object]:
         """Read `config.yaml` as plain values; empty if there is none.
@@ -130,6 +130,11 @@ class RunFolder:
         if (text := _interpolation(config)) is not None:
             raise ValueError(f"{path} is not the config of a run: it says {text} where a saved config has a value")
         return config
+
+    def is_done_with(self, request: Mapping[str, object]) -> bool:
+        """Return whether the folder has the finished run of a request that is the same in every key."""
+        saved = self.path / "config.yaml"
+        return (self.path / DONE).exists() and saved.is_file() and saved.read_bytes() == _as_yaml(request)
 
     def starts(self) -> list[Provenance]:
         """Return the provenance of every start of the run, oldest first.
@@ -382,6 +387,10 @@ class RunFolder:
 def _vouched(path: Path) -> Vouched:
     status = path.stat()
     return Vouched(status.st_size, status.st_mtime_ns, file_hash(path))
+
+
+def _as_yaml(resolved: Any) -> bytes:
+    return OmegaConf.to_yaml(OmegaConf.create(resolved)).encode()
 
 
 def _check_shape(config: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import re
@@ -139,8 +140,8 @@ def collect_provenance(
         host=platform.node(),
         device=device,
         python=platform.python_version(),
-        packages=_package_versions(),
-        code=code_version(Path(__file__).parents[1]),
+        packages=dict(_package_versions()),
+        code=dict(_own_code()),
         seeds=dict(seeds),
         checkpoints={
             role: {"path": str(path), "sha256": file_hash(path)} for role, path in (checkpoints or {}).items()
@@ -171,6 +172,13 @@ def check_version(run: Path, start: Provenance) -> None:
         )
 
 
+@functools.cache
+def _own_code() -> dict[str, str]:
+    """Return the code that this process runs, as it was at the first question: later jobs of a sweep run it as well."""
+    return code_version(Path(__file__).parents[1])
+
+
+@functools.cache
 def _package_versions() -> dict[str, str]:
     installed = {}
     for name in PACKAGES:
