@@ -97,14 +97,14 @@ def test_a_sweeper_may_end_at_a_failed_trial(search):
 def test_images_that_failed_leave_no_objective(search, monkeypatch, tmp_path):
     from alps_exp.restoration import Restoration
 
-    restore = Restoration.restore
+    judge = Restoration.results
 
-    def restore_but_one(self, batch):
-        results = restore(self, batch)
+    def all_but_one(self, measured, restored):
+        results = judge(self, measured, restored)
         results[0].records[:] = [record.failed("lost") for record in results[0].records[:1]]
         return results
 
-    monkeypatch.setattr(Restoration, "restore", restore_but_one)
+    monkeypatch.setattr(Restoration, "results", all_but_one)
     status, lines, found = search("objective=mmse/psnr", SEARCH, trials=1)
     assert status == 1 and found is None and lines == ["alps: no job has a value of the objective"]
     (path,) = tmp_path.rglob("DONE")

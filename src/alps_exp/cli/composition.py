@@ -34,7 +34,7 @@ def composed_once(words: Sequence[str]) -> Iterator[None]:
     ) -> DictConfig:
         key = tuple(sweep_overrides)
         if key not in kept:
-            config = load(loader, master_config, sweep_overrides)
+            config: DictConfig = load(loader, master_config, sweep_overrides)
             if len(kept) >= MOST_KEPT:
                 return config
             kept[key] = pickle.dumps(config)
