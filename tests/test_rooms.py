@@ -78,6 +78,7 @@ HOMES = {
     "pytorch_lightning": {"cli", "lightning", "restoration", "training"},
     "pandas": {"report", "restoration"},
     "matplotlib": {"report"},
+    "jinja2": {"report"},
     "wandb": {"lightning"},
     "sigpy": set(),
     "nilearn": set(),

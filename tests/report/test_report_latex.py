@@ -93,3 +93,8 @@ def test_tex_takes_every_table_and_twelve_rows_fit_a_page(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "(1 page," in done.stdout and "Overfull" not in done.stdout and "Missing character" not in done.stdout
+
+
+def test_a_table_without_rows_is_a_table():
+    latex = latex_table(DisplayTable(pd.DataFrame({"Task": [], "Sampler": []}, dtype=str), "None."), "none")
+    assert [line for line in latex.splitlines() if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]

@@ -1,4 +1,4 @@
-"""`alps table`: collect the records of runs into tables and figures."""
+"""`alps table`: collect the records of runs into tables, figures and a page."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from alps_exp.checks import check_count
 from alps_exp.report import (
+    PageTable,
     Where,
     build_region_table,
     build_trials_table,
     build_volume_table,
     check_display,
     display_table,
+    display_volumes,
+    estimates_of,
     find_calibrations,
+    gallery,
     pareto_figure,
     read_runs,
     select,
@@ -21,6 +26,7 @@ from alps_exp.report import (
     table_of,
     task_figures,
     write_calibration_tables,
+    write_page,
     write_region_table,
     write_tables,
     write_trials,
@@ -36,6 +42,8 @@ def table(
     runs: str | Sequence[str],
     output: str,
     figures: bool,
+    page: bool,
+    page_images: int,
     seeds: Literal["mean", "each"],
     paper: str | None,
     reference: str | None,
@@ -44,14 +52,15 @@ def table(
     metrics: str | Sequence[str] | None = None,
     verify: bool = False,
 ) -> int:
-    """Write the tables and a figure for every task, print that of the restorations, and return the exit status."""
+    """Write the tables, the page and a figure for every task, print the tables, and return the exit status."""
     check_display(columns, metrics)
+    check_count("page_images", page_images, least=0)
     paths = [runs] if isinstance(runs, str) else list(runs)
     read, records = select(*read_runs(paths, verify), where)
     numbers = select_rows(table_of(read, records, seeds, paper, reference), where)
     displayed = display_table(numbers, columns, metrics)
     job.under_way = True
-    written = write_tables(numbers, Path(output), displayed) if len(numbers) else []
+    written = write_tables(numbers, Path(output), displayed)
     if len(regions := build_region_table(records)):
         written.append(write_region_table(regions, Path(output)))
     if len(volumes := select_rows(build_volume_table(read, records, seeds), where)):
@@ -63,9 +72,13 @@ def table(
         written += write_trials(trials, Path(output))
     if calibrations := find_calibrations(read) if read else []:
         written += write_calibration_tables(calibrations, Path(output))
+    if page:
+        shown = [PageTable("Restorations", displayed)]
+        shown += [PageTable("Whole volumes", display_volumes(volumes))] if len(volumes) else []
+        written.append(write_page(shown, gallery(read, records, seeds, estimates_of(where), page_images), Path(output)))
     job.folder.save_config(job.config)
     for name in ("table", "volumes", "trials", "calibration"):
-        if (path := Path(output) / f"{name}.md") in written:
+        if (path := Path(output) / f"{name}.md") in written and (name != "table" or len(numbers)):
             print(path.read_text())
     print("\n".join(map(str, written)))
     return 0

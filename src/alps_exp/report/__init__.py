@@ -9,15 +9,18 @@ from alps_exp.report.calibration import (
 from alps_exp.report.convergence import convergence_figure
 from alps_exp.report.display import check_display, display_table, to_latex, to_markdown, write_tables
 from alps_exp.report.figures import run_figure, task_figure, task_figures
+from alps_exp.report.gallery import gallery
 from alps_exp.report.groups import find_runs, read_runs
+from alps_exp.report.page import PageTable, write_page
 from alps_exp.report.pareto import pareto_figure
 from alps_exp.report.regions import build_region_table, write_region_table
 from alps_exp.report.table import build_table, table_of
 from alps_exp.report.trials import build_trials_table, write_trials
-from alps_exp.report.volumes import build_volume_table, volume_metrics, write_volume_tables
-from alps_exp.report.where import Where, select, select_rows
+from alps_exp.report.volumes import build_volume_table, display_volumes, volume_metrics, write_volume_tables
+from alps_exp.report.where import Where, estimates_of, select, select_rows
 
 __all__ = [
+    "PageTable",
     "Where",
     "build_region_table",
     "build_table",
@@ -27,8 +30,11 @@ __all__ = [
     "check_display",
     "convergence_figure",
     "display_table",
+    "display_volumes",
+    "estimates_of",
     "find_calibrations",
     "find_runs",
+    "gallery",
     "pareto_figure",
     "read_runs",
     "run_figure",
@@ -42,6 +48,7 @@ __all__ = [
     "volume_metrics",
     "write_calibration",
     "write_calibration_tables",
+    "write_page",
     "write_region_table",
     "write_tables",
     "write_trials",

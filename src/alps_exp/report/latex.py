@@ -61,7 +61,7 @@ def _parts(texts: pd.DataFrame) -> Iterator[list[tuple[str, pd.DataFrame]]]:
     part: list[tuple[str, pd.DataFrame]] = []
     lines = 0
     for heading, rows in _groups(texts):
-        for first in range(0, len(rows), _LINES_OF_PAGE):
+        for first in range(0, max(len(rows), 1), _LINES_OF_PAGE):
             chunk = rows.iloc[first : first + _LINES_OF_PAGE]
             if part and lines + len(chunk) + 1 > _LINES_OF_PAGE:
                 yield part
@@ -75,7 +75,7 @@ def _groups(texts: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the rows of each task and noise level with their heading; all of them if there is no such column."""
     by = [title for title in _HEADINGS if title in texts]
     others = texts.drop(columns=by)
-    if not by or others.empty:
+    if not by or others.columns.empty or texts.empty:
         yield "", texts
         return
     for values, rows in others.groupby([texts[title] for title in by], sort=False):

@@ -9,7 +9,7 @@ import pandas as pd
 from alps_exp.errors import listed
 from alps_exp.report.groups import labels_of, operator_of
 from alps_exp.report.layout import is_number, noise_text
-from alps_exp.runs import RunFolder
+from alps_exp.runs import ESTIMATES, RunFolder
 
 FIELDS = ("task", "operator", "noise_std", "sampler", "seed", "estimate", "image_id")
 """Fields of records by which they can be selected."""
@@ -58,10 +58,13 @@ def select(
 
 def select_rows(table: pd.DataFrame, where: Where) -> pd.DataFrame:
     """Return the rows of a table that are of the selected estimates, and those of runs without records."""
-    estimates = _given(where).get("estimate")
-    if estimates is None:
-        return table
-    return table[table["estimate"].isin(estimates) | table["estimate"].isna()].reset_index(drop=True)
+    chosen = table["estimate"].isin(estimates_of(where)) | table["estimate"].isna()
+    return table[chosen].reset_index(drop=True)
+
+
+def estimates_of(where: Where) -> list[str]:
+    """Return the kinds of estimates that are selected."""
+    return _given(where).get("estimate", list(ESTIMATES))
 
 
 def _given(where: Where) -> dict[str, list[str]]:

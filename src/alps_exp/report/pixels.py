@@ -1,0 +1,65 @@
+"""What is seen of arrays: images, what stands for a measurement, and maps of errors and standard deviations."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from alps_exp.runs import ImageResult
+
+ERROR, STD = "Absolute error", "Standard deviation"
+LARGEST = 0.995
+"""Quantile of a map at which its scale ends."""
+
+Maps: TypeAlias = dict[str, np.ndarray]
+"""Maps (H, W) by `ERROR` and `STD`."""
+
+
+def peak_of(result: ImageResult) -> float:
+    """Return the magnitude of complex images that is shown as white: that of the truth, or else of an estimate."""
+    reference = next(iter(result.estimates.values()), result.adjoint) if result.truth is None else result.truth
+    return 1.0 if reference is None else float(np.abs(reference).max()) or 1.0
+
+
+def visible(image: np.ndarray, peak: float) -> np.ndarray:
+    """Return an image (C, H, W) in [0, 1] as it is seen: RGB, (H, W, 3), or gray, (H, W).
+
+    Real images in [-1, 1] are RGB, or gray by the mean of their channels where these are not three; complex ones are
+    shown by their magnitude over `peak`.
+    """
+    if np.iscomplexobj(image):
+        magnitude: np.ndarray = np.abs(image[0]) / peak
+        return magnitude.clip(0, 1)
+    shown: np.ndarray = np.moveaxis(image, 0, -1) if len(image) == 3 else image.mean(0)
+    return (shown.clip(-1, 1) + 1) / 2
+
+
+def visible_measurement(result: ImageResult, peak: float) -> tuple[str, np.ndarray] | None:
+    """Return the name and the picture of what stands for the measurement; None if nothing of it can be drawn."""
+    measurement, adjoint = result.measurement, result.adjoint
+    in_a_row = measurement is not None and measurement.shape[:-1] == (1, 1)  # several measurements as one
+    if measurement is not None and not np.iscomplexobj(measurement) and not in_a_row:
+        drawable = measurement.ndim == 3 and measurement.size
+        return ("Measurement", visible(measurement, peak)) if drawable else None
+    if adjoint is None:
+        return None
+    if in_a_row:
+        return "Adjoint", visible(adjoint * (peak / (np.abs(adjoint).max() or 1)), peak)
+    return "Zero-filled", visible(adjoint, peak)
+
+
+def maps_of(result: ImageResult, estimate: str) -> Maps:
+    """Return error and, of an MMSE estimate, standard deviation: root mean squares over the channels."""
+    shown = result.estimates[estimate]
+    if not np.iscomplexobj(shown):
+        shown = shown.clip(-1, 1)
+    maps = {} if result.truth is None else {ERROR: _rms(shown - result.truth)}
+    if estimate == "mmse" and result.std is not None:
+        maps[STD] = _rms(result.std)
+    return maps
+
+
+def _rms(image: np.ndarray) -> np.ndarray:
+    rms: np.ndarray = np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
+    return rms
