@@ -19,6 +19,7 @@ from alps_exp.datasets.prior_samples import Samplable
 from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.trainer import open_trainer
 from alps_exp.mri import PreparedSlices
+from alps_exp.networks.preconditioning import Precision
 from alps_exp.priors import Prior
 from alps_exp.report import calibration_figure, write_calibration
 from alps_exp.restoration import Calibration, RestorationSettings, calibration_report
@@ -46,6 +47,8 @@ def calibrate(
     num_samples: int,
     seed: int,
     figures: bool,
+    precision: Precision = "float32",
+    compile: bool = False,
     resume_anyway: bool,
     verify: bool = False,
     output_root: str,
@@ -57,7 +60,7 @@ def calibrate(
         estimate = {"map": "MAP", "point": "point"}[chosen_sampler.estimate]
         raise ValueError(f"a {estimate} estimate has no spread to calibrate, expected a sampler that draws samples")
     prior = choose_prior(chosen_sampler, teacher, energy)
-    model = prior.load()
+    model = prior.load(precision, compile)
     source: ImageDataModule = instantiate(data)
     draws = images == "prior" and not isinstance(model, Samplable)
     source.test = _images(source, model, images, count, seed)

@@ -10,7 +10,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from alps_exp.checkpoints import model_path
-from alps_exp.priors import Prior
+from alps_exp.networks.preconditioning import Precision
+from alps_exp.priors import Prior, set_execution
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.samplers import Sampler
 
@@ -26,12 +27,17 @@ class ChosenPrior:
     kind: str
     config: DictConfig
 
-    def load(self) -> Prior:
-        """Return the prior: that of the job before in this process, if it came from the same config and file."""
-        if not str(self.config._target_).endswith(LOADERS):
-            prior: Prior = instantiate(self.config)
-            return prior
-        key = OmegaConf.to_yaml(self.config, resolve=True), _state(Path(self.config.name))
+    def load(self, precision: Precision, compile: bool) -> Prior:
+        """Return the prior, whose networks are evaluated as `set_execution` says.
+
+        It is that of the job before in this process, if it came from the same config and file.
+        """
+        prior = self._shared(compile) if str(self.config._target_).endswith(LOADERS) else instantiate(self.config)
+        set_execution(prior, precision, compile)
+        return prior
+
+    def _shared(self, compile: bool) -> Prior:
+        key = OmegaConf.to_yaml(self.config, resolve=True), _state(Path(self.config.name)), compile
         if key not in _LOADED:
             _LOADED.clear()
             _LOADED[key] = instantiate(self.config)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from alps_exp.cli.finished import is_finished
 from alps_exp.cli.inference import choose_prior
+from alps_exp.priors import Precision
 from alps_exp.runs.job import JobContext
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def restore(
     regions: DictConfig | None,
     figures: bool,
     objective: str | None = None,
+    precision: Precision = "float32",
+    compile: bool = False,
     resume_anyway: bool,
     verify: bool = False,
     callbacks: DictConfig | None = None,
@@ -67,7 +70,7 @@ def restore(
         images.test,
         rule,
         chosen_sampler,
-        prior.load(),
+        prior.load(precision, compile),
         job,
         num_samples=num_samples,
         seed=seed,

@@ -6,7 +6,8 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from alps_exp.networks.dhariwal_unet import DhariwalUNet
 from alps_exp.networks.song_unet import SongUNet, check_choice
 
 Coefficient = Tensor | float
+Precision = Literal["float32", "bf16"]
+"""Of the convolutions and matrix products of F: that of its input, or bfloat16."""
 Architecture = dict[str, Any]
 """Names of preconditioning and network with their arguments, as plain values."""
 WORDS = ("preconditioning", "network", "embedding_type", "encoder_type", "decoder_type")
@@ -31,7 +34,7 @@ class Preconditioned(nn.Module, ABC):
     `forward(x, sigma)` maps real images (N, channels, H, W) and sigma (N,) to denoised images of the shape of x. If H
     or W is not a multiple of `model.multiple`, as the levels of F require, x is padded by reflection and the output is
     cropped. A class-conditional network takes labels (N, label_dim); without them it uses `class_label`, or no class
-    (zeros) if that is None.
+    (zeros) if that is None. With the `precision` ``bf16``, F alone is evaluated under autocast, and so is its VJP.
 
     Parameters
     ----------
@@ -60,6 +63,7 @@ class Preconditioned(nn.Module, ABC):
         self.model, self.arguments = model, arguments
         self.class_label: int | None = None
         self.image_size: tuple[int, int] | None = None
+        self.precision: Precision = "float32"
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
@@ -77,10 +81,16 @@ class Preconditioned(nn.Module, ABC):
         self._check(x)
         c_skip, c_out, c_in, c_noise = self.coefficients(sigma.to(x.dtype))
         scaled = (c_in * x).contiguous(memory_format=torch.channels_last)
-        raw = self._apply_padded(scaled, c_noise, self._labels(x, class_labels), augment_labels)
+        with self._autocast(x):
+            raw = self._apply_padded(scaled, c_noise, self._labels(x, class_labels), augment_labels)
         if raw.shape[1] > x.shape[1]:  # iDDPM networks also predict a variance, in the last channels
             raw = raw[:, : x.shape[1]]
         return c_skip * x + c_out * raw
+
+    def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
+        if self.precision == "float32":
+            return nullcontext()  # a training's own autocast goes on
+        return torch.autocast(x.device.type, torch.bfloat16)
 
     def _apply_padded(self, x: Tensor, *conditions: Tensor | None) -> Tensor:
         height, width = x.shape[-2:]

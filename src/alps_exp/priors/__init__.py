@@ -5,6 +5,7 @@ from alps_exp.priors.closed_forms import smooth_gaussian, two_mode_mixture
 from alps_exp.priors.composed import ComposedEnergy
 from alps_exp.priors.denoiser import Denoiser
 from alps_exp.priors.energy import Energy
+from alps_exp.priors.execution import set_execution
 from alps_exp.priors.gaussian import GaussianPrior
 from alps_exp.priors.loading import load_energy, load_teacher
 from alps_exp.priors.mixture import GaussianMixturePrior
@@ -21,6 +22,7 @@ __all__ = [
     "Prior",
     "load_energy",
     "load_teacher",
+    "set_execution",
     "smooth_gaussian",
     "two_mode_mixture",
 ]

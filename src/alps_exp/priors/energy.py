@@ -67,14 +67,14 @@ class Energy(EnergyPrior):
     def energy(self, x: Tensor, t: Scale) -> Tensor:
         """Return E of each image, of shape x.shape[:-3], by one forward pass."""
         inputs = as_channels(x)
-        residual = inputs - self._network(inputs, as_scales(t, x))
+        residual = inputs - self._uncompiled(inputs, as_scales(t, x))
         return residual.square().sum(dim=(1, 2, 3)).reshape(x.shape[:-3]) / 2
 
     def denoise_with_vjp(self, x: Tensor, t: Scale) -> tuple[Tensor, VJP]:
         """Return d = x - grad E and the map v -> J^T v, which uses second derivatives of E and costs two VJPs per v."""
         with torch.enable_grad():
             inputs = as_channels(x).detach().requires_grad_()
-            _, gradient = energy_and_gradient(self._network, inputs, as_scales(t, x), create_graph=True)
+            _, gradient = energy_and_gradient(self._uncompiled, inputs, as_scales(t, x), create_graph=True)
             outputs = inputs - gradient
         self.calls.vjp += len(inputs)
 
@@ -88,3 +88,8 @@ class Energy(EnergyPrior):
     def _network(self, inputs: Tensor, sigma: Tensor) -> Tensor:
         self.calls.forward += len(inputs)
         return self.network(inputs, sigma)
+
+    def _uncompiled(self, inputs: Tensor, sigma: Tensor) -> Tensor:
+        """Evaluate the network where compiling it is impossible, for second derivatives, or not worth the while."""
+        self.calls.forward += len(inputs)
+        return self.network.forward(inputs, sigma)

@@ -26,6 +26,7 @@ from alps_exp.lightning.loggers import log_figure
 from alps_exp.lightning.trainer import log_config
 from alps_exp.masks.file import mask_files
 from alps_exp.priors import NullPrior, Prior
+from alps_exp.priors.execution import precision_of
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.report import run_figure
 from alps_exp.representation import as_settings
@@ -130,7 +131,7 @@ def restore(
     sampler
         Sampler or reconstruction.
     prior
-        The prior that the sampler uses.
+        The prior that the sampler uses, its networks evaluated as `alps_exp.priors.set_execution` says.
     folder
         Folder of the run; it is made if there is none. (The command gives its job, which has a folder and a config.)
     num_samples
@@ -349,6 +350,7 @@ def _job(
             "interval": settings.interval,
             "antithetic": settings.antithetic,
             "regions": as_settings(dict(settings.regions)),
+            "precision": precision_of(prior),
         }
     )
     job = JobContext(config, RunFolder(folder))

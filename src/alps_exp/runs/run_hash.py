@@ -135,10 +135,15 @@ def _count(devices: object) -> object:
 
 
 def _without_meaning(root: DictConfig) -> set[str]:
-    """Return keys that have no effect given the others: an absent time limit, and steps at a constant rate."""
+    """Return keys that say nothing: an absent time limit, steps at a constant rate, the precision of all other runs.
+
+    `compile` is left out everywhere: it changes the order in which numbers are added, as another batch or device does.
+    """
     no_limit = OmegaConf.select(root, "trainer.max_time") is None
     constant = any(OmegaConf.select(root, f"{optimizer}.decay_fraction") == 0 for optimizer in OPTIMIZERS)
-    return {key for key, drop in {"trainer.max_time": no_limit, "trainer.max_steps": constant}.items() if drop}
+    usual = OmegaConf.select(root, "precision") == "float32"
+    said = {"trainer.max_time": no_limit, "trainer.max_steps": constant, "precision": usual}
+    return {key for key, drop in said.items() if drop}
 
 
 def _resolved(root: DictConfig, left_out: Set[str], prefix: str = "") -> dict[str, object]:
