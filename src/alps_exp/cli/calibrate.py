@@ -19,8 +19,7 @@ from alps_exp.datasets.prior_samples import Samplable
 from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.trainer import open_trainer
 from alps_exp.mri import PreparedSlices
-from alps_exp.networks.preconditioning import Precision
-from alps_exp.priors import Prior
+from alps_exp.priors import Precision, Prior
 from alps_exp.report import calibration_figure, write_calibration
 from alps_exp.restoration import Calibration, RestorationSettings, calibration_report
 from alps_exp.restoration.calibration import Report

@@ -10,8 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from alps_exp.checkpoints import model_path
-from alps_exp.networks.preconditioning import Precision
-from alps_exp.priors import Prior, set_execution
+from alps_exp.priors import Precision, Prior, set_execution
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.samplers import Sampler
 

@@ -63,7 +63,13 @@ def _kind(item: Item) -> tuple[object, ...]:
 
 def one_by_one(batch: Batch) -> list[Batch]:
     """Split a batch into batches of one image."""
-    return [select(batch, [i]) for i in range(len(batch["image_id"]))]
+    return in_parts(batch, 1)
+
+
+def in_parts(batch: Batch, size: int) -> list[Batch]:
+    """Split a batch into batches of `size` images, the last one of what is left."""
+    places = range(len(batch["image_id"]))
+    return [select(batch, places[i : i + size]) for i in places[::size]]
 
 
 def select(batch: Batch, indices: Sequence[int]) -> Batch:

@@ -8,7 +8,6 @@ from typing import Literal, cast
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from alps_exp.batch import AUTO_BATCH, Batch, ImageDataset, Item, TrainingImages
@@ -16,6 +15,7 @@ from alps_exp.checks import MOST_PROCESSES, check_count
 from alps_exp.datasets.batches import WithUnreadable, collate
 from alps_exp.randomness import epoch_permutation, item_key
 
+AUTO_WORKERS = 4
 STAGES = {
     "fit": ("train", "validation"),
     "validate": ("validation",),
@@ -124,9 +124,10 @@ class ImageDataModule(pl.LightningDataModule):
     train, validation, test
         Datasets, or None; `validation` may be a dictionary of datasets, whose metrics are then logged by name.
     batch_size
-        Images per batch and device. ``auto``: 32, which `fit_to` may lower for inference.
+        Images per batch and device. ``auto``: 32, of which a restoration takes as many as fit at a time.
     num_workers
-        Number of loader processes; does not change results.
+        Number of loader processes; does not change results. ``auto``: `AUTO_WORKERS` for a GPU, none for a CPU, whose
+        processors have enough to do.
     seed
         Seed of the training order and augmentation.
     root
@@ -145,13 +146,13 @@ class ImageDataModule(pl.LightningDataModule):
         validation: ImageDataset | Mapping[str, ImageDataset] | None = None,
         test: ImageDataset | None = None,
         batch_size: int | Literal["auto"] = "auto",
-        num_workers: int = 0,
+        num_workers: int | Literal["auto"] = "auto",
         seed: int = 0,
         *,
         root: str | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= num_workers <= MOST_PROCESSES:
+        if num_workers != "auto" and not 0 <= num_workers <= MOST_PROCESSES:
             raise ValueError(f"num_workers must be from 0 to {MOST_PROCESSES}, got {num_workers}")
         self.train = train
         self.validation = validation
@@ -174,14 +175,6 @@ class ImageDataModule(pl.LightningDataModule):
                 raise ValueError(f"this data choice has no {name} images, which {stage} needs")
             for images in given[name]:
                 len(images)
-
-    def fit_to(self, device: torch.device, has_network: bool) -> None:
-        """Choose the batch size of inference, unless it is given.
-
-        On a CPU, the samples of one image fill a batch of a network. Each image is then saved before the next begins.
-        """
-        if self.is_auto and has_network and device.type == "cpu":
-            self.batch_size = 1
 
     @property
     def validation_parts(self) -> dict[str, ImageDataset]:
@@ -227,10 +220,17 @@ class ImageDataModule(pl.LightningDataModule):
             batch_size=1 if batch_sampler else self.batch_size,  # torch refuses another one beside a batch sampler
             sampler=sampler,
             batch_sampler=batch_sampler,
-            num_workers=self.num_workers,
+            num_workers=self._workers(),
             collate_fn=collate,
             worker_init_fn=_leave_signals_to_parent,
         )
+
+    def _workers(self) -> int:
+        """Return the number of loader processes of the trainer's device."""
+        if self.num_workers != "auto":
+            return self.num_workers
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return AUTO_WORKERS if on_gpu else 0
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -1,5 +1,6 @@
 """Image priors: denoisers, energies, closed-form priors, and their loading."""
 
+from alps_exp.networks.preconditioning import Precision
 from alps_exp.priors.base import EnergyPrior, Prior
 from alps_exp.priors.closed_forms import smooth_gaussian, two_mode_mixture
 from alps_exp.priors.composed import ComposedEnergy
@@ -19,6 +20,7 @@ __all__ = [
     "GaussianMixturePrior",
     "GaussianPrior",
     "NullPrior",
+    "Precision",
     "Prior",
     "load_energy",
     "load_teacher",

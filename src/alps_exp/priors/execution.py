@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from alps_exp.networks.preconditioning import Precision, Preconditioned
 from alps_exp.priors.base import Prior
 from alps_exp.priors.null import NullPrior

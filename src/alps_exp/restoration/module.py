@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from alps_exp.batch import Batch
-from alps_exp.datasets.batches import one_by_one, select
+from alps_exp.datasets.batches import in_parts, one_by_one, select
 from alps_exp.estimates import has_std
 from alps_exp.lightning import ImageDataModule
 from alps_exp.priors import Prior
@@ -66,6 +68,7 @@ class Restoration(pl.LightningModule):
         self.shares_samples = False
         self.own_images: list[str] | None = None
         self.unreadable: dict[str, str] = {}
+        self.at_once = sys.maxsize  # images of a batch: fewer once the memory was too small
 
     def restore(self, batch: Batch) -> list[ImageResult]:
         """Return the result of every image of a batch.
@@ -76,15 +79,29 @@ class Restoration(pl.LightningModule):
         return [result for measured, outcome in self._sampled(batch) for result in self._judged(measured, outcome)]
 
     def _sampled(self, batch: Batch) -> list[tuple[Measured, Restored | Exception]]:
-        """Measure and restore a batch: as a whole or, if that fails, each image on its own."""
+        """Measure and restore a batch: as a whole or, if that fails, in parts."""
+        count = len(batch["image_id"])
+        if count > self.at_once:
+            return [outcome for part in in_parts(batch, self.at_once) for outcome in self._sampled(part)]
         measured = measure(self.operator, batch, self.settings.seed, self.settings.regions)
         try:
             return [(measured, self._sample(measured))]
         except SAMPLING_ERRORS as error:
-            if len(batch["image_id"]) > 1:  # retry one by one: a single bad image must not fail its whole batch
-                return [part for one in one_by_one(batch) for part in self._sampled(one)]
-            log.warning("image %s failed: %s", batch["image_id"][0], error)
-            return [(measured, error)]
+            failure = error.with_traceback(None)  # whose frames would keep the memory of what failed
+        if count == 1:
+            log.warning("image %s failed: %s", batch["image_id"][0], failure)
+            return [(measured, failure)]
+        del measured
+        return [outcome for part in self._parts(batch, failure) for outcome in self._sampled(part)]
+
+    def _parts(self, batch: Batch, failure: Exception) -> list[Batch]:
+        """Return the parts in which a batch that failed is tried again."""
+        if not isinstance(failure, torch.OutOfMemoryError):
+            return one_by_one(batch)  # a single bad image must not fail its whole batch
+        count = len(batch["image_id"])
+        self.at_once = -(-count // 2)
+        log.warning("%d images at a time do not fit in the memory of the device: %d from here on", count, self.at_once)
+        return in_parts(batch, self.at_once)
 
     def _judged(self, measured: Measured, outcome: Restored | Exception) -> list[ImageResult]:
         if isinstance(outcome, Exception):

@@ -30,6 +30,7 @@ from alps_exp.priors.execution import precision_of
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.report import run_figure
 from alps_exp.representation import as_settings
+from alps_exp.restoration.batch_size import auto_batch_size
 from alps_exp.restoration.measuring import OperatorRule, Regions
 from alps_exp.restoration.module import Restoration
 from alps_exp.restoration.settings import Labels, RestorationSettings
@@ -112,7 +113,7 @@ def restore(
     callbacks: Sequence[Callback] = (),
     figures: bool = True,
     batch_size: int | Literal["auto"] = 32,
-    num_workers: int = 0,
+    num_workers: int | Literal["auto"] = "auto",
     trainer: pl.Trainer | Trainer | None = None,
     checkpoints: Mapping[str, Path] | None = None,
     resume_anyway: bool = False,
@@ -157,7 +158,7 @@ def restore(
         Whether to draw the first images of the run; it takes longer than restoring small images.
     batch_size, num_workers
         Images in a batch, and processes that load them. An operator with masks of its own for each image needs all of
-        these in one batch; ``auto`` takes one image at a time for a network on a CPU, see `ImageDataModule.fit_to`.
+        these in one batch. ``auto`` takes as many images as fit, see `auto_batch_size`, and four processes for a GPU.
     trainer
         Lightning trainer with ``inference_mode=False``, since energies need gradients, or a context that yields one.
         None: one for the best device of this machine, without a logger.
@@ -253,7 +254,8 @@ def predict(
     if job.is_done(provenance, resume_anyway, data.test.image_ids):
         return None
     with trainer as loop, module.background:
-        data.fit_to(loop.strategy.root_device, has_network=any(True for _ in module.prior.parameters()))
+        if data.is_auto:
+            data.batch_size = auto_batch_size(module, data.test, loop.strategy.root_device, loop.world_size)
         # Only the first process locks and records; the others write the images that Lightning gives them.
         if not loop.is_global_zero:
             loop.predict(module, data, return_predictions=False)
