@@ -22,6 +22,7 @@ FLOOR = {
     "pictures",
     "randomness",
     "representation",
+    "source",
 }
 """Modules that every room may import, and that import none."""
 ROOMS = {
@@ -40,6 +41,7 @@ ROOMS = {
     "evaluation": {"operators", "priors"},
     "lightning": {"datasets", "runs", "training"},
     "report": {"runs"},
+    "export": {"runs"},
     "restoration": {
         "datasets",
         "evaluation",
@@ -59,6 +61,7 @@ ROOMS = {
         "config",
         "datasets",
         "evaluation",
+        "export",
         "lightning",
         "masks",
         "mri",
@@ -81,6 +84,8 @@ HOMES = {
     "jinja2": {"report"},
     "wandb": {"lightning"},
     "sigpy": set(),
+    "nibabel": set(),
+    "tifffile": set(),
     "nilearn": set(),
     "skimage": set(),
 }

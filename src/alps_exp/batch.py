@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, TypedDict
 if TYPE_CHECKING:  # the command's help gets here, and must not wait for torch
     from torch import Tensor
 
+    from alps_exp.source import SourceSlice
+
 KeyedIndex = int | tuple[int, int]
 """An index, or an index with the key from which a training item draws all its randomness."""
 
@@ -24,8 +26,9 @@ class Item(_NamedItem, total=False):
     images are compared. `truth_misfit` and `truth_residual` say how well a truth explains the data that it was made
     from (NaN if that is not known), and `truth_sound` whether well enough. A slice names its `volume`, of
     `volume_slices` slices; `target` (1, h, w) is the root sum of squares over the coils of its center, which
-    `target_weight` (1, H, W) times the magnitude of an image is compared with. `augment` (9,) are augmentation labels
-    of a training item. `unreadable` is the reason why an image could not be read; such an item has no other entry.
+    `target_weight` (1, H, W) times the magnitude of an image is compared with. `source` says which slice of a volume it
+    is, and what makes its values those of its file. `augment` (9,) are augmentation labels of a training item.
+    `unreadable` is the reason why an image could not be read; such an item has no other entry.
     """
 
     image: Tensor
@@ -42,6 +45,7 @@ class Item(_NamedItem, total=False):
     volume_slices: int
     target: Tensor
     target_weight: Tensor
+    source: SourceSlice
     augment: Tensor
     unreadable: str
 
@@ -67,6 +71,7 @@ class Batch(_NamedBatch, total=False):
     volume_slices: Tensor
     target: Tensor
     target_weight: Tensor
+    source: list[SourceSlice | None]
     augment: Tensor
     unreadable: dict[str, str]
 

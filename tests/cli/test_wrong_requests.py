@@ -11,6 +11,7 @@ import os
 import pkgutil
 import random
 import shlex
+import shutil
 import string
 import subprocess
 import sys
@@ -42,6 +43,7 @@ TRAINING = ["data=folder", "data.validation=null", "data.batch_size=1", "trainer
 NETWORK = "training.network.model"
 TINY = ["img_resolution=16", "model_channels=8", "channel_mult=[1]", "num_blocks=1", "attn_resolutions=[]"]
 SMALL = {
+    "export": ["run=THINGS/run", "format=[npz,png]"],
     "restore": [*QUIET, *PRIOR, "data=prior", "data.test.count=1"],
     "calibrate": [*QUIET, *PRIOR, "count=2"],
     "train": [*QUIET, *TRAINING, "data.test.size=16", *[f"{NETWORK}.{word}" for word in TINY]],
@@ -474,9 +476,11 @@ def answer(tmp_path, things):
 
 @pytest.fixture(scope="module")
 def finished(things, tmp_path_factory):
-    """Have a run that `alps table` finds."""
+    """Have a run that `alps table` finds and `alps export` writes."""
     request = [sys.executable, "-m", "alps_exp", "restore", *SMALL["restore"], f"output_root={things / 'runs'}"]
     subprocess.run(request, cwd=tmp_path_factory.mktemp("once"), env=os.environ | environment(things), check=True)
+    (run,) = (path.parent for path in (things / "runs").rglob("DONE"))
+    shutil.copytree(run, things / "run")
 
 
 def told(request, got, faults):

@@ -30,7 +30,7 @@ def take_dry_run(request: dict[str, object]) -> bool:
 
 def preview(folder: RunFolder, request: Mapping[str, object], number: int = 0, count: int = 1) -> str:
     """Return a line on a job: its place in the sweep, its folder, and how far it is."""
-    path = os.path.relpath(str(request.get("output") or request.get("path") or folder.path))
+    path = os.path.relpath(str(request.get("output") or request.get("path") or request.get("run") or folder.path))
     return f"[{number + 1}/{count}] {path}: {RunFolder(path, folder.verify).progress()}"
 
 

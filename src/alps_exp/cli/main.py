@@ -39,7 +39,7 @@ from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import DrySweep, RefusedSweep
 from alps_exp.cli.trial import folder_of_trial
 from alps_exp.cli.verbs import VERBS, verb_function
-from alps_exp.cli.words import check_words, flags_first
+from alps_exp.cli.words import check_words, export_words, flags_first
 from alps_exp.config.arguments import check_arguments, nearest
 from alps_exp.config.folder import config_folder
 from alps_exp.config.on_gpu import register_device_resolver
@@ -96,6 +96,8 @@ def _put_config_name(argv: list[str]) -> str:
         argv.insert(1, "restore")
     if argv[1] == "checkpoint" and len(argv) > 2 and argv[2].isalpha():
         argv[2] = f"action={argv[2]}"
+    if argv[1] == "export":
+        argv[2:] = export_words(argv[2:])
     if argv[1] in VERBS:
         argv.insert(1, "--config-name")
     if argv[1].startswith("-") and argv[1] != "--config-name":

@@ -14,6 +14,7 @@ VERBS = {
     "calibrate": "measure how well the uncertainty of a sampler is calibrated",
     "table": "collect the records of runs into tables and figures",
     "bench": "measure what the package costs above its networks",
+    "export": "write the estimates of a run as PNG, TIFF, npz and NIfTI",
     "checkpoint": "inspect a checkpoint, or convert it to safetensors",
 }
 """What each verb does; its root config has its name."""

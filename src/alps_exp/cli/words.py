@@ -7,12 +7,13 @@ import shlex
 from argparse import Namespace
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 from typing import NoReturn, cast
 
 from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, QuotedString
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import ListConfig, OmegaConf
 
@@ -45,6 +46,20 @@ def flags_first(words: Sequence[str]) -> list[str]:
 def settings_of(hydra: HydraConf) -> list[str]:
     """Return the settings of a command as they were typed, with interpolations as such."""
     return cast("list[str]", OmegaConf.to_container(cast("ListConfig", hydra.overrides.task)))
+
+
+def export_words(words: Sequence[str]) -> list[str]:
+    """Return the words behind ``alps export`` as settings: its run, and formats with commas as a list."""
+    settings = list(words)
+    for place, word in enumerate(words):
+        before = words[place - 1] if place else ""
+        of_flag = before.startswith("-") and before not in MULTIRUN
+        if not word.startswith("-") and not of_flag and ("=" not in word or Path(word).is_dir()):
+            settings[place] = f"run={QuotedString(word, Quote.single).with_quotes()}"
+            break
+    if set(MULTIRUN) & set(words):
+        return settings
+    return [re.sub(r"^format=(\w+(?:,\w+)+)$", r"format=[\1]", word) for word in settings]
 
 
 def check_words(words: Sequence[str]) -> None:

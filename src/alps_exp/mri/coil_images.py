@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from alps_exp.folding import Folding
@@ -22,6 +23,24 @@ def combine(coil_images: Array, maps: Array) -> Array:
     pixels = torch.from_numpy(coil_images).movedim(0, -1)
     found = torch.linalg.pinv(parts.to(torch.complex128)) @ pixels.to(torch.complex128)[..., None]
     return folding.merge(found.squeeze(-1).movedim(-1, 0).to(pixels.dtype))[None].numpy()
+
+
+def source_scale(maps: Array, whitening: Array) -> Array:
+    """Return the root sum of squares (1, H, W) over the coils as stored, of the coil images of an image that is 1.
+
+    Times the magnitude of any image, it is the root sum of squares of that image's coil images: the stored coils c of
+    an image x are ``whitening^-1 maps x``, so that ``sqrt(sum |c|^2) = |whitening^-1 maps| |x|`` at every pixel.
+
+    Parameters
+    ----------
+    maps
+        Sensitivity maps (coils, H, W) of whitened coils.
+    whitening
+        The matrix (coils, coils) that k-space was multiplied with.
+    """
+    stored_coils = np.linalg.inv(whitening)
+    norm: Array = np.linalg.norm(np.einsum("ij,jhw->ihw", stored_coils, maps), axis=0, keepdims=True)
+    return norm
 
 
 def fold(image: Array, shape: tuple[int, ...]) -> Array:

@@ -17,6 +17,7 @@ from alps_exp.mri.kspace import KSpaceVolume
 from alps_exp.mri.preparation import PreparationSettings, prepare
 from alps_exp.mri.prepared_volume import PreparedVolume
 from alps_exp.mri.sensitivity import MapEstimator
+from alps_exp.source import SourceSlice
 
 FILE = Path(__file__).parent / "example" / "kspace.npz"
 
@@ -89,6 +90,7 @@ class ExampleSlice(Dataset[Item]):
             "sensitivity_maps": torch.from_numpy(volume.sensitivity_maps[0]),
             "mask": torch.from_numpy(volume.mask[0])[None].float(),
             "noise_std": self.noise_std or volume.noise_std,
+            "source": SourceSlice(self.image_ids[0], 0, volume.slices, volume.source_scale),
         }
         if self.noise_std:
             item["prepared_noise_std"] = volume.noise_std

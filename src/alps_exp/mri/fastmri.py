@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,7 +38,7 @@ class FastMRIVolume(KSpaceVolume):
         stored = self._file["kspace"]
         check_complex(self.path, stored, 3 if stored.ndim == 3 else 4)
         self.shape = stored.shape if stored.ndim == 4 else (stored.shape[0], 1, *stored.shape[1:])
-        self.encoded_shape, reconstructed = self._matrices()
+        self.encoded_shape, reconstructed, fov = self._geometry()
         rows, columns = self.shape[2:]
         if rows != self.encoded_shape[0] == columns:
             raise KSpaceError(
@@ -46,6 +47,8 @@ class FastMRIVolume(KSpaceVolume):
             )
         self.recon_shape = min(reconstructed[0], rows), min(reconstructed[1], columns)
         self.image_shape = self.recon_shape[0], columns
+        if fov is not None:  # samples lie 1 / field of view apart, however many there are
+            self.voxel_size = fov[0] / rows, fov[1] / columns, fov[2]
 
     @property
     def attributes(self) -> dict[str, object]:
@@ -67,15 +70,16 @@ class FastMRIVolume(KSpaceVolume):
         found = self._file.read("kspace", index).astype("complex64", copy=False)
         return found if found.ndim == 3 else found[None]
 
-    def _matrices(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return the encoded and the reconstructed matrix (readout, phase encoding) of the header."""
+    def _geometry(self) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float, float] | None]:
+        """Return the encoded and the reconstructed matrix (readout, phase encoding), and `encoded_fov`."""
         if "ismrmrd_header" not in self._file:
             raise KSpaceError(
                 f"no ismrmrd_header in {self.path}, as fastMRI's files have: give reader=arrays, which takes the axes"
                 f" {self.shape} for {', '.join(AXES)} unless reader.axes says otherwise"
             )
         try:
-            return parse_header(_text(self._file.read("ismrmrd_header")))
+            header = _text(self._file.read("ismrmrd_header"))
+            return *parse_header(header), encoded_fov(header)
         except ValueError as error:
             raise KSpaceError(f"ismrmrd_header in {self.path} is not usable: {error}") from error
 
@@ -104,6 +108,21 @@ def parse_header(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
         raise ValueError(f"it is no XML ({error})") from error
     encoded, reconstructed = (_matrix(root, space) for space in ("encodedSpace", "reconSpace"))
     return encoded, reconstructed
+
+
+def encoded_fov(text: str) -> tuple[float, float, float] | None:
+    """Return the encoded field of view (readout x, phase encoding y, one slice) in mm of a header; None if unknown.
+
+    The header must be one that `parse_header` takes.
+    """
+    root, space = ElementTree.fromstring(text), "ismrmrd:encoding/ismrmrd:encodedSpace/ismrmrd:"
+    names = [*(f"fieldOfView_mm/ismrmrd:{axis}" for axis in "xyz"), "matrixSize/ismrmrd:z"]
+    try:
+        x, y, z, slices = (float(root.findtext(space + name, "", NAMESPACE)) for name in names)
+    except ValueError:
+        return None
+    known = all(math.isfinite(size) and size > 0 for size in (x, y, z, slices))
+    return (x, y, z / slices) if known else None
 
 
 def _matrix(root: ElementTree.Element, space: str) -> tuple[int, int]:

@@ -97,12 +97,16 @@ class KSpaceVolume(ABC):
         (H, W) of the images: rows without readout oversampling, columns as stored.
     recon_shape : tuple of int
         (H, W) of the central region of the images in which reconstructions are compared.
+    voxel_size : tuple of float or None
+        From one row of the images to the next, from one column to the next, and the thickness of a slice, in mm. None:
+        the file does not say. The gap between slices, orientation and position are in none of these files.
     """
 
     path: Path
     shape: tuple[int, int, int, int]
     image_shape: tuple[int, int]
     recon_shape: tuple[int, int]
+    voxel_size: tuple[float, float, float] | None = None
 
     @abstractmethod
     def read(self, index: int) -> Array:

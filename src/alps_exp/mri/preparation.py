@@ -21,7 +21,7 @@ from alps_exp.content_hashes import content_hashes
 from alps_exp.crops import center_crop
 from alps_exp.errors import SettingError, one_line
 from alps_exp.files import file_name, files_below, write_atomically
-from alps_exp.mri.coil_images import combine
+from alps_exp.mri.coil_images import combine, source_scale
 from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import KSpaceError, KSpaceVolume
 from alps_exp.mri.layout import centered
@@ -257,6 +257,7 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
         for one, of_slice, image, where, whole in zip(kspace, maps, images, masks, full, strict=True)
     ]
     target, of_target = _target(volume, stored, maps, whitening, scale)
+    scales = [scale * source_scale(one, whitening.astype(np.complex128)) for one in maps]
     truths = [image if whole else np.zeros_like(image) for image, whole in zip(images, full, strict=True)]
     return PreparedVolume(
         kspace=np.stack(kspace) / np.float32(scale),
@@ -264,12 +265,14 @@ def prepare(volume: KSpaceVolume, settings: PreparationSettings) -> PreparedVolu
         image=np.stack(truths) / np.float32(scale) if any(full) else None,
         target=target.images if target else None,
         target_weight=target.weights if target else None,
+        source_scale=np.concatenate(scales).astype(np.float32),
         checks=checks,
         has_image=full,
         mask=np.stack(masks),
         scale=scale,
         noise_std=1 / scale,
         recon_shape=recon_shape,
+        voxel_size=volume.voxel_size,
         slices=stored.numbers,
         hashes=stored.hashes,
         remarks=[str(noise), *stored.remarks, *said, *of_target, *_unsound(stored.numbers, checks)],

@@ -18,6 +18,7 @@ from alps_exp.foreign_files import read_bytes
 from alps_exp.mri.kspace import KSpaceError
 from alps_exp.mri.preparation import INDEX, VOLUMES
 from alps_exp.mri.prepared_volume import PreparedVolumeFile
+from alps_exp.source import SourceSlice
 
 LONGEST_NAME = 1_000  # characters of the name of a volume
 
@@ -29,7 +30,7 @@ class PreparedSlices(Dataset[Item]):
     complex64 where k-space is fully sampled, with the numbers of its `TruthCheck`, and, of measured data,
     ``measurement`` and ``sensitivity_maps`` (coils, H, W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``, and,
     if the source brings a target, ``target`` (1, h, w) and ``target_weight`` (1, H, W) float32, see `RSSTarget`.
-    ``volume`` and ``volume_slices`` are the name of the item's volume and its number of slices.
+    ``volume`` and ``volume_slices`` are the name of the item's volume and its number of slices; ``source`` has more.
     Volumes can differ in size and noise level; a batch must not mix them.
 
     Parameters
@@ -94,6 +95,8 @@ class PreparedSlices(Dataset[Item]):
         index = volume_file.slices.index(number)
         item: Item = {"image_id": self.image_ids[position], "crop": torch.tensor(volume_file.recon_shape)}
         item["volume"], item["volume_slices"] = name, len(volume_file.slices)
+        scale = volume_file.read("source_scale", index)[None] if volume_file.has_source_scale else None
+        item["source"] = SourceSlice(name, number, volume_file.slices, scale, volume_file.voxel_size)
         if volume_file.has_image[index]:
             check = volume_file.checks[index]
             item["image"] = torch.from_numpy(volume_file.read("image", index))

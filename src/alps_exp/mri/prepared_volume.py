@@ -17,7 +17,7 @@ from alps_exp.mri.kspace import HDF5File, KSpaceError
 from alps_exp.mri.truth import TruthCheck
 
 CHECKSUM = "checksum"
-ARRAYS = ("kspace", "sensitivity_maps", "mask", "image", "target", "target_weight")
+ARRAYS = ("kspace", "sensitivity_maps", "mask", "image", "target", "target_weight", "source_scale")
 
 
 @dataclass
@@ -33,6 +33,9 @@ class PreparedVolume:
     image : Array or None
         Coil-combined images (slices, 1, H', W') complex64 of fully sampled slices, the largest magnitude of the volume
         in their center 1, and zeros for the others; None if no slice is fully sampled.
+    source_scale : Array
+        (slices, H', W') float32: times it, images have the values of the source, see
+        `alps_exp.mri.coil_images.source_scale`.
     checks : list of TruthCheck or None
         How well each image explains its k-space; None where there is no image, or a single coil.
     target, target_weight : Array or None
@@ -47,6 +50,8 @@ class PreparedVolume:
         Standard deviation of the noise in the real and in the imaginary part of `kspace` each.
     recon_shape : tuple of int
         (H, W) of the center of the images in which reconstructions are compared.
+    voxel_size : tuple of float or None
+        See `alps_exp.mri.kspace.KSpaceVolume`.
     slices : list of int
         Number of each slice in the source.
     hashes : list of str
@@ -60,12 +65,14 @@ class PreparedVolume:
     image: Array | None
     target: Array | None
     target_weight: Array | None
+    source_scale: Array
     checks: list[TruthCheck | None]
     has_image: list[bool]
     mask: Array
     scale: float
     noise_std: float
     recon_shape: tuple[int, int]
+    voxel_size: tuple[float, float, float] | None
     slices: list[int]
     hashes: list[str]
     remarks: list[str]
@@ -85,6 +92,8 @@ def write_prepared_volume(
         file.attrs["source_sha256"] = source_sha256
         file.attrs["scale"], file.attrs["noise_std"] = volume.scale, volume.noise_std
         file.attrs["recon_shape"] = volume.recon_shape
+        if volume.voxel_size is not None:
+            file.attrs["voxel_size"] = volume.voxel_size
         file.attrs["hashes"], file.attrs["slices"] = volume.hashes, volume.slices
         file.attrs["has_image"], file.attrs["remarks"] = volume.has_image, json.dumps(volume.remarks)
         file.attrs["checks"] = json.dumps([check and asdict(check) for check in volume.checks])
@@ -124,6 +133,7 @@ class PreparedVolumeFile:
             self.source_sha256 = str(attributes["source_sha256"])
             self.scale, self.noise_std = float(attributes["scale"]), float(attributes["noise_std"])
             self.recon_shape = tuple(map(int, attributes["recon_shape"]))
+            self.voxel_size = [float(size) for size in attributes.get("voxel_size", ())] or None
             self.hashes = list(map(str, attributes["hashes"]))
             self.slices = list(map(int, attributes["slices"]))
             self.has_image = list(map(bool, attributes["has_image"]))
@@ -142,6 +152,7 @@ class PreparedVolumeFile:
         if not self.shape or set(described) != {self.shape[0]} or "kspace" not in self._checksums:
             raise KSpaceError(f"{path} does not describe each of its slices: prepare it again")
         self.has_target = "target" in self._checksums
+        self.has_source_scale = "source_scale" in self._checksums  # files of earlier versions have none
 
     def read(self, name: str, index: int) -> Array:
         """Return one of `ARRAYS` of the slice at a position; raises KSpaceError if it is damaged."""

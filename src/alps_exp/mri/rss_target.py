@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alps_exp.crops import center_crop
+from alps_exp.mri.coil_images import source_scale
 from alps_exp.mri.fourier import Array, to_image
 from alps_exp.mri.kspace import RSS
 
@@ -52,9 +53,9 @@ def rss_target(
     images = [np.linalg.norm(to_image(one), axis=0) for one in fully_sampled]
     if fault := _fault(target, images, maps[0].shape[-2:]):
         return None, [f"{RSS} {fault}: metrics of volumes are those of the combined coils"]
-    largest, stored_coils = float(target.max()), np.linalg.inv(whitening)
-    weights = [np.linalg.norm(np.einsum("ij,jhw->ihw", stored_coils, of_slice), axis=0) for of_slice in maps]
-    scaled = np.stack(weights) * (scale / largest)
+    largest = float(target.max())
+    weights = np.concatenate([source_scale(of_slice, whitening) for of_slice in maps])
+    scaled = weights * (scale / largest)
     return RSSTarget((target / largest).astype(np.float32), scaled.astype(np.float32)), []
 
 

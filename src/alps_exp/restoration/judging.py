@@ -79,6 +79,7 @@ class Judge:
                 std=None if std is None else to_numpy(std[i]),
                 samples=to_numpy(estimates.samples[:, i]) if self.settings.save_samples else None,
                 diagnostics={name: to_numpy(values[:, i]) for name, values in estimates.diagnostics.items()},
+                source=measured.source(i),
                 **_uncertainty(estimates.samples[:, i], estimates, self.settings.interval),
             )
             if self.kind == "mmse":
@@ -179,7 +180,8 @@ class Judge:
         truth = None if measured.truth is None else to_numpy(measured.truth[0])
         adjoint = measured.operator.adjoint(measured.y)
         failed = record.failed(f"{type(error).__name__}: {error}")
-        return ImageResult([failed], truth, to_numpy(measured.y[0]), to_numpy(adjoint[0]))
+        y, source = to_numpy(measured.y[0]), measured.source(0)
+        return ImageResult([failed], truth, y, to_numpy(adjoint[0]), source=source)
 
 
 def _spread_and_error(estimates: Estimates, truth: Tensor | None) -> Numbers:

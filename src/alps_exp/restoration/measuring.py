@@ -12,6 +12,7 @@ from alps_exp.batch import Batch
 from alps_exp.checks import positive
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import measurement_noise
+from alps_exp.source import SourceSlice
 
 OperatorRule = LinearOperator | partial[LinearOperator]
 """An operator for every batch, or its class with arguments of which some are functions of the batch."""
@@ -41,6 +42,11 @@ class Measured:
             return None
         rows, columns = self.batch["crop"][0].tolist()  # one for all: `collate` refuses batches whose crops differ
         return rows, columns
+
+    def source(self, i: int) -> SourceSlice | None:
+        """Return the slice of a volume that the i-th image shows, if it is one."""
+        sources = self.batch.get("source")
+        return None if sources is None else sources[i]
 
     def own_noise(self, i: int) -> dict[str, float]:
         """Return ``prepared_noise_std`` of the i-th image, if another noise level takes its place."""

@@ -8,19 +8,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import h5py
 import numpy as np
 
 from alps_exp.errors import ImageError, one_line
 from alps_exp.files import checksum, open_hdf5, text_checksum, write_atomically
+from alps_exp.runs.field_types import check_fields
 from alps_exp.runs.records import Record
+from alps_exp.runs.units import attributes_of
+from alps_exp.source import SourceSlice
 
 _ARRAYS = ("truth", "measurement", "adjoint", "std", "magnitude_std", "interval", "magnitude_interval", "samples")
 _GROUPS = ("estimates", "diagnostics")
 _AXES = {"truth": 3, "adjoint": 3, "std": 3, "magnitude_std": 3, "interval": 4, "magnitude_interval": 4, "samples": 4}
+_AXES["source_scale"] = 3
 """Number of axes of images; estimates have three, measurements and diagnostics any number."""
-RECORDS, CHECKSUMS = "records", "checksums"
+RECORDS, CHECKSUMS, SOURCE, SCALE = "records", "checksums", "source", "source_scale"
+
+
+class _SourceText(TypedDict):
+    """What a file says of a `SourceSlice` beside its scale."""
+
+    volume: str
+    number: int
+    numbers: list[int]
+    voxel_size: list[float] | None
 
 
 @dataclass
@@ -51,6 +65,9 @@ class ImageResult:
         All samples, (S, C, H, W); None if they are not kept.
     diagnostics
         Real numbers by name, per chain (S, ...) or per image ().
+    source
+        The slice of a volume that the image shows, and what makes its values those of the volume's file; None for other
+        images.
     """
 
     records: list[Record]
@@ -64,6 +81,7 @@ class ImageResult:
     magnitude_interval: np.ndarray | None = None
     samples: np.ndarray | None = None
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
+    source: SourceSlice | None = None
 
     def record(self, estimate: str) -> Record:
         """Return the record of an estimate, for samples the first one.
@@ -86,6 +104,7 @@ class DamagedFile(ImageError):
 def write_result(path: Path, result: ImageResult) -> None:
     """Write a result atomically, real arrays as float32 and complex arrays as complex64, with a checksum of each.
 
+    Attributes of the arrays say their range and units, see `alps_exp.runs.units`.
     A record with a non-finite number is written as failed.
 
     Parameters
@@ -97,19 +116,27 @@ def write_result(path: Path, result: ImageResult) -> None:
     """
     records = "\n".join(record.checked().to_json() for record in result.records)
     arrays = {name: _stored(array) for name, array in _named(result).items() if array is not None}
-    sums = {RECORDS: text_checksum(records)} | {name: checksum(array) for name, array in arrays.items()}
+    texts = {RECORDS: records} | ({SOURCE: _source_text(result.source)} if result.source else {})
+    sums = {name: text_checksum(text) for name, text in texts.items()}
+    sums |= {name: checksum(array) for name, array in arrays.items()}
+    is_complex = any(np.iscomplexobj(array) for name, array in arrays.items() if name != "measurement")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
-        file.attrs[RECORDS], file.attrs[CHECKSUMS] = records, json.dumps(sums)
+        file.attrs.update(texts | {CHECKSUMS: json.dumps(sums)})
         for name, array in arrays.items():
             file[name] = array
+            file[name].attrs.update(attributes_of(name, is_complex, SCALE in arrays))
     write_atomically(path, buffer.getvalue())
 
 
 def _named(result: ImageResult) -> dict[str, np.ndarray | None]:
     """Return the arrays of a result by their names in the file."""
-    single = {name: getattr(result, name) for name in _ARRAYS}
+    single = {name: getattr(result, name) for name in _ARRAYS} | {SCALE: result.source and result.source.scale}
     return single | {f"{group}/{name}": a for group in _GROUPS for name, a in getattr(result, group).items()}
+
+
+def _source_text(source: SourceSlice) -> str:
+    return json.dumps({name: getattr(source, name) for name in _SourceText.__annotations__})
 
 
 def _stored(array: np.ndarray) -> np.ndarray:
@@ -139,7 +166,8 @@ def read_result(path: Path) -> ImageResult:
             {name.removeprefix(f"{g}/"): a for name, a in found.items() if name.startswith(f"{g}/")} for g in _GROUPS
         )
         estimates, diagnostics = groups
-        result = ImageResult(_records(file), estimates=estimates, diagnostics=diagnostics, **arrays)
+        source = _source(file, found.get(SCALE))
+        result = ImageResult(_records(file), estimates=estimates, diagnostics=diagnostics, source=source, **arrays)
         _check_estimates(result)
         return result
 
@@ -161,6 +189,23 @@ def read_records(path: Path) -> list[Record]:
         return _records(file)
 
 
+def read_source(path: Path) -> SourceSlice | None:
+    """Read the source of a result without its arrays, and so without its scale.
+
+    Parameters
+    ----------
+    path
+        A file of `write_result`.
+
+    Raises
+    ------
+    FileNotFoundError, DamagedFile
+        As `read_result`.
+    """
+    with _opened(path) as file:
+        return _source(file, None)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     if path.is_symlink():
@@ -175,10 +220,27 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _records(file: h5py.File) -> list[Record]:
-    text = _text(file, RECORDS)
-    if text_checksum(text) != _checksums(file).get(RECORDS):
-        raise ValueError("its records do not match their checksum")
-    return [Record.from_json(line) for line in text.splitlines()]
+    return [Record.from_json(line) for line in _checked_text(file, RECORDS).splitlines()]
+
+
+def _source(file: h5py.File, scale: np.ndarray | None) -> SourceSlice | None:
+    if SOURCE not in _checksums(file):
+        return None
+    values = json.loads(_checked_text(file, SOURCE))
+    if not isinstance(values, dict) or values.keys() != _SourceText.__annotations__.keys():
+        raise ValueError("its source is no slice of a volume")
+    check_fields(values, _SourceText)
+    source = SourceSlice(**values, scale=scale)
+    if source.number not in source.numbers or sorted(set(source.numbers)) != source.numbers or source.numbers[0] < 0:
+        raise ValueError("the slice of its source is none of those of the volume")
+    return source
+
+
+def _checked_text(file: h5py.File, name: str) -> str:
+    text = _text(file, name)
+    if text_checksum(text) != _checksums(file).get(name):
+        raise ValueError(f"its {name} do not match their checksum")
+    return text
 
 
 def _checked_arrays(file: h5py.File) -> dict[str, np.ndarray]:
@@ -187,7 +249,7 @@ def _checked_arrays(file: h5py.File) -> dict[str, np.ndarray]:
     # Links are not followed: what they lead to was not written here.
     file.visititems(lambda name, item: stored.update({name: item}) if isinstance(item, h5py.Dataset) else None)
     sums = _checksums(file)
-    if stored.keys() != sums.keys() - {RECORDS}:
+    if stored.keys() != sums.keys() - {RECORDS, SOURCE}:
         raise ValueError("arrays are missing, or were added")
     for name, item in stored.items():
         _check_stored(name, item)
