@@ -97,7 +97,7 @@ def _report(seed: int, figures: bool, run: Run, trainer: pl.Trainer) -> list[Pat
     if report is None:
         return []
     written = write_calibration(report, run.folder.path)
-    drawn = [calibration_figure([report], run.folder.path / "calibration.png")] if figures else []
+    drawn = calibration_figure([report], run.folder.path / "calibration.png") if figures else []
     print(f"{run.folder.path}\n{(run.folder.path / 'calibration.md').read_text()}")
     log_result(trainer, _scalars(report), "calibration", drawn)
     return written + drawn

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
 from alps_exp.checks import check_count
 from alps_exp.report import (
+    FigureSettings,
     PageTable,
     Where,
     build_region_table,
@@ -17,6 +21,7 @@ from alps_exp.report import (
     display_table,
     display_volumes,
     estimates_of,
+    figure_tasks,
     find_calibrations,
     gallery,
     pareto_figure,
@@ -42,6 +47,7 @@ def table(
     runs: str | Sequence[str],
     output: str,
     figures: bool,
+    figure: DictConfig,
     page: bool,
     page_images: int,
     seeds: Literal["mean", "each"],
@@ -59,6 +65,8 @@ def table(
     read, records = select(*read_runs(paths, verify), where)
     numbers = select_rows(table_of(read, records, seeds, paper, reference), where)
     displayed = display_table(numbers, columns, metrics)
+    settings: FigureSettings = instantiate(figure)
+    tasks = figure_tasks(read, records, settings, estimates_of(where)) if figures else []
     job.under_way = True
     written = write_tables(numbers, Path(output), displayed)
     if len(regions := build_region_table(records)):
@@ -66,12 +74,12 @@ def table(
     if len(volumes := select_rows(build_volume_table(read, records, seeds), where)):
         written += write_volume_tables(volumes, Path(output))
     if figures:
-        written += task_figures(read, Path(output)) if read else []
-        written += filter(None, [pareto_figure(numbers, Path(output) / "pareto.png")])
+        written += task_figures(tasks, Path(output), settings)
+        written += pareto_figure(numbers, Path(output) / "pareto.png", settings.formats)
     if len(trials := build_trials_table(paths)):
         written += write_trials(trials, Path(output))
     if calibrations := find_calibrations(read) if read else []:
-        written += write_calibration_tables(calibrations, Path(output))
+        written += write_calibration_tables(calibrations, Path(output), settings.formats)
     if page:
         shown = [PageTable("Restorations", displayed)]
         shown += [PageTable("Whole volumes", display_volumes(volumes))] if len(volumes) else []

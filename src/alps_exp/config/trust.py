@@ -17,6 +17,7 @@ ROOMS = (
     "operators",
     "priors",
     "reconstruction",
+    "report",
     "restoration",
     "samplers",
     "training",

@@ -14,20 +14,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from textwrap import fill
 from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from alps_exp.errors import one_line
 from alps_exp.files import write_atomically
 from alps_exp.foreign_files import read_bytes
 from alps_exp.report.comparison import Images, Row, compared, images_of
-from alps_exp.report.figures import save_figure
 from alps_exp.report.groups import find_runs, variants
 from alps_exp.report.latex import latex_table
 from alps_exp.report.layout import (
@@ -35,12 +32,14 @@ from alps_exp.report.layout import (
     csv_table,
     footnotes,
     formatted,
-    label_text,
     markdown_table,
     markdown_text,
     noise_text,
 )
+from alps_exp.report.names import sampler_colors, sampler_name
 from alps_exp.report.order import sampler_order
+from alps_exp.report.panels import save_figures
+from alps_exp.report.plots import add_legend, add_notes, label_axes, open_plots
 from alps_exp.runs import DamagedFile, RunFolder
 from alps_exp.runs.field_types import check_fields, is_finite
 
@@ -57,7 +56,7 @@ _NUMBERS = {
 }
 _CAPTION = "Calibration, with 95 % bootstrap intervals over images."
 _SHOWN_LEVELS = (50, 90)
-_FONT, _LABEL_WIDTH = 8, 30  # points, characters
+_IDEAL = "0.6"  # gray
 _ENDS = ("value", "low", "high")
 
 Report = Row
@@ -175,8 +174,8 @@ def _read(path: Path) -> Report:
     return report
 
 
-def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
-    """Write the reports of runs to `calibration.md`, `.csv` (all numbers), `.tex` and `.png`; return their paths.
+def write_calibration_tables(runs: Sequence[RunFolder], folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write the reports of runs to `calibration.md`, `.csv` (all numbers), `.tex` and a figure; return their paths.
 
     Parameters
     ----------
@@ -184,6 +183,8 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Pa
         Runs with a report, see `find_calibrations`; at least one.
     folder
         Folder for the files.
+    formats
+        Formats of the figure: png, pdf, svg.
 
     Raises
     ------
@@ -200,8 +201,8 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path) -> list[Pa
     }
     for suffix, text in files.items():
         write_atomically(folder / f"calibration.{suffix}", text.encode())
-    figure = calibration_figure(reports, folder / "calibration.png")
-    return [*(folder / f"calibration.{suffix}" for suffix in files), figure]
+    figure = calibration_figure(reports, folder / "calibration.png", formats)
+    return [*(folder / f"calibration.{suffix}" for suffix in files), *figure]
 
 
 def _labeled(runs: Sequence[RunFolder]) -> list[Report]:
@@ -244,8 +245,12 @@ def _row(report: Report) -> dict[str, object]:
     for name in filter(report.__contains__, _NUMBERS):
         row |= _columns(name, report[name])
     row |= {key: report[key] for key in ("nfe_forward", "nfe_vjp", "seconds")}
+    return row | {"status": _status(report)}
+
+
+def _status(report: Report) -> str:
     failed = f"{report['failed']} failed" if report["failed"] else ""
-    return row | {"status": "; ".join(filter(None, [failed, report["remark"]])) or "ok"}
+    return "; ".join(filter(None, [failed, report.get("remark", "")])) or "ok"
 
 
 def _columns(name: str, ends: Mapping[str, float]) -> dict[str, float]:
@@ -275,53 +280,57 @@ def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:
     return (formatted(table[name], form) + " [" + low + ", " + high + "]").where(table[name].notna(), "-")
 
 
-def calibration_figure(reports: Sequence[Report], path: Path) -> Path:
+def calibration_figure(reports: Sequence[Report], path: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
     """Draw coverage against level (ideal: the diagonal) and rank histograms, one row per task and noise level.
+
+    Bands are the 95 % intervals over images. What there is to know of a report's images is written below.
 
     Parameters
     ----------
     reports
         Numbers of runs, see `alps_exp.restoration.calibration_report`.
     path
-        File for the figure, which is returned.
+        The file to write, whose ending each format replaces; the written files are returned.
+    formats
+        File formats: png, pdf, svg.
     """
-    tasks = list(dict.fromkeys((report["task"], noise_text(report["noise_std"])) for report in reports))
-    figure = Figure(figsize=(8.4, 3.0 * len(tasks)), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(tasks), 2, squeeze=False)
+    tasks = list(dict.fromkeys(map(_task, reports)))
+    colors = sampler_colors(report["sampler"] for report in reports)
+    figure, axes = open_plots(len(tasks), 2, height=2.5)
     for row, task in zip(axes, tasks, strict=True):
-        mine = [report for report in reports if (report["task"], noise_text(report["noise_std"])) == task]
-        _draw_coverage(row[0], mine, label_text(f"{task[0]}, noise {task[1]}").replace("_", " "))
-        _draw_ranks(row[1], mine)
-        names = row[0].get_legend_handles_labels()
-        row[1].legend(*names, fontsize=_FONT - 2, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return save_figure(figure, path)
+        mine = [report for report in reports if _task(report) == task]
+        _draw_coverage(row[0], mine, colors, task)
+        _draw_ranks(row[1], mine, colors)
+    lines = [Line2D([], [], color=color, linewidth=1.2) for color in colors.values()]
+    ideal = Line2D([], [], color=_IDEAL, linewidth=0.8)
+    add_legend(figure, [*lines, ideal], [*map(sampler_name, colors), "calibrated"])
+    add_notes(figure, [f"{r['sampler']} on {r['task']}: {status}." for r in reports if (status := _status(r)) != "ok"])
+    return save_figures(figure, path, formats)
 
 
-def _draw_coverage(axis: Axes, reports: Sequence[Report], title: str) -> None:
-    axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+def _task(report: Report) -> str:
+    return f"{report['task']}, noise {noise_text(report['noise_std'])}"
+
+
+def _draw_coverage(axis: Axes, reports: Sequence[Report], colors: Mapping[str, str], task: str) -> None:
+    axis.plot([0, 1], [0, 1], color=_IDEAL, linewidth=0.8)
     for report in reports:
-        label = fill(label_text(report["sampler"]).replace("_", " "), _LABEL_WIDTH)
-        (line,) = axis.plot(report["levels"], report["coverage"]["value"], marker=".", markersize=3, label=label)
+        color, levels = colors[report["sampler"]], report["levels"]
+        axis.plot(levels, report["coverage"]["value"], color=color, linewidth=1.2, marker=".", markersize=3)
         low, high = (np.array(report["coverage"][end], float) for end in ("low", "high"))
-        axis.fill_between(report["levels"], low, high, color=line.get_color(), alpha=0.2)
+        axis.fill_between(levels, low, high, color=color, alpha=0.2, linewidth=0)
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    _label(axis, title, "Level of the interval", "Coverage")
+    label_axes(axis, task, "Level of the interval", "Coverage")
 
 
-def _draw_ranks(axis: Axes, reports: Sequence[Report]) -> None:
-    axis.axhline(1, color="0.6", linewidth=0.8)
+def _draw_ranks(axis: Axes, reports: Sequence[Report], colors: Mapping[str, str]) -> None:
+    axis.axhline(1, color=_IDEAL, linewidth=0.8)
     for report in reports:
         shares = {end: np.array(report["rank_histogram"][end], float) * (report["samples"] + 1) for end in _ENDS}
         edges = np.arange(report["samples"] + 2) / (report["samples"] + 1)
-        line = axis.stairs(shares["value"], edges, baseline=None)
-        axis.stairs(shares["high"], edges, baseline=shares["low"], fill=True, color=line.get_edgecolor(), alpha=0.2)
+        color = colors[report["sampler"]]
+        axis.stairs(shares["value"], edges, baseline=None, color=color, linewidth=1.2)
+        axis.stairs(shares["high"], edges, baseline=shares["low"], fill=True, color=color, alpha=0.2)
     axis.set(xlim=(0, 1), ylim=(0, None))
-    _label(axis, "Ranks of the truth", "Rank among the samples", "Share, uniform = 1")
-
-
-def _label(axis: Axes, title: str, x: str, y: str) -> None:
-    axis.set_title(title, fontsize=_FONT)
-    axis.set_xlabel(x, fontsize=_FONT)
-    axis.set_ylabel(y, fontsize=_FONT)
-    axis.tick_params(labelsize=_FONT - 1)
+    counts = dict.fromkeys(f"{report['images']} images × {report['samples']} samples" for report in reports)
+    label_axes(axis, "; ".join(counts), "Rank of the truth among the samples", "Share, uniform = 1")

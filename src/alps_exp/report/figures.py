@@ -1,66 +1,39 @@
-"""Panels of truth, measurement, estimates, their errors and their standard deviations.
+"""Figures of restored images: estimates, errors and standard deviations, samples, and where an estimate is uncertain.
 
-Real images are shown in RGB, or gray by the mean of their channels where these are not three, clipped to [-1, 1];
-complex ones by their magnitude, up to the truth's maximum (without a truth, which measured data may lack: up to an
-estimate's).
-Errors and standard deviations are root mean squares over the channels, in the units of the image.
+Regions that a mask hid are outlined, and flagged estimates are framed, with their flags below. How images and maps are
+drawn, see `alps_exp.report.pixels` and `alps_exp.report.scales`.
 """
 
 from __future__ import annotations
 
-import io
-import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
 
 from alps_exp.errors import one_line
-from alps_exp.files import file_name, write_atomically
-from alps_exp.report.groups import find_runs
-from alps_exp.report.layout import label_text, noise_text
-from alps_exp.report.order import sampler_order
-from alps_exp.runs import ESTIMATES, ImageResult, Record, RunFolder
+from alps_exp.files import file_name
+from alps_exp.report.marks import Region, hidden_pixels, largest_region
+from alps_exp.report.names import ESTIMATE_NAMES, kind_name, sampler_name
+from alps_exp.report.panels import Panel, Row, Scale, draw_rows, in_blocks, save_figure, save_figures
+from alps_exp.report.pixels import ERROR, LARGEST, STD, Maps, maps_of, measurement_image, rms, visible
+from alps_exp.report.scales import LABELS, MAP_COLORS, image_scale, map_scales, on_scale, quantile_of, unit_of
+from alps_exp.report.selection import FigureSettings, FigureTask
+from alps_exp.runs import ESTIMATES, ImageResult, RunFolder
 
-log = logging.getLogger(__name__)
+_MOST_WARNINGS, _MOST_SAMPLES = 8, 4
+_LONGEST_LABEL = 200  # characters
+_CERTAIN = 0.9  # quantile of the standard deviations up to which they are not shown over an image
 
-_CELL = 1.45  # inches
-_FONT = 8  # points
-_MOST_WARNINGS = 8
-_DPI = 220
-_ERROR, _STD = "Absolute error", "Standard deviation"
-_COLORS = {_ERROR: "inferno", _STD: "viridis"}
-_NAMES = {"sample": "Sample", "mmse": "MMSE", "map": "MAP", "point": "Estimate"}
-
-
-Maps: TypeAlias = dict[str, np.ndarray]
-Scales: TypeAlias = dict[str, Normalize]
-Side: TypeAlias = Literal["right", "bottom"]
-
-
-@dataclass
-class _Column:
-    """An estimate and the maps shown below it."""
-
-    title: str
-    image: np.ndarray
-    maps: Maps
+Results: TypeAlias = Mapping[str, ImageResult]
+"""The results of one image by sampler."""
 
 
 def run_figure(run: RunFolder, num_images: int = 4) -> Path:
-    """Draw `figure.png` of a run: one row for each of its first images.
-
-    Error and standard deviation are those of the MMSE estimate, or else of the MAP or point estimate.
+    """Draw `figure.png` of a run: its first images side by side, or a single one with its estimates side by side.
 
     Parameters
     ----------
@@ -74,260 +47,273 @@ def run_figure(run: RunFolder, num_images: int = 4) -> Path:
     ValueError
         If no image of the run was restored.
     """
-    results = [run.load_result(image_id) for image_id in _restored([run], num_images)]
-    names = [name for name in ESTIMATES if all(name in result.estimates for result in results)]
-    if not results or not names:
+    records = run.records()
+    ids = islice((i for i in dict.fromkeys(r.image_id for r in records) if run.finished(i)), num_images)
+    results = {image_id: run.load_result(image_id) for image_id in ids}
+    names = [name for name in ESTIMATES if results and all(name in result.estimates for result in results.values())]
+    if not names:
         raise ValueError(f"{run.path} has no restored image to show")
-    main = max(names, key=("sample", "point", "map", "mmse").index)
-    maps = [_maps(result, main) for result in results]
-    scales = _scales(maps)
-    given = _given(results)
-    figure, axes = _grid(len(results), given + len(names) + len(scales), results[0])
-    for axis_row, result, of_result in zip(axes, results, maps, strict=True):
-        _draw_row(axis_row, given, result, names, of_result, scales)
-    for axis, name in zip(axes[0, given:], names, strict=False):
-        axis.set_title(f"{_NAMES[name]}\n{axis.get_title()}", fontsize=_FONT, pad=3)
-    for j, kind in enumerate(scales, given + len(names)):
-        shown = _NAMES[main] if kind == _ERROR else "samples"
-        axes[0, j].set_title(f"{kind}\nof {shown}", fontsize=_FONT, pad=3)
-        _colorbar(figure, scales, kind, axes[:, j], "bottom")
-    _warn(figure, results)
-    return save_figure(figure, run.path / "figure.png")
+    if len(results) == 1:
+        sampler = records[0].sampler
+        of_images = {image_id: {sampler: result} for image_id, result in results.items()}
+        rows = _task_rows(of_images, [(sampler, name) for name in names], "auto")
+    else:
+        rows = _run_rows(results, names)
+    return save_figure(draw_rows(rows, _warnings(results.values())), run.path / "figure.png")
 
 
-def _draw_row(
-    axes: np.ndarray, given: int, result: ImageResult, names: Sequence[str], maps: Maps, scales: Scales
-) -> None:
-    """Draw an image with all its estimates, and the maps of one of them."""
-    peak = _draw_truth_and_measurement(axes[:given], result)
-    axes[0].set_ylabel(label_text(result.records[0].image_id), fontsize=_FONT - 2)
-    for axis, name in zip(axes[given:], names, strict=False):
-        _draw_image(axis, result.estimates[name], peak, _decibels(result.record(name)))
-    for axis, kind in zip(axes[given + len(names) :], scales, strict=True):
-        _draw_map(axis, maps, scales, kind)
+def task_figures(tasks: Sequence[FigureTask], folder: Path, settings: FigureSettings | None = None) -> list[Path]:
+    """Draw the figures of every task, and return their paths.
+
+    They are `TASK.png`, where a posterior was sampled `TASK_uncertainty.png`, and where samples were kept
+    `TASK_samples.png`.
+
+    Parameters
+    ----------
+    tasks
+        See `alps_exp.report.figure_tasks`.
+    folder
+        Folder for the figures.
+    settings
+        What they show.
+    """
+    settings = settings or FigureSettings()
+    paths = []
+    for task in tasks:
+        for ending, figure in (("", task_figure), ("_uncertainty", uncertainty_figure), ("_samples", samples_figure)):
+            paths += figure(task, folder / file_name(task.name, f"{ending}.png"), settings)
+    return paths
 
 
-def task_figure(task: str, runs: Sequence[RunFolder], path: Path, num_images: int = 1) -> Path:
-    """Draw the estimates of several samplers for the same images, side by side in the order of `runs`.
+def task_figure(task: FigureTask, path: Path, settings: FigureSettings) -> list[Path]:
+    """Draw the estimates of several samplers for the same images, side by side; return the written files.
 
-    For each image: the estimates with their PSNR, then the maps of their errors, then those of the standard
-    deviations, each kind on one color scale. A single sample is shown of the first run alone.
+    For each image: the estimates with their PSNR, then the maps of their errors, then those of the standard deviations,
+    each kind on one scale.
 
     Parameters
     ----------
     task
-        Name of the task, for the message.
-    runs
-        Runs that restored the same images.
+        The task.
     path
-        The file to write.
-    num_images
-        How many images to show at most.
-
-    Raises
-    ------
-    ValueError
-        If no image was restored by all the runs.
+        The file to write, whose ending each format replaces.
+    settings
+        Region to enlarge, and formats.
     """
-    shared = _restored(runs, num_images)
-    if not shared:
-        raise ValueError(f"no image of the task {task!r} was restored by all of its {len(runs)} runs")
-    results = [[run.load_result(image_id) for run in runs] for image_id in shared]
-    panels = [_columns(of_image) for of_image in results]
-    scales = _scales([column.maps for columns in panels for column in columns])
-    height = 1 + len(scales)
-    given = _given([of_image[0] for of_image in results])
-    figure, axes = _grid(height * len(panels), given + len(panels[0]), results[0][0])
-    for i, columns in enumerate(panels):
-        _draw_panel(figure, axes[i * height : (i + 1) * height], given, results[i][0], columns, scales)
-    _warn(figure, [result for of_image in results for result in of_image])
-    return save_figure(figure, path)
+    of_images = _results(task)
+    rows = _task_rows(of_images, task.estimates, settings.zoom)
+    return save_figures(draw_rows(rows, _notes(task, of_images)), path, settings.formats)
 
 
-def task_figures(paths: Iterable[str | Path], folder: Path, num_images: int = 1) -> list[Path]:
-    """Draw one `task_figure`, named `TASK.png`, for every task (and noise level) among the runs in `paths`.
-
-    Of several runs of one sampler the first that ended is shown. A task without a shared image is left out
-    with a warning.
+def uncertainty_figure(task: FigureTask, path: Path, settings: FigureSettings) -> list[Path]:
+    """Draw the standard deviation over the MMSE estimate where it exceeds a threshold; return the written files.
 
     Parameters
     ----------
-    paths
-        Run folders, or folders above them.
-    folder
-        Folder for the figures.
-    num_images
-        How many images of a task to show at most.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `alps_exp.report.find_runs`.
+    task, path
+        As in `task_figure`. Without any standard deviation nothing is written.
+    settings
+        Threshold, and formats.
     """
-    chosen: dict[tuple[str, str], dict[str, RunFolder]] = {}
-    for run in sorted(find_runs(paths), key=lambda run: not run.is_done()):
-        if record := next(iter(run.records()), None):
-            chosen.setdefault((record.task, noise_text(record.noise_std)), {}).setdefault(record.sampler, run)
-    tasks = [task for task, _ in chosen]
-    drawn = []
-    for (task, noise_std), runs in sorted(chosen.items()):
-        name = task if tasks.count(task) == 1 else f"{task}_{noise_std}"
-        ordered = [runs[sampler] for sampler in sorted(runs, key=sampler_order)]
-        if _restored(ordered, 1):
-            drawn.append(task_figure(name, ordered, folder / file_name(name, ".png"), num_images))
-        else:
-            log.warning("%s", one_line(f"no figure of {name}: no image is there from all of {', '.join(sorted(runs))}"))
-    return drawn
+    of_images = _results(task)
+    known = [result for of_image in of_images.values() for result in of_image.values()]
+    deviations = [maps_of(result, "mmse")[STD] for result in known if _has_std(result)]
+    if not deviations:
+        return []
+    threshold = quantile_of(deviations, _CERTAIN) if settings.threshold == "auto" else settings.threshold
+    label = f"{LABELS[STD]}\nabove {threshold:.2g} ({unit_of(_first(known[0]))})"
+    scale = Scale(label, threshold, max(quantile_of(deviations, LARGEST), threshold * 1.01), MAP_COLORS[STD])
+    images = _scale(known)
+    rows = []
+    for image_id, of_image in of_images.items():
+        sampled = {sampler: result for sampler, result in of_image.items() if _has_std(result)}
+        panels = [_overlay_panel(sampler, result, images, threshold) for sampler, result in sampled.items()]
+        rows += in_blocks([Row(image_id, scale, panels)])
+    return save_figures(draw_rows(rows, _notes(task, of_images)), path, settings.formats)
 
 
-def _restored(runs: Sequence[RunFolder], num_images: int) -> list[str]:
-    """Return the first images that all the runs have restored."""
-    image_ids = dict.fromkeys(record.image_id for record in runs[0].records())
-    restored = (image_id for image_id in image_ids if all(run.finished(image_id) for run in runs))
-    return list(islice(restored, num_images))
+def samples_figure(task: FigureTask, path: Path, settings: FigureSettings) -> list[Path]:
+    """Draw samples of the first image with their misfit, their mean and variance, by sampler; return the written files.
+
+    The misfit is twice that of the record over the number of measured values, of which 1 is expected of the truth.
+
+    Parameters
+    ----------
+    task, path
+        As in `task_figure`. If no run kept its samples (``save=samples``), nothing is written.
+    settings
+        Formats.
+    """
+    of_images = _results(task)
+    image_id, of_image = next(iter(of_images.items()))
+    kept = {s: result for s, result in of_image.items() if result.samples is not None and "mmse" in result.estimates}
+    if not kept:
+        return []
+    scale = _scale(kept.values())
+    count = max(len(result.samples) for result in kept.values() if result.samples is not None)
+    rows = []
+    for index in range(min(_MOST_SAMPLES, count)):
+        panels = [_sample_panel(sampler, result, index) for sampler, result in kept.items()]
+        rows.append(Row(f"Sample {index + 1}", scale, panels))
+    means = [_estimate_panel(result, "mmse") for result in kept.values()]
+    rows.append(Row("MMSE", scale, means))
+    scales = map_scales(
+        [maps_of(result, "mmse") for result in kept.values()], unit_of(_first(next(iter(kept.values()))))
+    )
+    if STD in scales:
+        rows.append(Row("", scales[STD], [_variance_panel(result) for result in kept.values()]))
+    notes = [f"Image {one_line(image_id)}.", *_notes(task, {image_id: of_image})]
+    return save_figures(draw_rows(in_blocks(rows), notes), path, settings.formats)
 
 
-def _columns(results: Sequence[ImageResult]) -> list[_Column]:
-    """Return the estimates of one image by several samplers; a sample only of the first one."""
-    columns = []
-    for i, result in enumerate(results):
-        names = [name for name in ESTIMATES if name in result.estimates and (name != "sample" or i == 0)]
-        for name in names:
-            record = result.record(name)
-            title = f"{_full_name(record)}\n{_decibels(record)}"
-            columns.append(_Column(title, result.estimates[name], _maps(result, name)))
-    return columns
+def _results(task: FigureTask) -> dict[str, Results]:
+    return {i: {sampler: run.load_result(i) for sampler, run in task.runs.items()} for i in task.image_ids}
 
 
-def _full_name(record: Record) -> str:
-    """Return the name of the sampler, with the kind of estimate if that adds information."""
-    sampler, estimate = label_text(record.sampler).upper().replace("_", " "), record.estimate
-    if estimate in ("point", record.sampler):
-        return sampler
-    return f"{sampler} {'sample' if estimate == 'sample' else _NAMES[estimate]}"
+def _run_rows(results: Mapping[str, ImageResult], names: Sequence[str]) -> list[Row]:
+    """Return the rows of a run: what there is of each image below each other; maps are those of the last estimate."""
+    each = list(results.values())
+    scale, main = _scale(each), max(names, key=("sample", "point", "map", "mmse").index)
+    maps = [maps_of(result, main) for result in each]
+    rows = []
+    if any(result.truth is not None for result in each):
+        rows.append(Row("Truth", scale, [_truth_panel(result) for result in each]))
+    measurements = [_measurement_panel(result, scale) for result in each]
+    title = next((panel.title for panel in measurements if panel), "Measurement").partition("\n")[0]
+    under = [panel and replace(panel, title="", caption=panel.title.partition("\n")[2]) for panel in measurements]
+    rows.append(Row(title, scale, under))
+    for name in names:
+        rows.append(Row(_capital(ESTIMATE_NAMES[name]), scale, [_estimate_panel(r, name) for r in each]))
+    for kind, of_map in map_scales(maps, unit_of(_first(each[0]))).items():
+        label = f"Error of {ESTIMATE_NAMES[main]}" if kind == ERROR else "Samples"
+        rows.append(Row(label, of_map, [_map_panel(r, m, kind) for r, m in zip(each, maps, strict=True)]))
+    titled = [
+        panel and replace(panel, title=one_line(i, _LONGEST_LABEL))
+        for i, panel in zip(results, rows[0].panels, strict=True)
+    ]
+    return [replace(rows[0], panels=titled), *rows[1:]]
 
 
-def _decibels(record: Record) -> str:
-    return "" if record.psnr is None else f"{record.psnr:.1f} dB"
+def _task_rows(
+    of_images: Mapping[str, Results], estimates: Sequence[tuple[str, str]], zoom: Literal["auto"] | list[int] | None
+) -> list[Row]:
+    """Return the rows of a task: for each image its estimates, and below each the maps of its error and deviation."""
+    known = [result for of_image in of_images.values() for result in of_image.values()]
+    scale = _scale(known)
+    maps = {i: [maps_of(of_image[sampler], kind) for sampler, kind in estimates] for i, of_image in of_images.items()}
+    scales = map_scales(
+        [of_estimate for of_image in maps.values() for of_estimate in of_image], unit_of(_first(known[0]))
+    )
+    rows = []
+    for image_id, of_image in of_images.items():
+        first = next(iter(of_image.values()))
+        given = [_measurement_panel(first, scale)]
+        given = given if first.truth is None else [_truth_panel(first), *given]
+        region = Region(*zoom) if isinstance(zoom, list) else _most_uncertain(maps[image_id]) if zoom else None
+        shown = [
+            _estimate_panel(of_image[sampler], kind, f"{sampler_name(sampler)}\n{kind_name(sampler, kind)}")
+            for sampler, kind in estimates
+        ]
+        images = [panel and replace(panel, zoom=region) for panel in [*given, *shown]]
+        block = [Row(one_line(image_id, _LONGEST_LABEL), scale, images)]
+        for kind, of_map in scales.items():
+            panels = [_map_panel(of_image[s], m, kind) for (s, _), m in zip(estimates, maps[image_id], strict=True)]
+            block.append(Row("", of_map, [*[None] * len(given), *panels]))
+        rows += in_blocks(block)
+    return rows
 
 
-def _given(results: Sequence[ImageResult]) -> int:
-    """Return the number of panels before the estimates: the measurement and, if known, the ground truth."""
-    return 1 + any(result.truth is not None for result in results)
+def _most_uncertain(maps: Sequence[Maps]) -> Region | None:
+    """Return the region where the standard deviations are largest, or else the errors."""
+    for kind in (STD, ERROR):
+        if there := [of_estimate[kind] for of_estimate in maps if kind in of_estimate]:
+            return largest_region(np.mean(there, axis=0))
+    return None
 
 
-def _maps(result: ImageResult, name: str) -> Maps:
-    estimate = result.estimates[name]
-    if not np.iscomplexobj(estimate):
-        estimate = estimate.clip(-1, 1)
-    maps = {} if result.truth is None else {_ERROR: _rms(estimate - result.truth)}
-    if name == "mmse" and result.std is not None:
-        maps[_STD] = _rms(result.std)
-    return maps
+def _first(result: ImageResult) -> np.ndarray:
+    return next(iter(result.estimates.values()))
 
 
-def _rms(image: np.ndarray) -> np.ndarray:
-    rms: np.ndarray = np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
-    return rms
+def _scale(results: Iterable[ImageResult]) -> Scale:
+    """Return the scale on which all the images are shown: that of the truths, as far as they are known."""
+    return image_scale([_first(result) if result.truth is None else result.truth for result in results])
 
 
-def _scales(maps: Sequence[Maps]) -> Scales:
-    """Return a color scale per kind of map, from 0 to nearly the largest value."""
-    scales = {}
-    for kind in _COLORS:
-        if shown := [each[kind].ravel() for each in maps if kind in each]:
-            scales[kind] = Normalize(0, float(np.quantile(np.concatenate(shown), 0.995)))
-    return scales
+def _truth_panel(result: ImageResult) -> Panel | None:
+    return None if result.truth is None else Panel(on_scale(result.truth), "Truth")
 
 
-def _grid(rows: int, columns: int, result: ImageResult) -> tuple[Figure, np.ndarray]:
-    height, width = next(iter(result.estimates.values())).shape[-2:]
-    shape = min(max(height / width, 0.1), 10)
-    size = (columns * _CELL + 0.6, rows * (_CELL * shape + 0.1) + 0.4)
-    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02, compress=True)
-    figure = Figure(figsize=size, dpi=_DPI, layout=layout)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    return figure, axes
-
-
-def _warn(figure: Figure, results: Iterable[ImageResult]) -> None:
-    """Write below the panels what does not fit the images."""
-    sentences = dict.fromkeys(warning for result in results for record in result.records for warning in record.warnings)
-    if sentences:
-        shown = [f"Warning: {label_text(sentence)}" for sentence in islice(sentences, _MOST_WARNINGS)]
-        figure.supxlabel("\n".join(shown), fontsize=_FONT, color="firebrick")
-
-
-def _draw_panel(
-    figure: Figure, axes: np.ndarray, given: int, result: ImageResult, columns: Sequence[_Column], scales: Scales
-) -> None:
-    """Draw the rows of one image: estimates, and below them one row for each kind of map."""
-    peak = _draw_truth_and_measurement(axes[0, :given], result)
-    for axis, column in zip(axes[0, given:], columns, strict=True):
-        _draw_image(axis, column.image, peak, column.title)
-    for axis_row, kind in zip(axes[1:], scales, strict=True):
-        axis_row[given - 1].text(0.95, 0.5, kind.replace(" ", "\n"), ha="right", va="center", fontsize=_FONT)
-        for axis, column in zip(axis_row[given:], columns, strict=True):
-            _draw_map(axis, column.maps, scales, kind)
-        _colorbar(figure, scales, kind, axis_row, "right")
-
-
-def _draw_truth_and_measurement(axes: np.ndarray, result: ImageResult) -> float:
-    """Draw both, if there is a truth, and return the magnitude that is shown as white in complex images."""
-    reference = next(iter(result.estimates.values())) if result.truth is None else result.truth
-    peak = float(np.abs(reference).max())
-    if result.truth is not None:
-        _draw_image(axes[0], result.truth, peak, "Truth")
-    if (measurement := _visible_measurement(result, peak)) is not None:
-        _draw_image(axes[-1], *measurement)
-    return peak
-
-
-def _visible_measurement(result: ImageResult, peak: float) -> tuple[np.ndarray, float, str] | None:
-    """Return what stands for the measurement, its peak and its title; None if there is nothing that can be drawn."""
-    measurement, adjoint = result.measurement, result.adjoint
-    in_a_row = measurement is not None and measurement.shape[:-1] == (1, 1)  # several measurements as one
-    if measurement is not None and not np.iscomplexobj(measurement) and not in_a_row:
-        return (measurement, peak, "Measurement") if measurement.ndim == 3 and measurement.size else None
-    if adjoint is None:
+def _measurement_panel(result: ImageResult, scale: Scale) -> Panel | None:
+    """Return what stands for the measurement; None if there is nothing that can be drawn."""
+    if (found := measurement_image(result, scale.high)) is None:
         return None
-    if in_a_row:
-        return adjoint * (peak / np.abs(adjoint).max()), peak, "Adjoint"
+    name, image = found
     acceleration = result.diagnostics.get("acceleration")
-    known = acceleration is not None and acceleration.ndim == 0
-    return adjoint, peak, f"Zero-filled\n{acceleration:.2f}x" if known else "Zero-filled"
+    known = name == "Zero-filled" and acceleration is not None and acceleration.ndim == 0
+    return Panel(on_scale(image), f"{name}\n{acceleration:.2f}x" if known else name, hidden=_hidden(result))
 
 
-def _draw_image(axis: Axes, image: np.ndarray, peak: float, title: str) -> None:
-    if np.iscomplexobj(image):
-        axis.imshow(np.abs(image[0]), cmap="gray", vmin=0, vmax=peak, interpolation="nearest")
-    else:
-        colors = image if len(image) == 3 else image.mean(0, keepdims=True)
-        rgb = np.broadcast_to((colors.clip(-1, 1) + 1) / 2, (3, *image.shape[-2:]))
-        axis.imshow(np.moveaxis(rgb, 0, -1), interpolation="nearest")
-    axis.set_title(title, fontsize=_FONT, pad=3)
+def _estimate_panel(result: ImageResult, name: str, title: str = "") -> Panel:
+    record = result.record(name)
+    caption = "" if record.psnr is None else f"PSNR {record.psnr:.1f} dB"
+    return Panel(on_scale(result.estimates[name]), title, caption, record.flags, hidden=_hidden(result))
 
 
-def _draw_map(axis: Axes, maps: Maps, scales: Scales, kind: str) -> None:
-    if kind in maps:
-        axis.imshow(maps[kind], cmap=_COLORS[kind], norm=scales[kind], interpolation="nearest")
+def _map_panel(result: ImageResult, maps: Maps, kind: str) -> Panel | None:
+    return Panel(maps[kind], hidden=_hidden(result)) if kind in maps else None
 
 
-def _colorbar(figure: Figure, scales: Scales, kind: str, axes: np.ndarray, location: Side) -> None:
-    mappable = ScalarMappable(scales[kind], _COLORS[kind])
-    bar = figure.colorbar(mappable, ax=list(axes), location=location, extend="max", fraction=0.05, pad=0.01)
-    bar.ax.tick_params(labelsize=_FONT - 2, width=0.5, length=2)
-    bar.locator = MaxNLocator(3)
-    bar.outline.set_linewidth(0.5)
+def _overlay_panel(sampler: str, result: ImageResult, images: Scale, threshold: float) -> Panel:
+    """Return the standard deviation above a threshold over the MMSE estimate in gray."""
+    deviation, record = maps_of(result, "mmse")[STD], result.record("mmse")
+    below = visible(result.estimates["mmse"], images.high)
+    return Panel(
+        np.ma.masked_less_equal(deviation, threshold),
+        title=sampler_name(sampler),
+        caption=f"{100 * np.mean(deviation > threshold):.0f} % of pixels",
+        flags=record.flags,
+        hidden=_hidden(result),
+        below=below if below.ndim == 2 else below.mean(-1),
+    )
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, and return its path."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.03)
-    write_atomically(path, buffer.getvalue())
-    return path
+def _sample_panel(sampler: str, result: ImageResult, index: int) -> Panel | None:
+    """Return a sample with its misfit; None if there are fewer."""
+    assert result.samples is not None
+    records = [r for r in result.records if r.estimate == "sample" and r.sample_index == index]
+    if index >= len(result.samples) or not records:
+        return None
+    counted = result.diagnostics.get("measured_count")
+    misfit = records[0].data_misfit
+    caption = "" if counted is None or misfit is None else f"misfit {2 * misfit / float(counted):.2f}"
+    title = "" if index else sampler_name(sampler)
+    return Panel(on_scale(result.samples[index]), title, caption, records[0].flags, hidden=_hidden(result))
+
+
+def _variance_panel(result: ImageResult) -> Panel | None:
+    if result.std is None:
+        return None
+    return Panel(rms(result.std), caption=f"variance {np.mean(result.std**2):.2g}", hidden=_hidden(result))
+
+
+def _has_std(result: ImageResult) -> bool:
+    return result.std is not None and "mmse" in result.estimates
+
+
+def _hidden(result: ImageResult) -> np.ndarray | None:
+    return hidden_pixels(result.measurement, _first(result).shape)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _notes(task: FigureTask, of_images: Mapping[str, Results]) -> list[str]:
+    return [*task.notes, *_warnings([r for of_image in of_images.values() for r in of_image.values()])]
+
+
+def _warnings(results: Iterable[ImageResult]) -> list[str]:
+    """Return what does not fit the images."""
+    sentences = dict.fromkeys(warning for result in results for record in result.records for warning in record.warnings)
+    return [f"Warning: {one_line(sentence, _LONGEST_LABEL)}" for sentence in islice(sentences, _MOST_WARNINGS)]

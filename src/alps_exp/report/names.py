@@ -52,10 +52,14 @@ def sampler_name(label: str) -> str:
     return _SAMPLERS[sampler][0] + bracket + settings if sampler in _SAMPLERS else label
 
 
+def kind_name(label: str, estimate: str) -> str:
+    """Return the displayed kind of an estimate of a sampler; empty where the sampler's name says it already."""
+    return "" if estimate == "point" or label.partition(" (")[0] == estimate else ESTIMATE_NAMES[estimate]
+
+
 def estimate_name(label: str, estimate: str) -> str:
     """Return the displayed name of an estimate: its sampler, and its kind where that is not clear already."""
-    name = sampler_name(label)
-    return name if estimate == "point" or label.partition(" (")[0] == estimate else f"{name} {ESTIMATE_NAMES[estimate]}"
+    return f"{sampler_name(label)} {kind_name(label, estimate)}".rstrip()
 
 
 def sampler_colors(labels: Iterable[str]) -> dict[str, str]:

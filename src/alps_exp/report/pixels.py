@@ -35,18 +35,21 @@ def visible(image: np.ndarray, peak: float) -> np.ndarray:
     return (shown.clip(-1, 1) + 1) / 2
 
 
-def visible_measurement(result: ImageResult, peak: float) -> tuple[str, np.ndarray] | None:
-    """Return the name and the picture of what stands for the measurement; None if nothing of it can be drawn."""
+def measurement_image(result: ImageResult, peak: float) -> tuple[str, np.ndarray] | None:
+    """Return the name and the image (C, H, W) of what stands for the measurement; None if nothing can be drawn."""
     measurement, adjoint = result.measurement, result.adjoint
     in_a_row = measurement is not None and measurement.shape[:-1] == (1, 1)  # several measurements as one
     if measurement is not None and not np.iscomplexobj(measurement) and not in_a_row:
-        drawable = measurement.ndim == 3 and measurement.size
-        return ("Measurement", visible(measurement, peak)) if drawable else None
+        return ("Measurement", measurement) if measurement.ndim == 3 and measurement.size else None
     if adjoint is None:
         return None
-    if in_a_row:
-        return "Adjoint", visible(adjoint * (peak / (np.abs(adjoint).max() or 1)), peak)
-    return "Zero-filled", visible(adjoint, peak)
+    return ("Adjoint", adjoint * (peak / (np.abs(adjoint).max() or 1))) if in_a_row else ("Zero-filled", adjoint)
+
+
+def visible_measurement(result: ImageResult, peak: float) -> tuple[str, np.ndarray] | None:
+    """Return the name and the picture of what stands for the measurement; None if nothing of it can be drawn."""
+    found = measurement_image(result, peak)
+    return found and (found[0], visible(found[1], peak))
 
 
 def maps_of(result: ImageResult, estimate: str) -> Maps:
@@ -54,12 +57,13 @@ def maps_of(result: ImageResult, estimate: str) -> Maps:
     shown = result.estimates[estimate]
     if not np.iscomplexobj(shown):
         shown = shown.clip(-1, 1)
-    maps = {} if result.truth is None else {ERROR: _rms(shown - result.truth)}
+    maps = {} if result.truth is None else {ERROR: rms(shown - result.truth)}
     if estimate == "mmse" and result.std is not None:
-        maps[STD] = _rms(result.std)
+        maps[STD] = rms(result.std)
     return maps
 
 
-def _rms(image: np.ndarray) -> np.ndarray:
-    rms: np.ndarray = np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
-    return rms
+def rms(image: np.ndarray) -> np.ndarray:
+    """Return the root mean square (H, W) over the channels of an image."""
+    root: np.ndarray = np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
+    return root

@@ -84,6 +84,7 @@ class Judge:
             )
             if self.kind == "mmse":
                 result.estimates["sample"] = to_numpy(estimates.samples[0, i])
+            result.diagnostics["measured_count"] = to_numpy(measured.operator.measured_count(measured.y)[i])
             if (acceleration := measured.operator.acceleration) is not None:
                 result.diagnostics["acceleration"] = to_numpy(acceleration.expand(len(mean))[i])
             results.append(result)

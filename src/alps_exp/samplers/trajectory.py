@@ -92,3 +92,24 @@ class Trajectory:
             for step, scale in enumerate(self.scales)
             for i, image_id in enumerate(self.image_ids)
         ]
+
+    def steps(self, image: int = 0, sample: int = 0) -> list[dict[str, object]]:
+        """Return ``step``, ``scale``, ``misfit`` and the arrays ``x`` and ``d`` (C, H, W; None without) of a chain.
+
+        They are of the steps whose images are kept; `alps_exp.report.steps_figure` draws them.
+
+        Parameters
+        ----------
+        image, sample
+            Positions of the image in the batch, and of the chain among its samples.
+        """
+        return [
+            {
+                "step": step,
+                "scale": self.scales[step],
+                "misfit": float(self.misfits[step][sample, image]),
+                "x": x[sample, image].numpy(),
+                "d": self.d[step][sample, image].numpy() if step in self.d else None,
+            }
+            for step, x in self.x.items()
+        ]
