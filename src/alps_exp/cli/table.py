@@ -23,7 +23,7 @@ from alps_exp.report import (
     estimates_of,
     figure_tasks,
     find_calibrations,
-    gallery,
+    gallery_tasks,
     pareto_figure,
     read_runs,
     select,
@@ -83,7 +83,9 @@ def table(
     if page:
         shown = [PageTable("Restorations", displayed)]
         shown += [PageTable("Whole volumes", display_volumes(volumes))] if len(volumes) else []
-        written.append(write_page(shown, gallery(read, records, seeds, estimates_of(where), page_images), Path(output)))
+        written.append(
+            write_page(shown, gallery_tasks(read, records, seeds, estimates_of(where), page_images), Path(output))
+        )
     job.folder.save_config(job.config)
     for name in ("table", "volumes", "trials", "calibration"):
         if (path := Path(output) / f"{name}.md") in written and (name != "table" or len(numbers)):

@@ -9,7 +9,7 @@ from alps_exp.report.calibration import (
 from alps_exp.report.convergence import convergence_figure
 from alps_exp.report.display import check_display, display_table, to_latex, to_markdown, write_tables
 from alps_exp.report.figures import run_figure, samples_figure, task_figure, task_figures, uncertainty_figure
-from alps_exp.report.gallery import gallery
+from alps_exp.report.gallery import gallery_tasks
 from alps_exp.report.groups import find_runs, read_runs
 from alps_exp.report.page import PageTable, write_page
 from alps_exp.report.pareto import pareto_figure
@@ -39,7 +39,7 @@ __all__ = [
     "figure_tasks",
     "find_calibrations",
     "find_runs",
-    "gallery",
+    "gallery_tasks",
     "pareto_figure",
     "read_runs",
     "run_figure",

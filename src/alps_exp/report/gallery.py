@@ -31,10 +31,25 @@ _RECORD |= {name: TITLES.get(name, name.replace("_", " ").capitalize()) for name
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a data URI, empty if there is none, with its name and what is to be known of it."""
+    """A picture with its name and what is to be known of it.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    source
+        A data URI, empty if there is no picture.
+    kind
+        The kind of an estimate; empty for what was given.
+    caption, flags
+        Its PSNR and remarks; its flags.
+    maps
+        Maps of its error and standard deviation as data URIs, by kind.
+    """
 
     name: str
     source: str
+    kind: str = ""
     caption: str = ""
     flags: str = ""
     maps: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +96,7 @@ class GalleryTask:
     there: int
 
 
-def gallery(
+def gallery_tasks(
     runs: Mapping[str, RunFolder], frame: pd.DataFrame, seeds: str, estimates: Sequence[str], most: int
 ) -> list[GalleryTask]:
     """Return the first images of each task, as many as the page holds.
@@ -152,7 +167,7 @@ def _image(image_id: str, of_image: Mapping[str, pd.DataFrame], runs: Mapping[st
                 remark = "" if first is None else _unlike(results[sampler], first)
             caption = "; ".join(filter(None, [_decibels(record), _failure(record), remark]))
             flags = flag_text(record["flags"])
-            pictures.append(Picture(estimate_name(sampler, name), source, caption, flags, of_estimate))
+            pictures.append(Picture(estimate_name(sampler, name), source, name, caption, flags, of_estimate))
     used = {kind for picture in pictures for kind in picture.maps}
     bar = np.linspace(0, 1, 256)[None]
     scales = [(kind, _colored(bar, _COLORS[kind]), f"{tops[kind]:.3g}") for kind in _COLORS if kind in used]

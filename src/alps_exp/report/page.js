@@ -78,8 +78,11 @@ function addComparison(image) {
   stage.addEventListener("pointerdown", drag);
   stage.addEventListener("pointermove", drag);
   stage.addEventListener("dragstart", (event) => event.preventDefault());
-  choices.left.select.value = figures.length - 2;
-  choices.right.select.value = figures.length - 1;
+  // At first, the estimates of two samplers if there are two, and no single samples.
+  const estimates = [...figures.keys()].filter((number) => !["", "sample"].includes(figures[number].dataset.kind));
+  const [left, right] = [...estimates, ...[...figures.keys()].filter((number) => !estimates.includes(number))];
+  choices.left.select.value = left;
+  choices.right.select.value = right;
   box.hidden = false;
   show("left");
   show("right");

@@ -59,7 +59,7 @@ def write_page(tables: Sequence[PageTable], tasks: Sequence[GalleryTask], folder
     tables
         The tables, in their order.
     tasks
-        The images of each task, see `alps_exp.report.gallery`.
+        The images of each task, see `alps_exp.report.gallery_tasks`.
     folder
         Folder for the page.
     """
