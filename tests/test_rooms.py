@@ -17,6 +17,7 @@ FLOOR = {
     "files",
     "folding",
     "foreign_files",
+    "live_line",
     "orphans",
     "packages",
     "pictures",

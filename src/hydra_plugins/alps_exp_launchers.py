@@ -20,6 +20,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from alps_exp.live_line import duration, live_line
+
 if TYPE_CHECKING:
     from submitit import Job
 
@@ -58,11 +60,12 @@ class _ReturnsOutcomes(Launcher):
         super().setup(hydra_context=hydra_context, task_function=task_function.run, config=config)
         self.task = task_function
 
-    def outcome(self, status: int) -> Outcome:
+    def outcome(self, status: int, overrides: Sequence[str]) -> Outcome:
         """Return the outcome of a job that could not return its own."""
         from alps_exp.cli.objective import Outcome, is_study
 
-        return Outcome(status, is_awaited=is_study(self.config.hydra, self.config.get("objective")))
+        awaited = is_study(self.config.hydra, self.config.get("objective"))
+        return Outcome(status, is_awaited=awaited, place=f"{_name(overrides)}: ")
 
     def returned(self, outcome: Outcome, overrides: Sequence[str]) -> JobReturn:
         """Note the outcome of a job, and return it to the sweeper: with its objective, or as failed."""
@@ -97,7 +100,7 @@ class Joblib(_ReturnsOutcomes, JoblibLauncher):
             return super().launch([overrides], number)[0].return_value
         except BrokenProcessPool:
             print(f"alps: job {number} ({_name(overrides)}) was killed again", file=sys.stderr)
-            return self.outcome(FAILED)
+            return self.outcome(FAILED, overrides)
 
 
 class Slurm(_ReturnsOutcomes, SlurmLauncher):
@@ -154,13 +157,13 @@ class Slurm(_ReturnsOutcomes, SlurmLauncher):
         ended = [process for process in _processes(job) if process.paths.result_pickle.exists()]
         results = [process._get_outcome_and_result() for process in ended]
         outcomes = [done.return_value for kind, done in results if kind == "success"]
-        worst = max(outcomes, key=lambda outcome: outcome.status, default=self.outcome(OK))
+        worst = max(outcomes, key=lambda outcome: outcome.status, default=self.outcome(OK, overrides))
         if worst.status == OK and (len(ended) < job.num_tasks or len(outcomes) < len(ended)):
             print(
                 f"alps: job {job.job_id} ({_name(overrides)}) was ended before it was done, see {job.paths.stderr}",
                 file=sys.stderr,
             )
-            return self.outcome(FAILED)
+            return self.outcome(FAILED, overrides)
         return worst
 
 
@@ -184,12 +187,18 @@ def _processes(job: Job[JobReturn]) -> list[Job[JobReturn]]:
 def _wait(jobs: Sequence[Job[JobReturn]]) -> None:
     """Wait until every process has a result or is out of SLURM's queue, which holds those that are to run again."""
     waiting = [process for job in jobs for process in _processes(job)]
-    looked = time.monotonic()
-    while waiting := [process for process in waiting if not process.paths.result_pickle.exists()]:
-        time.sleep(POLL)
-        if time.monotonic() - looked > LOOK:
-            queued, looked = _queue(), time.monotonic()
-            waiting = [process for process in waiting if queued is None or process.job_id in queued]
+    looked = began = time.monotonic()
+
+    def progress() -> str:
+        left = len({process.job_id for process in waiting})
+        return f"{len(jobs) - left} of {len(jobs)} jobs of SLURM have ended after {duration(time.monotonic() - began)}"
+
+    with live_line(progress):
+        while waiting := [process for process in waiting if not process.paths.result_pickle.exists()]:
+            time.sleep(POLL)
+            if time.monotonic() - looked > LOOK:
+                queued, looked = _queue(), time.monotonic()
+                waiting = [process for process in waiting if queued is None or process.job_id in queued]
 
 
 def _queue() -> set[str] | None:

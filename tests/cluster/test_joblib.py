@@ -40,8 +40,11 @@ def test_only_the_job_that_is_killed_again_fails(joblib, capsys):
     jobs = [["seed=0"], ["seed=1"], ["seed=2"]]
     deadly.append(jobs[1])
     assert [done.return_value for done in launcher.launch(jobs, 0)] == [None, None, None]
-    assert [outcome.status for outcome in launcher.task.outcomes] == [0, 1, 0]
+    assert [outcome.status for outcome in launcher.task.jobs.outcomes] == [0, 1, 0]
     assert "alps: job 1 (seed=1) was killed again" in capsys.readouterr().err
+    launcher.task.jobs.report()
+    out, err = capsys.readouterr()
+    assert "3 jobs" in out and "2 done, 1 failed" in out and err == "failed: seed=1: exit status 1\n"
 
 
 def test_a_killed_trial_is_failed_to_a_sweeper_that_waits_for_its_value(joblib):
@@ -51,4 +54,4 @@ def test_a_killed_trial_is_failed_to_a_sweeper_that_waits_for_its_value(joblib):
     )
     deadly.append(["seed=0"])
     (done,) = launcher.launch([["seed=0"]], 0)
-    assert done.status is JobStatus.FAILED and launcher.task.worst == 1
+    assert done.status is JobStatus.FAILED and launcher.task.jobs.worst == 1

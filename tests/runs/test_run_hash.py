@@ -32,7 +32,7 @@ CONFIG = {
     "hydra": {"launcher": {"name": "basic"}},
 }
 MACHINE_KEYS = set(  # written again, as one more of them gives runs with different results one name
-    "checkpoint_minutes compile dry_run figures hydra logger objective output_root resume_anyway user verify"
+    "checkpoint_minutes compile dry_run figures hydra logger objective output_root resume_anyway user verbose verify"
     " data.num_workers distillation.band_interval generator.micro_batch sampler.micro_batch trainer.accelerator"
     " trainer.default_root_dir trainer.devices trainer.enable_checkpointing trainer.enable_model_summary"
     " trainer.enable_progress_bar trainer.log_every_n_steps trainer.num_nodes trainer.num_sanity_val_steps"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alps_exp.runs import RunFolder
 
-KEYS = ("dry_run", "user")
+KEYS = ("dry_run", "verbose", "user")
 """Keys of every verb, which no verb sees."""
 
 
@@ -18,14 +18,15 @@ def take_dry_run(request: dict[str, object]) -> bool:
     Raises
     ------
     ValueError
-        If dry_run is neither true nor false, or `user` has no keys of its own.
+        If dry_run or verbose is neither true nor false, or `user` has no keys of its own.
     """
-    value, user = request.pop("dry_run", False), request.pop("user", {})
-    if not isinstance(value, bool):
-        raise ValueError(f"dry_run is {value!r}, expected true or false")
+    dry_run, verbose, user = request.pop("dry_run", False), request.pop("verbose", False), request.pop("user", {})
+    for name, value in {"dry_run": dry_run, "verbose": verbose}.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}, expected true or false")
     if not isinstance(user, dict):
         raise ValueError(f"user is {user!r}, expected settings, as +user.KEY=VALUE")
-    return value
+    return bool(dry_run)
 
 
 def preview(folder: RunFolder, request: Mapping[str, object], number: int = 0, count: int = 1) -> str:

@@ -33,10 +33,12 @@ from alps_exp.cli.faults import (
     status_before_a_job,
     status_of,
 )
+from alps_exp.cli.jobs import Jobs, Running, sign_of_life
 from alps_exp.cli.objective import FailedTrial, Outcome, check_objective, is_study, reported, trial_of
 from alps_exp.cli.optuna import set_defaults
 from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import DrySweep, RefusedSweep
+from alps_exp.cli.terminal_log import warnings_logged
 from alps_exp.cli.trial import folder_of_trial
 from alps_exp.cli.verbs import VERBS, verb_function
 from alps_exp.cli.words import check_words, export_words, flags_first
@@ -121,18 +123,13 @@ warnings.filterwarnings("ignore", "(?s).*is validated against ConfigStore schema
 
 @dataclass
 class Task:
-    """Runs the jobs of a command, in this process or where a launcher sends them, and collects their outcomes."""
+    """Runs the jobs of a command, in this process or where a launcher sends them, with a sign of life."""
 
     verb: str
     argv: list[str]
     show_traceback: str | None
     original: Original | None
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    @property
-    def worst(self) -> int:
-        """The worst exit status of the jobs so far."""
-        return max((outcome.status for outcome in self.outcomes), default=OK)
+    jobs: Jobs = field(default_factory=Jobs)
 
     def __call__(self, config: DictConfig) -> float | None:
         """Run a job in this process, and return or raise what its sweeper expects."""
@@ -143,8 +140,12 @@ class Task:
         if is_worker():
             end_with_parent()
         sys.argv = self.argv  # Lightning executes it again, and the provenance records it
-        with _environment(SHOW_TRACEBACK, self.show_traceback):
-            return _job(self.verb, config, self.original)
+        hydra_config = HydraConfig.get()
+        folder = RunFolder(hydra_config.runtime.output_dir, verify=config.get("verify") is True)
+        job = JobContext(config, folder, original=self.original, place=self.jobs.place(hydra_config, self.argv))
+        running = Running(job, self.jobs, hydra_config.runtime.choices.get("hydra/launcher", "basic") == "basic")
+        with _environment(SHOW_TRACEBACK, self.show_traceback), sign_of_life(running), warnings_logged():
+            return running.ended(_job(self.verb, job))
 
     def report(self, outcome: Outcome) -> float | None:
         """Note the outcome of a job, and return the value of its objective if a sweeper waits for one.
@@ -154,7 +155,7 @@ class Task:
         FailedTrial
             If it has none: Hydra then calls the job failed, which its sweepers never take for a number.
         """
-        self.outcomes.append(outcome)
+        self.jobs.outcomes.append(outcome)
         if outcome.is_awaited and outcome.value is None:
             raise FailedTrial("the job has no value of the objective")
         return outcome.value
@@ -167,6 +168,7 @@ def _run(verb: str, show_traceback: str | None) -> int:
     check_words(sys.argv[1:])
     set_defaults()
     task = Task(verb, argv, show_traceback, original)
+    jobs = task.jobs
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     # The variable makes Hydra raise its errors instead of printing them.
     with _environment(SHOW_TRACEBACK, "1"), composed_once(sys.argv[1:]):
@@ -179,16 +181,16 @@ def _run(verb: str, show_traceback: str | None) -> int:
         except FailedTrial:
             print("alps: the sweeper ended at jobs without a value: hydra.sweeper.max_failure_rate=1", file=sys.stderr)
         except ValueError:  # as Optuna's, which looks for the best in any case
-            if task.worst == OK or any(outcome.value is not None for outcome in task.outcomes):
+            if jobs.worst == OK or any(outcome.value is not None for outcome in jobs.outcomes):
                 raise
             print("alps: no job has a value of the objective", file=sys.stderr)
-    return task.worst
+    jobs.report()
+    return jobs.worst
 
 
-def _job(verb: str, config: DictConfig, original: Original | None) -> Outcome:
-    folder = RunFolder(HydraConfig.get().runtime.output_dir, verify=config.get("verify") is True)
+def _job(verb: str, job: JobContext) -> Outcome:
+    config, folder, original = job.config, job.folder, job.original
     root = Path(str(config.get("output_root") or folder.path.parent))
-    job = JobContext(config, folder, original=original)
     ended = partial(Outcome, is_awaited=is_study(HydraConfig.get(), config.get("objective")))
     try:
         _check_launcher()

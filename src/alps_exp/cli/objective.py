@@ -42,11 +42,18 @@ class FailedTrial(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The exit status of a job and, if its sweeper waits for one, the value of its objective; None if there is none."""
+    """The exit status of a job and, if its sweeper waits for one, the value of its objective; None if there is none.
+
+    `place`, `seconds` and `was_done` say which job of a sweep it is, how long it took, and whether an earlier start had
+    done it.
+    """
 
     status: int
     value: float | None = None
     is_awaited: bool = False
+    place: str = ""
+    seconds: float = 0.0
+    was_done: bool = False
 
 
 def is_study(hydra: HydraConf, objective: object) -> bool:

@@ -111,6 +111,7 @@ def _store(name: str, verb: str, values: Mapping[str, object]) -> None:
         "defaults": ["_self_", *(choice for choice in choices if "hydra/" in str(*choice)), {"logger": "none"}],
         "output_root": OUTPUT_ROOT,
         "resume_anyway": False,
+        "verbose": False,
         "hydra": root.hydra,
     }
     ConfigStore.instance().store(name, {**values, **ours})

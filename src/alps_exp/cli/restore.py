@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from alps_exp.cli.finished import is_finished
 from alps_exp.cli.inference import choose_prior
+from alps_exp.cli.summary import in_full, on_one_line
 from alps_exp.priors import Precision
 from alps_exp.runs.job import JobContext
 
@@ -88,16 +89,16 @@ def restore(
         checkpoints=prior.checkpoints,
         resume_anyway=resume_anyway,
     )
-    return report(run) if run.restored else 0
+    return report(run, job.place) if run.restored else 0
 
 
-def report(run: Run) -> int:
-    """Print the mean metrics of a run, and its failed images, and return the exit status."""
-    counts = run.counts()
-    if restored := counts["images"]:
-        asked, with_truth = restored + counts["failed"], counts["with_truth"]
-        over = f"means over {restored} of {asked} images, {with_truth} of them with a truth"
-        print(f"{run.folder.path}\n{over}\n{run.means().round(4).to_string()}")
+def report(run: Run, place: str = "") -> int:
+    """Print the mean metrics of a run, on one line if it has a place in a sweep, and its failed images.
+
+    Returns the exit status.
+    """
+    if restored := run.counts()["images"]:
+        print(f"{place}{on_one_line(run)}" if place else in_full(run))
     for sentence, count in run.warnings().items():
         print(f"warning: {count} of {restored} images: {sentence}", file=sys.stderr)
     return print_failed(run.failed)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
-from typing import cast
+from typing import Protocol, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -15,11 +15,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.experimental.callback import Callback
+from hydra.types import TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import MissingMandatoryValue
 
 from alps_exp.cli.dry_run import KEYS, preview, take_dry_run
+from alps_exp.cli.jobs import Jobs
 from alps_exp.cli.objective import BASIC, check_objective
 from alps_exp.cli.trial import partial_setting
 from alps_exp.cli.verbs import verb_function
@@ -44,6 +46,12 @@ class DrySweep(BaseException):
         self.lines = lines
 
 
+class Task(Protocol):
+    """What runs a job."""
+
+    jobs: Jobs
+
+
 class SweepCheck(Callback):
     """Checks a sweep before Hydra makes its sweeper.
 
@@ -55,6 +63,14 @@ class SweepCheck(Callback):
     checked, in which each swept key has its first value, unless it lacks a value that the sweeper may give; nothing is
     written. Each job is checked again when it starts, whatever the sweeper.
     """
+
+    def __init__(self) -> None:
+        self.count: int | None = None
+
+    def on_job_start(self, config: DictConfig, *, task_function: TaskFunction, **_: object) -> None:
+        """Tell the task how many jobs there are, wherever it runs."""
+        task = cast("Task", getattr(task_function, "__self__", task_function))  # launchers take a method of it
+        task.jobs.count = self.count
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         """Check the sweep.
@@ -68,14 +84,16 @@ class SweepCheck(Callback):
         """
         try:
             if config.hydra.sweeper._target_ == BASIC:
-                _check_every_job(config)
+                self.count = _check_every_job(config)
             else:
+                self.count = config.hydra.sweeper.get("n_trials")
                 _check_first_values(config)
         except Exception as error:
             raise RefusedSweep(error) from error
 
 
-def _check_every_job(sweep: DictConfig) -> None:
+def _check_every_job(sweep: DictConfig) -> int:
+    """Check the jobs, and return how many there are."""
     if (size := sweep.hydra.sweeper.max_batch_size) is not None and size < 1:
         raise ValueError(f"hydra.sweeper.max_batch_size is {size}, expected at least 1, or null")
     jobs = chain(*BasicSweeper.split_arguments(_overrides(sweep), None))
@@ -87,6 +105,7 @@ def _check_every_job(sweep: DictConfig) -> None:
     for folder, request in requests:
         if "output_root" in request and not partial_setting(request) and not (folder.path / "config.yaml").exists():
             folder.save_config(request)
+    return len(requests)
 
 
 def _check_first_values(sweep: DictConfig) -> None:

@@ -49,6 +49,8 @@ class ResilientWandbLogger(WandbLogger):
 
     def __init__(self, id_file: Path, **arguments: Any) -> None:
         super().__init__(**{"id": _saved_id(id_file)} | arguments)
+        if "anonymous" not in arguments:
+            self._wandb_init.pop("anonymous", None)  # Lightning always gives it, and W&B warns of it
         self._id_file = id_file
 
     @property
@@ -98,6 +100,7 @@ def wandb_logger(
     mode: Literal["online", "offline", "disabled"] | None = None,
     offline: bool = False,
     settings: Mapping[str, object] | None = None,
+    verbose: bool = False,
     **arguments: Any,
 ) -> ResilientWandbLogger:
     """Return a W&B logger for one run; without an API key it works offline, for `wandb sync` to upload later.
@@ -119,6 +122,8 @@ def wandb_logger(
         The same as the mode ``offline``.
     settings
         Fields of `wandb.Settings` that replace those that are set here.
+    verbose
+        Whether W&B writes to the terminal; its log is in the run folder anyway.
     arguments
         Any other argument of Lightning's WandbLogger or of `wandb.init`.
 
@@ -134,7 +139,7 @@ def wandb_logger(
         raise ValueError(f"logger.offline=true contradicts logger.mode={mode}: give one of them")
     known = {*_parameters(WandbLogger.__init__), *_parameters(wandb.init)} - {"experiment"}
     _refuse_unknown(arguments, known, "logger.", "Lightning's WandbLogger and wandb.init")
-    chosen = _settings(settings or {})
+    chosen = _settings({"silent": not verbose, **(settings or {})})
     Path(save_dir).mkdir(parents=True, exist_ok=True)
     return ResilientWandbLogger(
         Path(save_dir) / "wandb_id",
@@ -173,7 +178,7 @@ def _settings(given: Mapping[str, object]) -> Settings:
     if taken := sorted(ARGUMENTS_FIRST & {name.removeprefix("run_") for name in given}):
         raise ValueError(f"logger.settings cannot hold {taken[0]!r}: give logger.{taken[0]}")
     _refuse_unknown(given, wandb.Settings.model_fields, "logger.settings.", "wandb.Settings")
-    ours = {"init_timeout": INIT_TIMEOUT, "finish_timeout": FINISH_TIMEOUT, "silent": True, "console": "off"}
+    ours = {"init_timeout": INIT_TIMEOUT, "finish_timeout": FINISH_TIMEOUT, "console": "off"}
     try:
         return wandb.Settings.model_validate({**ours, **given})
     except ValueError as error:

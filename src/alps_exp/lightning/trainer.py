@@ -26,6 +26,7 @@ from alps_exp.lightning.checkpoint_files import CheckpointFiles
 from alps_exp.lightning.checkpointing import WholeCheckpoints
 from alps_exp.lightning.loggers import finish
 from alps_exp.lightning.profiling import reports_of
+from alps_exp.lightning.progress import JobProgress
 from alps_exp.runs.job import JobContext
 
 PR_SET_PDEATHSIG = 1
@@ -66,7 +67,7 @@ def open_trainer(
     )
     _refuse_nested_sweeps(trainer)
     _refuse_waiting_for_nobody(trainer)
-    trainer.callbacks = [*callbacks, *trainer.callbacks, *last, _Progress(job)]
+    trainer.callbacks = [*callbacks, *trainer.callbacks, *last, JobProgress(job)]
     _check_callbacks(trainer.callbacks, has_logger=bool(trainer.loggers))
     try:
         yield trainer
@@ -109,19 +110,6 @@ def log_config(job: JobContext, trainer: pl.Trainer) -> None:
     if trainer.logger is not None:
         resolved = OmegaConf.to_container(job.config, resolve=True)
         trainer.logger.log_hyperparams(cast("dict[str, object]", resolved))
-
-
-class _Progress(pl.Callback):
-    """Notes in the job that a first batch has been processed."""
-
-    def __init__(self, job: JobContext) -> None:
-        self.job = job
-
-    def on_train_batch_end(self, *_: object) -> None:
-        self.job.under_way = True
-
-    def on_predict_batch_end(self, *_: object) -> None:
-        self.job.under_way = True
 
 
 def _check_processes(config: DictConfig) -> None:

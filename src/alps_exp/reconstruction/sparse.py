@@ -6,7 +6,6 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from alps_exp.checks import check_count, positive
 from alps_exp.operators import LinearOperator
@@ -55,7 +54,7 @@ class SparseReconstruction(Reconstruction):
         p = torch.zeros_like(W.forward(x))
         # posterior_mean at this t is the proximal map of tau / 2 ||A x - y||^2, since eta^2 / t^2 = 1 / tau.
         sigma, t = 1 / (self.step * W.square_norm), operator.noise_std * self.step**0.5
-        for _ in tqdm(range(self.iterations), desc=type(self).__name__, disable=None, leave=False):
+        for _ in range(self.iterations):
             p = _clip(p + sigma * W.forward(extrapolated), self.weight)
             last_x, x = x, operator.posterior_mean(x - self.step * W.adjoint(p), y, t)
             extrapolated = 2 * x - last_x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from alps_exp.restoration.settings import RestorationSettings
 from alps_exp.runs import ImageResult, Record, RunFolder
 from alps_exp.samplers import Sampler
 from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.problem import Callback
 
 Report = dict[str, Any]
 """Numbers, or lists of them, by name; those over images with the ends of their interval."""
@@ -74,11 +76,18 @@ class Calibration(Restoration):
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Draw the images of a batch from the prior if requested, restore them, and write the results."""
         if self.generator is not None and self.folder.unfinished(batch["image_id"]):
-            drawn = draw_images(self.prior, self.generator, batch["image"], self.settings.seed, batch["image_id"])
+            self.progress.compute()
+            draw = partial(draw_images, callbacks=[self.progress.step])
+            drawn = draw(self.prior, self.generator, batch["image"], self.settings.seed, batch["image_id"])
             batch = {**batch, "image": drawn}
         if batch["image_id"] and "image" not in batch:
             raise ValueError(f"image {batch['image_id'][0]} has no truth, which its samples are compared with")
         super().predict_step(batch, batch_idx)
+
+    @property
+    def num_steps(self) -> int:
+        """The steps of the sampler for a batch, and of the generator before it."""
+        return super().num_steps + (0 if self.generator is None else self.generator.num_steps)
 
     def results(self, measured: Measured, restored: Restored) -> list[ImageResult]:
         """Judge the estimates of a batch, their samples also by the score of the posterior."""
@@ -104,14 +113,17 @@ class Calibration(Restoration):
         return of_prior + operator.adjoint(measured.y - operator.forward(x)) / operator.noise_std**2
 
 
-def draw_images(prior: Prior, generator: Sampler, like: Tensor, seed: int, ids: Sequence[str]) -> Tensor:
+def draw_images(
+    prior: Prior, generator: Sampler, like: Tensor, seed: int, ids: Sequence[str], *, callbacks: Sequence[Callback] = ()
+) -> Tensor:
     """Draw an image (B, C, H, W) from the prior for each id, with the shape and dtype of `like`.
 
     The generator samples the posterior of a measurement without measured pixels, which is the prior. Its noise has
     another key than the noise with which the image is measured and restored, so that the two are independent.
     """
     nothing = Inpainting(torch.zeros(1, 1, *like.shape[-2:], device=like.device), noise_std=1.0)
-    estimates = generator(prior, nothing, torch.zeros_like(like), 1, seed, [f"{image_id}/drawn" for image_id in ids])
+    keys = [f"{image_id}/drawn" for image_id in ids]
+    estimates = generator(prior, nothing, torch.zeros_like(like), 1, seed, keys, callbacks=callbacks)
     return estimates.samples[0]
 
 

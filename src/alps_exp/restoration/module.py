@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from alps_exp.restoration.background import Background
 from alps_exp.restoration.cost import CostMeter
 from alps_exp.restoration.judging import Judge, Restored
 from alps_exp.restoration.measuring import Measured, OperatorRule, check_noise, measure, noise_of
+from alps_exp.restoration.progress import ImageProgress
 from alps_exp.restoration.settings import RestorationSettings
 from alps_exp.restoration.sharing import SAMPLING_ERRORS, draw_shared, gather_reasons
 from alps_exp.runs import ImageResult, RunFolder
@@ -65,6 +67,7 @@ class Restoration(pl.LightningModule):
         self.settings = settings_for(sampler, settings)
         self.judge = Judge(prior, sampler, self.settings)
         self.background = Background()
+        self.progress = ImageProgress()
         self.shares_samples = False
         self.own_images: list[str] | None = None
         self.unreadable: dict[str, str] = {}
@@ -115,8 +118,8 @@ class Restoration(pl.LightningModule):
         draw = partial(self.sampler, self.prior, measured.operator, y, seed=self.settings.seed, image_ids=ids)
         if self.settings.antithetic:
             draw = partial(draw, antithetic=True)
-        if self.settings.callbacks:
-            draw = partial(draw, callbacks=self.settings.callbacks)
+        if isinstance(self.sampler, Sampler):
+            draw = partial(draw, callbacks=[self.progress.step, *self.settings.callbacks])
         count = self.settings.num_samples
         estimates = draw_shared(draw, count, y.device) if self.shares_samples else draw(count)
         return Restored(estimates, cost.seconds() / len(ids), cost.peak_memory_mib())
@@ -132,6 +135,9 @@ class Restoration(pl.LightningModule):
         few_images = len(data.test) < self.trainer.world_size
         self.shares_samples = few_images and self.sampler.independent and self.settings.num_samples > 1
         self.own_images = data.test.image_ids[self.global_rank : self.global_rank + 1] if few_images else None
+        self.progress.processes = processes = self.trainer.world_size
+        shared = self.shares_samples or processes == 1
+        self.progress.total = len(data.test) if shared else math.ceil(len(data.test) / processes)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Restore a batch and write the results of its unfinished images.
@@ -155,8 +161,20 @@ class Restoration(pl.LightningModule):
         if batch_idx == 0:
             self.background.finish()  # a fault of the request shows in the first batch
 
+    def on_predict_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Note how many images come next."""
+        images = [*batch["image_id"], *batch.get("unreadable", {})]
+        own = [one for one in images if self.own_images is None or one in self.own_images]
+        self.progress.begin_batch(len(own), self.num_steps)
+
+    @property
+    def num_steps(self) -> int:
+        """The steps of the sampler for a batch, as far as it has any."""
+        return self.sampler.num_steps if isinstance(self.sampler, Sampler) else 0
+
     def on_predict_batch_end(self, outputs: object, batch: object, batch_idx: int, dataloader_idx: int = 0) -> None:
         """End the job after this batch if it was told to: Lightning itself heeds SIGTERM in trainings only."""
+        self.progress.end_batch()
         if self.trainer.received_sigterm and batch_idx + 1 < self.trainer.num_predict_batches[0]:
             raise SIGTERMException
 
@@ -192,6 +210,7 @@ class Restoration(pl.LightningModule):
         """Restore a batch; its images are judged and written while the next is restored."""
         if not unfinished:
             return
+        self.progress.compute()
         sampled = self._sampled(batch)
         if write:
             self.background.run(partial(self._judge_and_write, sampled, unfinished))

@@ -77,9 +77,13 @@ class Run:
         failed = self.records[self.records["status"] != "ok"]
         return dict(zip(failed["image_id"], failed["status"], strict=True))
 
+    def restored_records(self) -> pd.DataFrame:
+        """Return the records of the restored images."""
+        return self.records[~self.records["image_id"].isin(list(self.failed))]
+
     def means(self) -> pd.DataFrame:
         """Return the means of the metrics over the restored images, a row for each kind of estimate."""
-        good = self.records[~self.records["image_id"].isin(list(self.failed))]
+        good = self.restored_records()
         numbers = good.assign(flagged=good["flags"].map(bool))[METRICS].astype(float).dropna(axis=1, how="all")
         return numbers.groupby(good["estimate"]).mean()
 
@@ -90,7 +94,7 @@ class Run:
 
     def counts(self) -> dict[str, int]:
         """Return how many images were restored, how many failed, and how many of the restored ones have a truth."""
-        good = self.records[~self.records["image_id"].isin(list(self.failed))]
+        good = self.restored_records()
         with_truth = good.loc[good["psnr"].notna(), "image_id"].nunique()
         return {"images": good["image_id"].nunique(), "failed": len(self.failed), "with_truth": with_truth}
 
@@ -253,6 +257,7 @@ def predict(
     provenance = partial(_provenance, module, data.test, checkpoints)
     if job.is_done(provenance, resume_anyway, data.test.image_ids):
         return None
+    job.progress = module.progress
     with trainer as loop, module.background:
         if data.is_auto:
             data.batch_size = auto_batch_size(module, data.test, loop.strategy.root_device, loop.world_size)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from alps_exp.errors import listed
+from alps_exp.live_line import Progress
 from alps_exp.runs.folder import DONE, RunFolder
 from alps_exp.runs.original import Original, changed_settings
 from alps_exp.runs.provenance import Provenance
@@ -20,7 +21,9 @@ class JobContext:
 
     `begun`: the folder belongs to this job. `under_way`: a first batch has been processed, so a later error is not a
     fault of the request. `original`: the run that this job repeats, if any. `is_trial`: only a part is done, and the
-    folder is not kept. `study_trial`: the trial that this job is for a sweeper, if any.
+    folder is not kept. `study_trial`: the trial that this job is for a sweeper, if any. `place`: its number and what
+    distinguishes it in a sweep, else empty. `progress`: how far its work is. `was_done`: an earlier start had finished
+    it.
     """
 
     config: DictConfig
@@ -30,6 +33,9 @@ class JobContext:
     original: Original | None = None
     is_trial: bool = False
     study_trial: StudyTrial | None = None
+    place: str = ""
+    progress: Progress | None = None
+    was_done: bool = False
 
     def is_done(self, provenance: Callable[[], Provenance], resume_anyway: bool, image_ids: Sequence[str] = ()) -> bool:
         """Return whether an earlier start has finished the run, and print so; raises as `RunFolder.check_resume`.
@@ -41,7 +47,8 @@ class JobContext:
             return False
         self.folder.check_resume(provenance(), resume_anyway)
         note_request(self.folder, self.study_trial, is_new=False)
-        print(f"{self.folder.path} is done already")
+        self.was_done = True
+        print(f"{self.place}{self.folder.path} is done already")
         return True
 
     def _is_whole(self) -> bool:

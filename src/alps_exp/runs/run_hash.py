@@ -25,6 +25,7 @@ MACHINE_KEYS = frozenset(
         "output_root",
         "resume_anyway",
         "user",
+        "verbose",
         "verify",
         "data.num_workers",
         "distillation.band_interval",

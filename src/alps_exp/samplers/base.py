@@ -16,7 +16,6 @@ from alps_exp.randomness import KeyedNoise
 from alps_exp.representation import ShowsItsArguments
 from alps_exp.samplers.batched_prior import BatchedPrior
 from alps_exp.samplers.problem import Callback, Problem, State
-from alps_exp.samplers.progress import ProgressBar
 from alps_exp.samplers.schedules import Schedule
 
 
@@ -101,11 +100,9 @@ class Sampler(ShowsItsArguments, ABC):
 
     def sample(self, problem: Problem, callbacks: Sequence[Callback] = ()) -> State:
         """Run the chains to their end and return their last state, which has the samples and the diagnostics."""
-        with ProgressBar(type(self).__name__, self.num_steps) as progress:
-            for state in self.chain(problem):
-                progress(state)
-                for callback in callbacks:
-                    callback(state)
+        for state in self.chain(problem):
+            for callback in callbacks:
+                callback(state)
         return state
 
     @property
