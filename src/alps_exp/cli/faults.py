@@ -54,9 +54,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in MEMORY_WORDS)
 
 
-def refuse(error: Exception, status: int) -> int:
-    """Print the line of an error, and return the exit status."""
-    print(f"alps: {explain(error)}", file=sys.stderr)
+def refuse(error: Exception, status: int, place: str = "") -> int:
+    """Print the line of an error, with the place of its job in a sweep, and return the exit status."""
+    print(f"alps: {place}{explain(error)}", file=sys.stderr)
     return status
 
 

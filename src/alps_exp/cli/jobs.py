@@ -55,7 +55,8 @@ class Jobs:
         if hydra.mode != RunMode.MULTIRUN:
             return ""
         choices, overrides = hydra.runtime.choices, hydra.overrides.task
-        own = [one for one in overrides if one not in words]
+        of_each = {word.casefold() for word in words}  # Hydra writes true as True
+        own = [one for one in overrides if one.casefold() not in of_each]
         own = own or [one for one in overrides if one.partition("=")[0] in choices]
         of_all = f"/{self.count}" if self.count else ""
         return " ".join([f"[{hydra.job.num + 1}{of_all}]", *(_short(one, choices) for one in own)]) + ": "

@@ -230,7 +230,7 @@ def _job(verb: str, job: JobContext) -> Outcome:
             mark = job.folder.mark_refused if status == WRONG_REQUEST else job.folder.mark_failed
             with suppress(OSError):  # if the disk is full, which is then the error that is reported anyway
                 mark(explain(error))
-        return ended(refuse(error, status))
+        return ended(refuse(error, status, job.place))
 
 
 def _check_launcher() -> None:
