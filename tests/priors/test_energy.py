@@ -1,5 +1,7 @@
 """The energy and its gradient: finite differences, recorded values, batches, and what is not kept."""
 
+import copy
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +145,15 @@ def test_one_forward_pass_serves_any_number_of_products(network, kind, cost):
     assert torch.allclose(products[0] + products[1], products[2])
     assert not d.requires_grad and not products[0].requires_grad
     assert (prior.calls.forward, prior.calls.vjp) == (2, 2 * cost)
+
+
+def test_calls_are_those_of_a_thread_and_copies_have_them(network):
+    energy, x = Energy(network(1)), torch.zeros(3, 1, 16, 16)
+    energy.denoise(x, 1.0)
+    beside = threading.Thread(target=energy.energy, args=(x, 1.0))
+    beside.start()
+    beside.join()
+    assert (energy.calls.forward, energy.calls.vjp) == (3, 3)
+    energy.energy(x, 1.0)
+    assert copy.deepcopy(energy).calls == copy.copy(energy.calls) == energy.calls
+    assert (energy.calls.forward, energy.calls.vjp) == (6, 3)

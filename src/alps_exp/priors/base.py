@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,18 @@ VJP = Callable[[Tensor], Tensor]
 
 
 @dataclass
-class Calls:
-    """Counts of network evaluations, in images: forward passes and vector-Jacobian products (VJPs)."""
+class Calls(threading.local):
+    """Counts of network evaluations, in images: forward passes and vector-Jacobian products (VJPs).
+
+    Each thread has its own, so that what judges a batch does not count for the sampler that restores the next.
+    """
 
     forward: int = 0
     vjp: int = 0
+
+    def __reduce__(self) -> tuple[type[Calls], tuple[int, int]]:
+        """Let copies have the counts of the thread that makes them."""
+        return Calls, (self.forward, self.vjp)
 
 
 class Prior(nn.Module, ABC):
@@ -37,7 +45,7 @@ class Prior(nn.Module, ABC):
 
     @property
     def calls(self) -> Calls:
-        """Network evaluations so far."""
+        """Network evaluations of this thread so far."""
         return self._calls
 
     @property
