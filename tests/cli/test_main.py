@@ -26,7 +26,7 @@ def test_module_and_verb_help_work_from_a_shell(tmp_path):
         [sys.executable, "-m", "alps_exp", "restore", "--help"], cwd=tmp_path, capture_output=True, text=True
     )
     assert shown.returncode == 0, shown.stderr
-    assert "operator: " in shown.stdout and "inpaint_random" in shown.stdout
+    assert "operator=inpaint_random" in shown.stdout and "gaussian_blur" in shown.stdout
 
 
 @pytest.mark.parametrize(

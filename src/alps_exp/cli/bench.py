@@ -24,7 +24,27 @@ def bench(
     baseline: str | None,
     output: str,
 ) -> int:
-    """Measure the parts, print and write their table, and return 1 if something became slower than the baseline."""
+    """Measure the parts, print and write their table, and return 1 if something became slower than the baseline.
+
+    Parameters
+    ----------
+    job
+        The job.
+    parts
+        What is measured.
+    repeats
+        Number of measurements, of which the median counts.
+    baseline
+        A bench.json to compare with; what became slower by more than 15 % is named.
+    output
+        Folder of the results.
+
+    Examples
+    --------
+    alps bench
+    alps bench 'parts=[steps,solves]' repeats=3
+    alps bench baseline=experiments/bench/baseline.json output=outputs/bench/today
+    """
     check_count("repeats", repeats)
     if wrong := [part for part in parts if part not in PARTS]:
         raise ValueError(f"there is no part {wrong[0]!r} of the benchmark{nearest(wrong[0], PARTS)}")

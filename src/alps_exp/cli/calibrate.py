@@ -52,7 +52,55 @@ def calibrate(
     verify: bool = False,
     output_root: str,
 ) -> int:
-    """Restore images with several samples each, report their calibration, and return the exit status."""
+    """Restore images with several samples each, report their calibration, and return the exit status.
+
+    Parameters
+    ----------
+    job
+        The job.
+    data
+        The images, or those whose size draws of the prior have.
+    operator
+        The forward operator that measures them.
+    sampler
+        The sampler whose uncertainty is measured.
+    generator
+        Sampler that draws images from a prior that is not in closed form.
+    teacher
+        Denoiser, for the samplers that use one.
+    energy
+        Energy, for the samplers that use one.
+    trainer
+        Lightning's trainer: device, precision, ...
+    logger
+        Where metrics are logged; null: nowhere.
+    name
+        Name of the run.
+    labels
+        Names of task, operator and sampler in the records.
+    images
+        prior: draws of the prior; data: the test images.
+    count
+        Number of images.
+    num_samples
+        Posterior samples of each image.
+    seed
+        Seed of draws, measurement noise and samples.
+    figures
+        Whether to draw the calibration.
+    resume_anyway
+        Whether to go on in a run of other weights or data.
+    verify
+        Whether to hash all files of a finished run. Otherwise only those of another size or time are.
+    output_root
+        Folder of the runs; this one is VERB/NAME/HASH in it.
+
+    Examples
+    --------
+    alps calibrate energy=mixture teacher=mixture sampler=alps
+    alps calibrate -m energy=gaussian teacher=gaussian sampler=alps,daps,dps logger=none
+    alps calibrate data=brain teacher=brain64 energy=brain64 operator=mri_4x images=data count=6
+    """
     settings = RestorationSettings(instantiate(labels), num_samples, seed)
     chosen_sampler, rule = instantiate(sampler), instantiate(operator)
     if chosen_sampler.estimate != "mmse":

@@ -31,7 +31,37 @@ def checkpoint(
     weights: Literal["float32", "float16"],
     license: str,
 ) -> int:
-    """Print the contents of a checkpoint, or convert it to safetensors with a model card; return the exit status."""
+    """Print the contents of a checkpoint, or convert it to safetensors with a model card; return the exit status.
+
+    Parameters
+    ----------
+    job
+        The job.
+    action
+        inspect: describe the file; convert: to safetensors.
+    path
+        The file: NVlabs' pickle, torch, Lightning or safetensors.
+    architecture
+        For weights alone: a teacher of their architecture, by name or path.
+    key
+        Key of the weights, in a file that holds several, as ema.
+    prefix
+        Prefix of their names, in a file with several networks, as net_ema.
+    kind
+        What the weights are, where the file does not say: teacher or energy.
+    output
+        The file to write; null: beside the one that is read.
+    weights
+        Precision of the weights that are written: float32 or float16.
+    license
+        License of the weights, for their card.
+
+    Examples
+    --------
+    alps checkpoint inspect path=edm-ffhq-64x64-uncond-ve.pkl
+    alps checkpoint convert path=edm-ffhq-64x64-uncond-ve.pkl weights=float16
+    alps checkpoint convert path=authors.pth architecture=faces64 kind=energy output=my.safetensors
+    """
     source = Path(path)
     if not source.is_file():
         raise ValueError(f"no file {source}: expected a checkpoint in path=PATH")

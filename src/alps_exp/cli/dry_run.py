@@ -8,8 +8,12 @@ from pathlib import Path
 
 from alps_exp.runs import RunFolder
 
-KEYS = ("dry_run", "verbose", "user")
-"""Keys of every verb, which no verb sees."""
+KEYS = {
+    "user": "Keys of your own, as +user.KEY=VALUE, for ${user.KEY}",
+    "dry_run": "Whether to show the jobs and how far each is, and run none",
+    "verbose": "Whether to show what Lightning, W&B and other packages say",
+}
+"""Keys of every verb, which no verb sees, and what each is for."""
 
 
 def take_dry_run(request: dict[str, object]) -> bool:

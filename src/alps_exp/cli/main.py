@@ -33,6 +33,7 @@ from alps_exp.cli.faults import (
     status_before_a_job,
     status_of,
 )
+from alps_exp.cli.help import own_help
 from alps_exp.cli.jobs import Jobs, Running, sign_of_life
 from alps_exp.cli.objective import FailedTrial, Outcome, check_objective, is_study, reported, trial_of
 from alps_exp.cli.optuna import set_defaults
@@ -171,7 +172,7 @@ def _run(verb: str, show_traceback: str | None) -> int:
     jobs = task.jobs
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)
     # The variable makes Hydra raise its errors instead of printing them.
-    with _environment(SHOW_TRACEBACK, "1"), composed_once(sys.argv[1:]):
+    with _environment(SHOW_TRACEBACK, "1"), composed_once(sys.argv[1:]), own_help():
         try:
             application()
         except RefusedSweep as refused:

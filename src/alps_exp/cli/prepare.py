@@ -33,6 +33,37 @@ def prepare(
     """Prepare the volumes that are not prepared yet, and return the exit status: 1 if volumes failed.
 
     The output folder counts as done once it holds a volume.
+
+    Parameters
+    ----------
+    job
+        The job.
+    root
+        Root of all data, from the variable ALPS_DATA.
+    source
+        File or folder with k-space.
+    output
+        Folder of the prepared volumes; what is there already is not made again.
+    reader
+        How k-space is read.
+    maps
+        How coil sensitivity maps are estimated.
+    noise
+        auto, edge, background, a level, or the name of a noise scan in the files.
+    whiten
+        Whether to make the noise of the coils uncorrelated.
+    invalid
+        Files that cannot be read: skip or refuse.
+    num_workers
+        Processes that prepare volumes.
+    verify
+        Whether to hash all prepared files. Otherwise only those of another size or time are.
+
+    Examples
+    --------
+    alps prepare source=fastmri/multicoil_val output=prepared num_workers=8
+    alps prepare source=fastmri/multicoil_val output=prepared maps=low_resolution
+    alps prepare reader=arrays source=kspace.npy 'reader.axes=[coil,row,column]' output=prepared
     """
     config: dict[str, object] = {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

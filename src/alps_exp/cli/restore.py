@@ -50,7 +50,63 @@ def restore(
     callbacks: DictConfig | None = None,
     output_root: str,
 ) -> int:
-    """Restore the test images and return the exit status: 1 if images failed."""
+    """Restore the test images and return the exit status: 1 if images failed.
+
+    Parameters
+    ----------
+    job
+        The job.
+    data
+        The images.
+    operator
+        The forward operator that measures them.
+    sampler
+        Sampler, MAP estimator or reconstruction.
+    teacher
+        Denoiser, for the samplers that use one.
+    energy
+        Energy, for the samplers that use one.
+    trainer
+        Lightning's trainer: device, precision, ...
+    logger
+        Where metrics are logged; null: nowhere.
+    name
+        Name of the run.
+    labels
+        Names of task, operator and sampler in the records.
+    num_samples
+        Posterior samples of each image.
+    antithetic
+        Samples in pairs of opposite noise: true, false or auto.
+    seed
+        Seed of measurement noise and samples.
+    save
+        summary: mean and standard deviation; samples: all of them too.
+    lpips
+        AlexNet of torchvision (.pth); null: that of PyTorch's hub, if any.
+    interval
+        Level of intervals to keep; 0.9 needs 19 samples.
+    regions
+        Masks of regions of interest, as {tumor:tumor.npy}.
+    objective
+        What a sweeper optimizes, as mmse/psnr with hydra/sweeper=optuna.
+    callbacks
+        Callbacks by name: Lightning's, or of a sampler's steps.
+    figures
+        Whether to draw the first images of the run.
+    resume_anyway
+        Whether to go on in a run of other weights or data.
+    verify
+        Whether to hash all files of a finished run. Otherwise only those of another size or time are.
+    output_root
+        Folder of the runs; this one is VERB/NAME/HASH in it.
+
+    Examples
+    --------
+    alps restore operator=gaussian_blur sampler=map
+    alps restore -m operator=inpaint_random,motion_blur sampler=alps,daps seed=0,1 logger=none
+    alps restore data=folder data.test.path=my/photos operator=super_resolution num_samples=16
+    """
     chosen_sampler, rule = instantiate(sampler), instantiate(operator)
     masks = {str(name): instantiate(MASK, path=path) for name, path in (regions or {}).items()}
     prior = choose_prior(chosen_sampler, teacher, energy)

@@ -58,7 +58,43 @@ def table(
     metrics: str | Sequence[str] | None = None,
     verify: bool = False,
 ) -> int:
-    """Write the tables, the page and a figure for every task, print the tables, and return the exit status."""
+    """Write the tables, the page and a figure for every task, print the tables, and return the exit status.
+
+    Parameters
+    ----------
+    job
+        The job.
+    runs
+        Folders in and below which the runs are; several as [A,B].
+    output
+        Folder of tables and figures.
+    figures
+        Whether to draw a figure for each task.
+    page
+        Whether to write index.html, with the tables and a gallery.
+    page_images
+        Images of each task in the gallery.
+    where
+        Records to take, a value or a list of a field: where.sampler=[alps,daps] where.estimate=mmse.
+    columns
+        Columns in their order, as [sampler,psnr]; null: all that tell something.
+    metrics
+        Some of psnr, ssim, nmse, lpips; null: all that were measured.
+    seeds
+        mean of an image over its seeds, or each: a row for every seed.
+    paper
+        CSV file of published numbers to compare with.
+    reference
+        Sampler that the others are compared with, image by image.
+    verify
+        Whether to hash all files of the runs. Otherwise only those of another size or time are.
+
+    Examples
+    --------
+    alps table runs=outputs/restore
+    alps table 'runs=[outputs/restore,outputs/again]' output=outputs/both seeds=each
+    alps table runs=outputs/restore reference=dps paper=experiments/paper/results.csv
+    """
     check_display(columns, metrics)
     check_count("page_images", page_images, least=0)
     paths = [runs] if isinstance(runs, str) else list(runs)

@@ -34,7 +34,51 @@ def train(
     callbacks: DictConfig | None = None,
     output_root: str,
 ) -> int:
-    """Train a teacher and return the exit status."""
+    """Train a teacher and return the exit status.
+
+    Parameters
+    ----------
+    job
+        The job.
+    data
+        Training and validation images.
+    training
+        What is trained: network, optimizer and noise.
+    trainer
+        Lightning's trainer: device, precision, ...
+    logger
+        Where metrics are logged; null: nowhere.
+    callbacks
+        Callbacks of Lightning by name; the averaging of the weights is one of them, and null leaves one out.
+    name
+        Name of the run.
+    seed
+        Seed of weights, noise and order of the images.
+    weights
+        Precision of the weights that are left: float32 or float16.
+    license
+        License of the weights, for their card.
+    ema_decay
+        Decay of the average of the weights per step, below 1.
+    checkpoint_minutes
+        Minutes between checkpoints; one is written on SIGUSR1 and SIGUSR2 too.
+    compile
+        Whether to compile the network.
+    objective
+        What a sweeper optimizes, as validation/mse_sigma_1 with hydra/sweeper=optuna.
+    resume_anyway
+        Whether to go on in a run of other weights or data.
+    verify
+        Whether to hash all files of a finished run. Otherwise only those of another size or time are.
+    output_root
+        Folder of the runs; this one is VERB/NAME/HASH in it.
+
+    Examples
+    --------
+    alps train data=folder data.root=my/images name=mine
+    alps train experiment=brain64_teacher trainer.max_time={hours:4}
+    alps train data=folder data.root=my/images debug=fast
+    """
     torch.manual_seed(seed)  # for the initial weights
     module = instantiate(training)
     return run_training(

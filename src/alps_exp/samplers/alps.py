@@ -33,11 +33,12 @@ class ALPS(Sampler):
     schedule
         Noise scales t, one for each denoiser call.
     noise
-        ``calibrated``: noise of consecutive steps is correlated, so that the chains have the correct spread;
-        ``independent``: fresh noise at every step; ``reference``: as published; ``none``: deterministic.
+        Noise of consecutive steps: calibrated, independent, reference or none. ``calibrated``: correlated, so that the
+        chains have the correct spread; ``independent``: fresh noise at every step; ``reference``: as published;
+        ``none``: deterministic.
     annealing
-        ``static``: the chain follows p_t(x | y) itself, as in the paper; measured components carry noise of about eta
-        at every t. ``diffused``: the chain follows x_0 + noise, with x_0 from the posterior and noise in every
+        What the chain follows: static or diffused. ``static``: p_t(x | y) itself, as in the paper; measured components
+        carry noise of about eta at every t. ``diffused``: x_0 + noise, with x_0 from the posterior and noise in every
         component, as the prior was trained on; the noise level is t, or slightly more if calibrated (see
         `calibrated_amplitudes`).
     final_noise
