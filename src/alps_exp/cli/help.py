@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.default_element import ConfigDefault, GroupDefault
 from hydra.core.hydra_config import HydraConfig
@@ -63,15 +64,15 @@ def _show(hydra: Hydra, config_name: str | None, args_parser: ArgumentParser, ar
     config = hydra.compose_config(config_name=config_name, overrides=args.overrides, run_mode=mode)
     HydraConfig.instance().set_config(config)
     try:
-        print(help_of(config, cast("ConfigLoaderImpl", hydra.config_loader)), flush=True)
+        print(help_of(config), flush=True)
     except BrokenPipeError:  # of one who has seen enough, as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def help_of(config: DictConfig, loader: ConfigLoaderImpl) -> str:
+def help_of(config: DictConfig) -> str:
     """Return the help of the verb of a composed config."""
     verb, width = config.hydra.job.name, shutil.get_terminal_size((COLUMNS, 0)).columns
-    groups = groups_of(config, loader)
+    groups = groups_of(config)
     blocks = [
         f"alps {verb} KEY=VALUE ...: {VERBS[verb]}",
         "\n".join(["Examples", *(f"  {line}" for line in examples(_function(verb)))]),
@@ -84,29 +85,38 @@ def help_of(config: DictConfig, loader: ConfigLoaderImpl) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def groups_of(config: DictConfig, loader: ConfigLoaderImpl) -> dict[str, list[str]]:
+def groups_of(config: DictConfig) -> dict[str, list[str]]:
     """Return the choices from each config group that a verb takes, and from those that only the user's configs have."""
-    root = loader.repository.load_config(config.hydra.job.config_name)
+    repository = _repository(config)
+    root = repository.load_config(config.hydra.job.config_name)
     assert root is not None and root.defaults_list is not None
     listed = [_name(one) for one in root.defaults_list if isinstance(one, GroupDefault) and not one.override]
     # A choice may have groups of its own, as the coil maps of data=kspace_example.
     groups = [name for name in dict.fromkeys([*listed, *config.hydra.runtime.choices]) if not name.startswith("hydra/")]
-    found = {group: loader.get_group_options(group.partition("@")[0], ObjectType.CONFIG) for group in groups}
+    found = {group: repository.get_group_options(group.partition("@")[0], ObjectType.CONFIG) for group in groups}
     if "experiment" in found:
-        found["experiment"] = [name for name in found["experiment"] if _is_for(name, groups, config, loader)]
-    added = sorted(_top_groups(loader, of_user=True) - _top_groups(loader, of_user=False))
-    return found | {f"+{name}": loader.get_group_options(name, ObjectType.CONFIG) for name in added}
+        found["experiment"] = [name for name in found["experiment"] if _is_for(name, groups, config, repository)]
+    added = sorted(_top_groups(repository, of_user=True) - _top_groups(repository, of_user=False))
+    return found | {f"+{name}": repository.get_group_options(name, ObjectType.CONFIG) for name in added}
 
 
-def _top_groups(loader: ConfigLoaderImpl, of_user: bool) -> set[str]:
+def _repository(config: DictConfig) -> ConfigRepository:
+    """Return all configs that a composed config could be made of."""
+    path = ConfigSearchPathImpl()
+    for source in config.hydra.runtime.config_sources:
+        path.append(source.provider, f"{source.schema}://{source.path}")
+    return ConfigRepository(path)
+
+
+def _top_groups(repository: ConfigRepository, of_user: bool) -> set[str]:
     """Return the names of the groups in the folders and packages of configs that the user adds, or in the others."""
-    sources = [source for source in loader.get_sources() if (source.provider not in OURS) is of_user]
+    sources = [source for source in repository.get_sources() if (source.provider not in OURS) is of_user]
     return {name for source in sources if source.available() for name in source.list("", ObjectType.GROUP)}
 
 
-def _is_for(experiment: str, groups: Iterable[str], config: DictConfig, loader: ConfigLoaderImpl) -> bool:
+def _is_for(experiment: str, groups: Iterable[str], config: DictConfig, repository: ConfigRepository) -> bool:
     """Return whether an experiment chooses from groups of the verb and sets keys of the verb alone."""
-    found = loader.repository.load_config(f"experiment/{experiment}")
+    found = repository.load_config(f"experiment/{experiment}")
     if found is None:
         return False
     for default in found.defaults_list or ():
@@ -114,7 +124,7 @@ def _is_for(experiment: str, groups: Iterable[str], config: DictConfig, loader: 
             if _name(default) not in groups:
                 return False
         elif isinstance(default, ConfigDefault) and not default.is_self() and not str(default.path).startswith("/"):
-            if not _is_for(str(default.path), groups, config, loader):
+            if not _is_for(str(default.path), groups, config, repository):
                 return False
     return set(found.config) <= set(config)
 
