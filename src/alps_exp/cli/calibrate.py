@@ -86,6 +86,10 @@ def calibrate(
         Posterior samples of each image.
     seed
         Seed of draws, measurement noise and samples.
+    precision
+        Precision of the network alone: float32 or bf16.
+    compile
+        Whether to compile the network, for faster steps on a GPU.
     figures
         Whether to draw the calibration.
     resume_anyway

@@ -14,7 +14,25 @@ from alps_exp.runs.job import JobContext
 
 
 def export(job: JobContext, /, *, run: str, format: str | Sequence[str], output: str | None) -> int:
-    """Write the files, say what they hold, and return the exit status: 1 if images or slices are missing."""
+    """Write the files, say what they hold, and return the exit status: 1 if images or slices are missing.
+
+    Parameters
+    ----------
+    job
+        The job.
+    run
+        The run folder.
+    format
+        One or several of png, tiff, npz and nii.
+    output
+        Folder of the files; null: the folder export in the run folder.
+
+    Examples
+    --------
+    alps export outputs/restore/NAME/HASH format=png
+    alps export outputs/restore/NAME/HASH 'format=[tiff,npz]' output=my/results
+    alps export run=outputs/restore/NAME/HASH format=nii
+    """
     formats = [format] if isinstance(format, str) else list(format)
     if not formats or (wrong := [name for name in formats if name not in FORMATS]):
         got = repr(wrong[0]) if formats else "none"

@@ -92,6 +92,10 @@ def restore(
         What a sweeper optimizes, as mmse/psnr with hydra/sweeper=optuna.
     callbacks
         Callbacks by name: Lightning's, or of a sampler's steps.
+    precision
+        Precision of the network alone: float32 or bf16.
+    compile
+        Whether to compile the network, for faster steps on a GPU.
     figures
         Whether to draw the first images of the run.
     resume_anyway
