@@ -134,6 +134,18 @@ def test_convergence_is_drawn_from_a_trajectory(tmp_path):
         convergence_figure([], tmp_path / "none.png")
 
 
+def test_steps_of_a_chain_are_those_that_are_kept():
+    trajectory = Trajectory(every=5)
+    estimates = ALPS(SCALES)(*two_images(), num_samples=3, callbacks=[trajectory])
+    steps = trajectory.steps(image=1, sample=2)
+    assert [(step["step"], step["scale"]) for step in steps] == [(0, trajectory.scales[0]), (5, trajectory.scales[5])]
+    for step, k in zip(steps, (0, 5), strict=True):
+        assert step["misfit"] == trajectory.misfits[k][2, 1].item()
+        torch.testing.assert_close(torch.as_tensor(step["x"]), trajectory.x[k][2, 1])
+        torch.testing.assert_close(torch.as_tensor(step["d"]), trajectory.d[k][2, 1])
+    torch.testing.assert_close(torch.as_tensor(steps[-1]["x"]), estimates.samples[2, 1])
+
+
 def test_energies_of_chains_are_those_of_each_alone():
     prior, _, _ = two_images()
     x = torch.randn(3, 2, 1, 8, 8, generator=torch.Generator().manual_seed(0))

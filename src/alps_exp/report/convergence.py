@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from alps_exp.report.panels import COLUMN, FONT, PAGE, SMALL, save_figure
 from alps_exp.report.plots import add_legend, label_axes, open_plots
@@ -43,17 +43,20 @@ def convergence_figure(rows: Sequence[Mapping[str, object]], path: str | Path) -
     figure, panels = open_plots(1, len(shown), 2.4, COLUMN if len(shown) == 1 else PAGE)
     for axis, name in zip(panels[0], shown, strict=True):
         _draw(axis, table, name)
-    if 1 < table["image_id"].nunique() <= _MOST_NAMES:
-        add_legend(figure, *panels[0][0].get_legend_handles_labels())
+    names = table["image_id"].unique()
+    if 1 < len(names) <= _MOST_NAMES:
+        add_legend(figure, panels[0][0].lines[: len(names)], names)
     return save_figure(figure, Path(path))
 
 
 def _draw(axis: Axes, table: pd.DataFrame, name: str) -> None:
-    for image_id, of_image in table.groupby("image_id", sort=False):
-        axis.plot(of_image["step"], of_image[name].astype(float), linewidth=1, label=image_id)
+    for _, of_image in table.groupby("image_id", sort=False):
+        axis.plot(of_image["step"], of_image[name].astype(float), linewidth=1)
     if name == "misfit":
         axis.axhline(1, color="0.6", linewidth=0.8)
         axis.set(yscale="log")
+        axis.yaxis.set_major_formatter(LogFormatter())
+        axis.yaxis.set_minor_formatter(LogFormatter())
     else:
         axis.set(ylim=(-0.03, 1.03))
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))

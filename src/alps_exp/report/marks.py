@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 _LONGEST_BORDER = 0.15  # sides a pixel: scattered pixels have more, and no border that helps
-_HOLE = 8  # a hole among scattered pixels has at least the side of the image over this
+_HOLE, _SMALLEST_HOLE = 8, 8  # a hole among scattered pixels: the side of the image over this, and pixels at least
 _ZOOMED, _SMALLEST = 4, 32  # the side of an image over that of its region; smaller images are not enlarged
 
 
@@ -41,7 +41,7 @@ def hidden_pixels(measurement: np.ndarray | None, shape: tuple[int, ...]) -> np.
         return None
     missing = (measurement == 0).all(axis=0)
     if len(border(missing)) > _LONGEST_BORDER * missing.size:
-        missing = _opened(missing, max(min(missing.shape) // _HOLE, 3))
+        missing = _opened(missing, max(min(missing.shape) // _HOLE, _SMALLEST_HOLE))
     return missing if missing.any() and not missing.all() else None
 
 

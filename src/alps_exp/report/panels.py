@@ -20,7 +20,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from alps_exp.files import write_atomically
 from alps_exp.report.marks import Region, border
@@ -258,7 +258,7 @@ def _draw_scale(figure: Figure, box: tuple[float, float, float, float], row: Row
     )
     bar.set_label(row.scale.label, fontsize=SMALL, labelpad=2)
     bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2, pad=1.5)
-    bar.locator = MaxNLocator(3)
+    bar.locator = MaxNLocator(3) if row.scale.low >= 0 else FixedLocator([row.scale.low, 0, row.scale.high])
     bar.outline.set_linewidth(0.5)
 
 

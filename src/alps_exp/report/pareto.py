@@ -66,7 +66,7 @@ def pareto_figure(table: pd.DataFrame, path: Path, formats: Sequence[str] = ("pn
         return []
     tasks = [group for _, group in points.groupby([points["task"], points["noise_std"].map(str)])]
     colors = sampler_colors(points["sampler"])
-    figure, panels = open_plots(len(tasks), len(_COSTS), height=2.1)
+    figure, panels = open_plots(len(tasks), len(_COSTS), height=1.75)
     for axes, group in zip(panels, tasks, strict=True):
         for axis, cost in zip(axes, _COSTS, strict=True):
             _draw(axis, group, cost, colors)

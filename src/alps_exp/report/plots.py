@@ -31,15 +31,14 @@ def label_axes(axis: Axes, title: str, x: str, y: str) -> None:
     axis.set_title(one_line(title) if title else "", loc="left", fontsize=FONT, parse_math=False)
     axis.set_xlabel(x, fontsize=FONT)
     axis.set_ylabel(y, fontsize=FONT)
-    axis.tick_params(labelsize=SMALL)
+    axis.tick_params(which="both", labelsize=SMALL)
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
     """Draw the legend of a figure at its right, beside all axes."""
-    shown = [fill(one_line(label), _LEGEND_WIDTH) for label in labels]
-    legend = figure.legend(handles, shown, loc="outside right upper", fontsize=SMALL, frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    legend = figure.legend(handles, [" "] * len(labels), loc="outside right upper", fontsize=SMALL, frameon=False)
+    for text, label in zip(legend.get_texts(), labels, strict=True):  # matplotlib drops labels like _mine
+        text.set(text=fill(one_line(label), _LEGEND_WIDTH), parse_math=False)
 
 
 def add_notes(figure: Figure, notes: Sequence[str]) -> None:

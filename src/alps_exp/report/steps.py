@@ -11,13 +11,11 @@ import numpy as np
 from alps_exp.report.panels import MOST_COLUMNS, Panel, Row, draw_rows, save_figure
 from alps_exp.report.scales import image_scale, on_scale
 
-_ROWS = {"x": "Chain", "d": "Denoised"}
-
 
 def steps_figure(steps: Sequence[Mapping[str, Any]], path: str | Path, most: int = MOST_COLUMNS) -> Path:
     """Draw a chain and its denoised images at some steps, evenly apart from the first to the last.
 
-    Above each is its noise scale t, below the chain its misfit over the one that is expected of the truth.
+    Each has its noise scale t, and its misfit over the one that is expected of the truth.
 
     Parameters
     ----------
@@ -43,9 +41,17 @@ def steps_figure(steps: Sequence[Mapping[str, Any]], path: str | Path, most: int
     at = np.unique(np.linspace(0, len(steps) - 1, min(most, MOST_COLUMNS)).round().astype(int))
     chosen = [steps[i] for i in at]
     scale = image_scale([chosen[-1]["x"]])
-    rows = []
-    for name, label in _ROWS.items():
-        images = [step[name] for step in chosen]
-        if any(image is not None for image in images):
-            rows.append(Row(label, scale, [None if image is None else Panel(on_scale(image)) for image in images]))
+    chain = [Panel(on_scale(step["x"]), _title(step), _misfit(step)) for step in chosen]
+    rows = [Row("Chain", scale, chain)]
+    denoised = [None if step["d"] is None else Panel(on_scale(step["d"])) for step in chosen]
+    if any(denoised):
+        rows.append(Row("Denoised", scale, denoised))
     return save_figure(draw_rows(rows), Path(path))
+
+
+def _title(step: Mapping[str, Any]) -> str:
+    return f"step {step['step']}\nt = {step['scale']:.2g}"
+
+
+def _misfit(step: Mapping[str, Any]) -> str:
+    return f"misfit {float(format(step['misfit'], '.3g')):g}"  # 2150, not 2.15e+03
