@@ -26,9 +26,9 @@ class Item(_NamedItem, total=False):
     images are compared. `truth_misfit` and `truth_residual` say how well a truth explains the data that it was made
     from (NaN if that is not known), and `truth_sound` whether well enough. A slice names its `volume`, of
     `volume_slices` slices; `target` (1, h, w) is the root sum of squares over the coils of its center, which
-    `target_weight` (1, H, W) times the magnitude of an image is compared with. `source` says which slice of a volume it
-    is, and what makes its values those of its file. `augment` (9,) are augmentation labels of a training item.
-    `unreadable` is the reason why an image could not be read; such an item has no other entry.
+    `target_weight` (1, H, W) times the magnitude of an image is compared with. `source_slice` says which slice of a
+    volume it is, and what makes its values those of its file. `augment` (9,) are augmentation labels of a training
+    item. `unreadable` is the reason why an image could not be read; such an item has no other entry.
     """
 
     image: Tensor
@@ -45,7 +45,7 @@ class Item(_NamedItem, total=False):
     volume_slices: int
     target: Tensor
     target_weight: Tensor
-    source: SourceSlice
+    source_slice: SourceSlice
     augment: Tensor
     unreadable: str
 
@@ -71,7 +71,7 @@ class Batch(_NamedBatch, total=False):
     volume_slices: Tensor
     target: Tensor
     target_weight: Tensor
-    source: list[SourceSlice | None]
+    source_slice: list[SourceSlice | None]
     augment: Tensor
     unreadable: dict[str, str]
 

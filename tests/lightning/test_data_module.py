@@ -9,10 +9,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from alps_exp.datasets.batches import collate
+from alps_exp.datasets.batches import collate, select
 from alps_exp.errors import ImageError
 from alps_exp.lightning import ImageDataModule, StepKeyedBatchSampler
 from alps_exp.mri import KSpaceError
+from alps_exp.source import SourceSlice
 
 
 class Keyed(torch.utils.data.Dataset):
@@ -167,6 +168,15 @@ def test_a_batch_of_images_that_differ_in_size_is_refused():
     assert collate(items[:2])["image"].shape == (2, 1, 4, 4)
     with pytest.raises(ImageError, match="data.batch_size=1"):
         collate(items)
+
+
+def test_the_sources_of_a_batch_stay_with_their_images():
+    known = [SourceSlice("a", number, [0, 1]) for number in (0, 1)]
+    items = [{"image": torch.zeros(1, 4, 4), "image_id": str(i)} for i in range(3)]
+    items[0]["source_slice"], items[2]["source_slice"] = known
+    batch = collate([*items, {"image_id": "3", "unreadable": "lost"}])
+    assert batch["source_slice"] == [known[0], None, known[1]]
+    assert select(batch, [2])["source_slice"] == [known[1]] and "source_slice" not in collate(items[1:2])
 
 
 def test_only_what_a_stage_needs_is_looked_at():

@@ -51,9 +51,9 @@ def prepared(request, tmp_path_factory):
 def test_times_it_an_image_has_the_values_of_its_file(prepared):
     folder, kspace = prepared
     items = list(PreparedSlices(str(folder)))
-    assert [item["source"].number for item in items] == [0, 2]
+    assert [item["source_slice"].number for item in items] == [0, 2]
     for item in items:
-        source = item["source"]
+        source = item["source_slice"]
         assert (source.volume, source.numbers, source.voxel_size) == ("a", [0, 2], None)
         rss = np.linalg.norm(to_image(kspace[source.number]), axis=0)
         found = np.abs(item["image"][0].numpy()) * source.scale[0]
@@ -70,11 +70,11 @@ def test_a_file_of_an_earlier_version_has_none(prepared):
     volume_file.has_source_scale = False
     slices = PreparedSlices(str(folder))
     slices._files["a"] = volume_file
-    assert slices[0]["source"].scale is None and slices[0]["source"].numbers == [0, 2]
+    assert slices[0]["source_slice"].scale is None and slices[0]["source_slice"].numbers == [0, 2]
 
 
 def test_the_embedded_slice_has_one():
-    source = ExampleSlice(EspiritMaps())[0]["source"]
+    source = ExampleSlice(EspiritMaps())[0]["source_slice"]
     assert (source.volume, source.number, source.scale.shape) == ("kspace_example", 0, (1, 230, 180))
 
 
@@ -98,7 +98,7 @@ def test_voxels_are_the_field_of_view_over_the_samples(tmp_path, fov, planes, ex
     assert volume.image_shape == (48, 64) and volume.voxel_size == expected
     recipe = PreparationSettings(partial(FastMRIVolume), EspiritMaps(16, 4), 0.02, True, {})
     prepare_volumes({"a": tmp_path / "a.h5"}, tmp_path / "prepared", recipe, 1, print)
-    stored = PreparedSlices(str(tmp_path / "prepared"))[0]["source"].voxel_size
+    stored = PreparedSlices(str(tmp_path / "prepared"))[0]["source_slice"].voxel_size
     assert stored == (None if expected is None else list(expected))
 
 

@@ -53,6 +53,9 @@ def test_every_other_line_gives_the_whole_image(whole, axis, tmp_path):
     found = prepared(tmp_path, slices)
     assert found.image.shape == (len(slices), 1, SIDE, SIDE) and found.recon_shape == (SIDE, SIDE)
     assert all(error(one[0], image) < 0.01 for one in found.image)
+    # The squared sensitivities sum to 1; an orthonormal transform of every other sample has images of 1 / sqrt(2).
+    values, bright = found.source_scale * np.abs(found.image[:, 0]), np.abs(image) > 0.5
+    assert values[:, bright].sum(-1) / np.abs(image)[bright].sum() == pytest.approx(np.sqrt(0.5), rel=0.01)
     assert all(check.misfit == pytest.approx(1, abs=0.1) and check.is_sound for check in found.checks)
     assert any(f"field of view along the {axis}" in remark and "96 x 96" in remark for remark in found.remarks)
 

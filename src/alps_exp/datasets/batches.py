@@ -50,10 +50,10 @@ def collate(items: Sequence[Item]) -> Batch:
     if len({_kind(item) for item in readable}) > 1:
         ids = ", ".join(item["image_id"] for item in readable)
         raise ImageError(f"the images of a batch differ in size, coils or truth ({ids}): take data.batch_size=1")
-    numbers = [{name: value for name, value in item.items() if name != "source"} for item in readable]
+    numbers = [{name: value for name, value in item.items() if name != "source_slice"} for item in readable]
     batch: Batch = default_collate(numbers) if numbers else {"image_id": []}
-    if any("source" in item for item in readable):
-        batch["source"] = [item.get("source") for item in readable]
+    if any("source_slice" in item for item in readable):
+        batch["source_slice"] = [item.get("source_slice") for item in readable]
     if len(readable) < len(items):
         batch["unreadable"] = {item["image_id"]: item["unreadable"] for item in items if "unreadable" in item}
     return batch

@@ -11,7 +11,7 @@ from alps_exp.export.quantities import Array, quantities
 from alps_exp.runs import DamagedFile, ImageResult, RunFolder, read_source
 from alps_exp.source import SourceSlice
 
-MOST_SLICES = 10_000
+MOST_SLICES = 2_000
 
 
 @dataclass

@@ -90,7 +90,7 @@ class ExampleSlice(Dataset[Item]):
             "sensitivity_maps": torch.from_numpy(volume.sensitivity_maps[0]),
             "mask": torch.from_numpy(volume.mask[0])[None].float(),
             "noise_std": self.noise_std or volume.noise_std,
-            "source": SourceSlice(self.image_ids[0], 0, volume.slices, volume.source_scale),
+            "source_slice": SourceSlice(self.image_ids[0], 0, volume.slices, volume.source_scale),
         }
         if self.noise_std:
             item["prepared_noise_std"] = volume.noise_std

@@ -30,7 +30,8 @@ class PreparedSlices(Dataset[Item]):
     complex64 where k-space is fully sampled, with the numbers of its `TruthCheck`, and, of measured data,
     ``measurement`` and ``sensitivity_maps`` (coils, H, W) complex64, ``mask`` (1, H, W) float32 and ``noise_std``, and,
     if the source brings a target, ``target`` (1, h, w) and ``target_weight`` (1, H, W) float32, see `RSSTarget`.
-    ``volume`` and ``volume_slices`` are the name of the item's volume and its number of slices; ``source`` has more.
+    ``volume`` and ``volume_slices`` are the name of the item's volume and its number of slices, ``source_slice`` says
+    more.
     Volumes can differ in size and noise level; a batch must not mix them.
 
     Parameters
@@ -96,7 +97,7 @@ class PreparedSlices(Dataset[Item]):
         item: Item = {"image_id": self.image_ids[position], "crop": torch.tensor(volume_file.recon_shape)}
         item["volume"], item["volume_slices"] = name, len(volume_file.slices)
         scale = volume_file.read("source_scale", index)[None] if volume_file.has_source_scale else None
-        item["source"] = SourceSlice(name, number, volume_file.slices, scale, volume_file.voxel_size)
+        item["source_slice"] = SourceSlice(name, number, volume_file.slices, scale, volume_file.voxel_size)
         if volume_file.has_image[index]:
             check = volume_file.checks[index]
             item["image"] = torch.from_numpy(volume_file.read("image", index))

@@ -45,7 +45,7 @@ class Measured:
 
     def source(self, i: int) -> SourceSlice | None:
         """Return the slice of a volume that the i-th image shows, if it is one."""
-        sources = self.batch.get("source")
+        sources = self.batch.get("source_slice")
         return None if sources is None else sources[i]
 
     def own_noise(self, i: int) -> dict[str, float]:
