@@ -174,8 +174,8 @@ def test_the_sources_of_a_batch_stay_with_their_images():
     known = [SourceSlice("a", number, [0, 1]) for number in (0, 1)]
     items = [{"image": torch.zeros(1, 4, 4), "image_id": str(i)} for i in range(3)]
     items[0]["source_slice"], items[2]["source_slice"] = known
-    batch = collate([*items, {"image_id": "3", "unreadable": "lost"}])
-    assert batch["source_slice"] == [known[0], None, known[1]]
+    assert collate([*items, {"image_id": "3", "unreadable": "lost"}])["source_slice"] == [known[0], None, known[1]]
+    batch = collate(items)
     assert select(batch, [2])["source_slice"] == [known[1]] and "source_slice" not in collate(items[1:2])
 
 
