@@ -10,6 +10,7 @@ from PIL import Image
 
 from alps_exp.checkpoints import save_model
 from alps_exp.cli import main as command
+from alps_exp.lightning import loggers
 from alps_exp.lightning.checkpointing import Checkpointing
 
 NETWORK = "training.network.model"
@@ -86,3 +87,13 @@ def teach(alps, tmp_path):
         return alps(*request, *arguments, f"output_root={tmp_path / root}")
 
     return run
+
+
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("INIT_TIMEOUT", "FINISH_TIMEOUT"):  # a busy machine must not cut short what is read here
+        monkeypatch.setattr(loggers, name, 120)
+    return monkeypatch

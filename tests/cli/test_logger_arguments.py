@@ -1,25 +1,10 @@
 """Arguments of W&B and TensorBoard go through the config to what their files hold; wrong ones are refused in a line."""
 
-import struct
-import time
-
 import pytest
-
-from alps_exp.lightning import loggers
+from offline_wandb import logged
 
 TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=2"]
 TINY += ["trainer.accelerator=cpu", "operator=inpaint_random", "sampler.schedule.steps=2", "data.test.count=1"]
-BLOCK, HEADER, FULL, LAST = 32768, 7, 1, 4  # of LevelDB's log format, in which W&B writes
-
-
-@pytest.fixture
-def no_key(monkeypatch, tmp_path):
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    for name in ("INIT_TIMEOUT", "FINISH_TIMEOUT"):  # a busy machine must not cut short what is read here
-        monkeypatch.setattr(loggers, name, 120)
-    return monkeypatch
 
 
 @pytest.fixture
@@ -33,37 +18,9 @@ def restore(alps, drawn, tmp_path):
     return run
 
 
-def records(file):
-    """Yield the records of an offline run, after the seven bytes that name the format."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    content, place, parts = file.read_bytes(), HEADER, b""
-    while place + HEADER <= len(content):
-        if BLOCK - place % BLOCK < HEADER:
-            place += BLOCK - place % BLOCK
-            continue
-        length, kind = struct.unpack("<HB", content[place + 4 : place + HEADER])
-        parts += content[place + HEADER : place + HEADER + length]
-        place += HEADER + length
-        if kind in (FULL, LAST):
-            yield Record.FromString(parts)
-            parts = b""
-
-
-def logged(folder):
-    """Return the one run that W&B's files in a folder hold, and the names of its metrics."""
-    (file,) = folder.rglob("offline-run-*/*.wandb")
-    deadline, runs = time.monotonic() + 30, []
-    while not runs and time.monotonic() < deadline:  # W&B's service writes the file, in its own time
-        found = list(records(file))
-        runs = [record.run for record in found if record.HasField("run")]
-    names = {item.key or item.nested_key[0] for r in found if r.HasField("history") for item in r.history.item}
-    return runs[0], names
-
-
 def test_arguments_of_both_packages_reach_wandb(no_key, restore, tmp_path):
     ours = ["logger.project=brains", "logger.entity=lab", "logger.tags=[night,ablation]", "logger.group=first"]
-    theirs = ["+logger.notes='a note'", "+logger.job_type=judge", "+logger.id=chosen", "+logger.config.scanner=3T"]
+    theirs = ["logger.notes='a note'", "logger.job_type=judge", "+logger.id=chosen", "+logger.config.scanner=3T"]
     assert restore(*ours, *theirs, "+logger.prefix=test", "+logger.settings.host=nobody") == (0, [])
     run, names = logged(tmp_path)
     assert (run.project, run.entity, list(run.tags), run.run_group) == ("brains", "lab", ["night", "ablation"], "first")
@@ -98,7 +55,7 @@ def test_a_run_can_be_disabled_by_the_request(no_key, restore, tmp_path):
         (["logger.tags=night"], "logger.tags is 'night', expected "),
         (["+logger.mode=of"], "logger.mode is 'of', expected one of online, offline, disabled or null"),
         (["+logger.mode=online", "+logger.offline=true"], "logger.offline=true contradicts logger.mode=online"),
-        (["+logger.notes=3"], "logger=wandb: notes is 3: Input should be a valid string"),
+        (["logger.notes=3"], "logger=wandb: notes is 3: Input should be a valid string"),
         (["+logger.config=3"], "logger=wandb: config must be a dict"),
         (["+logger.settings=3"], "logger.settings is 3, expected "),
         (["+logger.settings.init_timout=3"], "init_timout': did you mean logger.settings.init_timeout?"),

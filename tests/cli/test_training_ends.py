@@ -54,11 +54,11 @@ def test_what_is_lost_of_a_training_is_made_again_without_a_step(teach, steps, t
     budget = ["trainer.max_steps=3", f"{OPTIMIZER}.warmup_steps=1", "weights=float16"]
     assert teach(*budget)[0] == 0
     run = run_in(tmp_path / "out")
-    left = ("teacher.safetensors", "teacher.md", "config.yaml")
+    left = ("teacher.safetensors", "teacher.md", "config.yaml", "validation.json")
     whole = {name: (run.path / name).read_bytes() for name in left}
     assert run.vouched_files().keys() == {*left, "provenance.json"}
     checkpoint = (run.path / LAST).stat().st_mtime_ns
-    for name in ("teacher.md", "config.yaml", "DONE", "teacher.safetensors"):
+    for name in ("teacher.md", "config.yaml", "DONE", "validation.json", "teacher.safetensors"):
         written = [(run.path / other).stat().st_mtime_ns for other in left[:2]]
         cut(run.path / name)
         status, out, err = teach(*budget)

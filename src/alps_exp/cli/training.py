@@ -22,7 +22,9 @@ from alps_exp.files import file_hash
 from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.checkpoint_files import CheckpointFiles
 from alps_exp.lightning.checkpointing import Checkpointing
-from alps_exp.lightning.trainer import log_config, open_trainer
+from alps_exp.lightning.throughput import Throughput
+from alps_exp.lightning.trainer import log_start, open_trainer
+from alps_exp.lightning.wandb_run import log_trained_weights
 from alps_exp.runs import DONE, Provenance, RunFolder, collect_provenance
 from alps_exp.runs.job import JobContext
 from alps_exp.runs.objective import VALIDATION, save_validation
@@ -87,7 +89,7 @@ def run_training(
     if not extended and job.is_done(provenance, options.resume_anyway):
         return 0
     whole = not extended and _is_whole(folder, path)  # must be read now: `begin` removes DONE
-    last = [fit.budget, Checkpointing(fit.files.last, options.checkpoint_minutes)]
+    last = [fit.budget, Throughput(), Checkpointing(fit.files.last, options.checkpoint_minutes)]
     with open_trainer(job, trainer_config, logger, chosen, last) as trainer:
         if job.is_trial:
             trainer.fit(module, data)
@@ -98,7 +100,7 @@ def run_training(
             start = provenance(str(trainer.strategy.root_device))
             start.effective_batch = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
             job.begin(start, options.resume_anyway)
-            log_config(job, trainer)
+            log_start(job, trainer, start)
             if not whole:
                 module.facts = facts_of(job, start, module, fit.budget, data, trainer)
                 if (validation := fit.run(trainer, folder)) is None:
@@ -112,6 +114,7 @@ def run_training(
                     path, module.network, module.kind, getattr(torch, options.weights), History(spent.steps, origins)
                 )
                 save_validation(folder, validation)
+                log_trained_weights(trainer.logger, path, module.facts | {"steps": str(spent.steps)})
                 write_training_card(
                     path, job, module, data, spent, origins, validation=validation, license=options.license
                 )

@@ -27,6 +27,8 @@ from alps_exp.lightning.checkpointing import WholeCheckpoints
 from alps_exp.lightning.loggers import finish
 from alps_exp.lightning.profiling import reports_of
 from alps_exp.lightning.progress import JobProgress
+from alps_exp.lightning.wandb_run import log_used_weights
+from alps_exp.runs import Provenance
 from alps_exp.runs.job import JobContext
 
 PR_SET_PDEATHSIG = 1
@@ -105,11 +107,12 @@ def _plugins(job: JobContext) -> list[CheckpointIO | ClusterEnvironment]:
     ]
 
 
-def log_config(job: JobContext, trainer: pl.Trainer) -> None:
-    """Send the resolved config to the logger."""
+def log_start(job: JobContext, trainer: pl.Trainer, start: Provenance) -> None:
+    """Send the resolved config, and which weights the run uses, to the logger."""
     if trainer.logger is not None:
         resolved = OmegaConf.to_container(job.config, resolve=True)
         trainer.logger.log_hyperparams(cast("dict[str, object]", resolved))
+    log_used_weights(trainer.logger, start.checkpoints)
 
 
 def _check_processes(config: DictConfig) -> None:

@@ -23,7 +23,8 @@ from alps_exp.datasets import TensorImages
 from alps_exp.evaluation import LPIPS
 from alps_exp.lightning import ImageDataModule
 from alps_exp.lightning.loggers import log_figure
-from alps_exp.lightning.trainer import log_config
+from alps_exp.lightning.trainer import log_start
+from alps_exp.lightning.wandb_run import log_images
 from alps_exp.masks.file import mask_files
 from alps_exp.priors import NullPrior, Prior
 from alps_exp.priors.execution import precision_of
@@ -36,6 +37,7 @@ from alps_exp.restoration.module import Restoration
 from alps_exp.restoration.settings import Labels, RestorationSettings
 from alps_exp.runs import Provenance, Record, RunFolder, collect_provenance
 from alps_exp.runs.job import JobContext
+from alps_exp.runs.objective import means_of
 from alps_exp.runs.provenance import index_hash
 from alps_exp.samplers import Sampler
 from alps_exp.samplers.problem import Callback
@@ -266,8 +268,9 @@ def predict(
             loop.predict(module, data, return_predictions=False)
             return None
         with job.folder.lock():
-            job.begin(provenance(str(loop.strategy.root_device)), resume_anyway)
-            log_config(job, loop)
+            start = provenance(str(loop.strategy.root_device))
+            job.begin(start, resume_anyway)
+            log_start(job, loop, start)
             loop.predict(module, data, return_predictions=False)
             asked = [i for i in data.test.image_ids if not job.is_trial or job.folder.image_path(i).exists()]
             run = Run(job.folder, _frame(job.folder.merge_records(asked)))
@@ -304,10 +307,11 @@ def _report(figures: bool, run: Run, trainer: pl.Trainer) -> list[Path]:
     """Log the mean metrics of a run, and draw its figure; without a restored image there is nothing to show."""
     if not run.counts()["images"]:
         return []
-    means = {f"{kind}/{name}": float(value) for (kind, name), value in run.means().stack().items()}
+    records = run.folder.records()
     counts = {name: float(count) for name, count in run.counts().items()}
     written = [run_figure(run.folder)] if figures else []
-    log_result(trainer, counts | means, "figure", written)
+    log_result(trainer, counts | means_of(records), "figure", written)
+    log_images(trainer.logger, run.folder, records)
     return written
 
 
