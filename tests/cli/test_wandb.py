@@ -71,14 +71,18 @@ def test_weights_join_the_training_that_left_them_and_the_runs_that_use_them(no_
     (left,) = artifacts(found).values()
     assert left.name == f"weights-{file_hash(weights)[:16]}" and not left.use_after_commit
     assert json.loads(left.metadata)["sha256"] == file_hash(weights)
-    numbers, rates = history(found), [float(item.value_json) for item in items_of(found) if item.key == "learning_rate"]
+    numbers, rates = (
+        history(found),
+        [float(item.value_json) for item in items_of(found) if "learning_rate" in (item.key, *item.nested_key)],
+    )
     assert numbers["images_per_second"] == pytest.approx(2 * numbers["steps_per_second"])  # the batch size
     assert len(rates) == 2 and 0 < rates[0] <= 1e-3 and run_of(found).job_type == "train"
 
-    words = ["data=prior", "data.test.count=1", "energy=gaussian", "energy.channels=3", "energy.size=8"]
+    words = ["data=prior", "data.test.count=1", "energy=gaussian", "energy.channels=3", "energy.size=16"]
     words += ["teacher=file", f"teacher.name={weights}", "sampler=alps_teacher", "sampler.schedule.steps=2"]
     words += ["operator=inpaint_random", "num_samples=2", "trainer.accelerator=cpu", "figures=false"]
-    assert alps("restore", *words, f"output_root={tmp_path / 'restored'}")[0] == 0
+    status, _, err = alps("restore", *words, f"output_root={tmp_path / 'restored'}")
+    assert status == 0, err
     used = artifacts(whole(tmp_path / "restored"))[left.name]
     assert used.use_after_commit and used.digest == left.digest
     assert [entry.ref for entry in used.manifest.contents] == [weights.resolve().as_uri()]  # nothing is uploaded
