@@ -231,6 +231,26 @@ def test_a_page_has_a_largest_size(tmp_path, monkeypatch):
         assert len(tasks_of(tmp_path)[0].images) == shown
 
 
+def test_large_pictures_are_reduced_by_means(tmp_path, monkeypatch):
+    monkeypatch.setattr("alps_exp.report.gallery.LARGEST_SIDE", 3)
+    write_run(tmp_path / "run", "alps", ids=["a"])
+    truth = tasks_of(tmp_path)[0].images[0].pictures[0]
+    np.testing.assert_array_equal(picture(truth.source), np.full((2, 3, 3), 191))
+
+
+def test_pixels_that_are_not_finite_are_no_picture(tmp_path):
+    write_run(tmp_path / "map", "map", ids=["a"], estimates=["map"], error=0.25)
+    write_run(tmp_path / "alps", "alps", ids=["a"], estimates=["mmse"], error=np.nan, psnr=float("nan"))
+    (image,) = tasks_of(tmp_path)[0].images
+    bad, good = image.pictures[2:]
+    assert not bad.source and bad.caption == "failed: psnr is nan; has pixels that are not finite"
+    assert list(bad.maps) == ["Standard deviation"] and good.source and list(good.maps) == ["Absolute error"]
+    assert [(kind, top) for kind, _, top in image.scales] == [
+        ("Absolute error", "0.25"),
+        ("Standard deviation", "0.25"),
+    ]
+
+
 def test_only_the_selected_estimates_are_shown(tmp_path):
     write_run(tmp_path / "run", "alps", ids=["a"])
     (image,) = tasks_of(tmp_path, estimates=["mmse"])[0].images

@@ -21,6 +21,8 @@ from alps_exp.report.names import estimate_name, flag_text
 from alps_exp.report.pixels import ERROR, LARGEST, STD, Maps, maps_of, peak_of, visible, visible_measurement
 from alps_exp.runs import ESTIMATES, DamagedFile, ImageResult, RunFolder
 
+LARGEST_SIDE = 512
+"""Pixels that a side of a picture has at most; larger ones are reduced."""
 MOST_BYTES = 24_000_000
 """What the pictures of a page may have together; the first image is there in any case."""
 _COLORS = {ERROR: "inferno", STD: "viridis"}
@@ -139,8 +141,33 @@ def _in_turn(ids: Mapping[tuple[str, str], Sequence[str]], most: int) -> Iterato
 
 def _image(image_id: str, of_image: Mapping[str, pd.DataFrame], runs: Mapping[str, RunFolder]) -> GalleryImage:
     """Return an image from its records by sampler."""
-    results: dict[str, ImageResult] = {}
-    missing = {}
+    results, missing = _load(image_id, of_image, runs)
+    first = next((r for r in results.values() if r.truth is not None), next(iter(results.values()), None))
+    scales = _Scales.of(list(results.values()), 1.0 if first is None else peak_of(first))
+    pictures = [] if first is None else _given(first, scales.peak)
+    for sampler, records in of_image.items():
+        for name in (name for name in ESTIMATES if name in set(records["estimate"])):
+            record, result = _first(records, name), results.get(sampler)
+            remarks = [_decibels(record), _failure(record), missing.get(sampler, "")]
+            source = ""
+            maps: dict[str, str] = {}
+            if result is not None and first is not None and name in result.estimates:
+                source, maps = _drawn(result, name, scales)
+                remarks += ["" if source else "has pixels that are not finite", _unlike(result, first)]
+            caption, flags = "; ".join(filter(None, remarks)), flag_text(record["flags"])
+            pictures.append(Picture(estimate_name(sampler, name), source, name, caption, flags, maps))
+    everything = pd.concat(of_image.values(), keys=of_image)
+    failed = "failed" if missing or (everything["status"] != "ok").any() else ""
+    flagged = flag_text(sorted(set(everything["flags"].explode().dropna())))
+    shown = "; ".join(filter(None, [failed, flagged]))
+    return GalleryImage(image_id, pictures, scales.bars(), _records(everything), shown)
+
+
+def _load(
+    image_id: str, of_image: Mapping[str, pd.DataFrame], runs: Mapping[str, RunFolder]
+) -> tuple[dict[str, ImageResult], dict[str, str]]:
+    """Return the results of an image by sampler, and why others have none."""
+    results, missing = {}, {}
     for sampler, records in of_image.items():
         try:
             results[sampler] = runs[records["run"].iloc[0]].load_result(image_id)
@@ -148,35 +175,39 @@ def _image(image_id: str, of_image: Mapping[str, pd.DataFrame], runs: Mapping[st
             missing[sampler] = "the file of the image is missing"
         except DamagedFile as error:
             missing[sampler] = one_line(error)
-    first = next((result for result in results.values() if result.truth is not None), None)
-    first = first or next(iter(results.values()), None)
-    peak = 1.0 if first is None else peak_of(first)
-    maps: dict[tuple[str, str], Maps] = {
-        (sampler, name): maps_of(result, name) for sampler, result in results.items() for name in result.estimates
-    }
-    tops = {kind: _top([of_estimate[kind] for of_estimate in maps.values() if kind in of_estimate]) for kind in _COLORS}
-    pictures = [] if first is None else _given(first, peak)
-    for sampler, records in of_image.items():
-        for name in (name for name in ESTIMATES if name in set(records["estimate"])):
-            record = _first(records, name)
-            remark = missing.get(sampler, "")
-            source, of_estimate = "", {}
-            if sampler in results and name in results[sampler].estimates:
-                source = _png(visible(results[sampler].estimates[name], peak))
-                of_estimate = {k: _colored(m / tops[k], _COLORS[k]) for k, m in maps[sampler, name].items()}
-                remark = "" if first is None else _unlike(results[sampler], first)
-            caption = "; ".join(filter(None, [_decibels(record), _failure(record), remark]))
-            flags = flag_text(record["flags"])
-            pictures.append(Picture(estimate_name(sampler, name), source, name, caption, flags, of_estimate))
-    used = {kind for picture in pictures for kind in picture.maps}
-    bar = np.linspace(0, 1, 256)[None]
-    scales = [(kind, _colored(bar, _COLORS[kind]), f"{tops[kind]:.3g}") for kind in _COLORS if kind in used]
-    everything = pd.concat(of_image.values(), keys=of_image)
-    failed = ["failed"] if (everything["status"] != "ok").any() or missing else []
-    flagged = flag_text(sorted(set(everything["flags"].explode().dropna())))
-    return GalleryImage(
-        image_id, pictures, scales, _records(everything), "; ".join([*failed, *filter(None, [flagged])])
-    )
+    return results, missing
+
+
+@dataclass(frozen=True)
+class _Scales:
+    """Scales of an image: the magnitude that is white, and the upper ends of those kinds of maps that there are."""
+
+    peak: float
+    tops: Mapping[str, float]
+
+    @classmethod
+    def of(cls, results: Sequence[ImageResult], peak: float) -> _Scales:
+        maps = [_finite_maps(result, name) for result in results for name in result.estimates]
+        values = {kind: [each[kind].ravel() for each in maps if kind in each] for kind in _COLORS}
+        known = {kind: np.concatenate(each) for kind, each in values.items() if each}
+        return cls(peak, {kind: float(np.quantile(each, LARGEST)) or 1.0 for kind, each in known.items()})
+
+    def bars(self) -> list[tuple[str, str, str]]:
+        """Return kind, color bar and upper end of each."""
+        bar = np.linspace(0, 1, 256)[None]
+        return [(kind, _colored(bar, _COLORS[kind]), f"{top:.3g}") for kind, top in self.tops.items()]
+
+
+def _finite_maps(result: ImageResult, name: str) -> Maps:
+    return {kind: values for kind, values in maps_of(result, name).items() if np.isfinite(values).all()}
+
+
+def _drawn(result: ImageResult, name: str, scales: _Scales) -> tuple[str, dict[str, str]]:
+    """Return the picture of an estimate, empty if it is not finite, and those of its maps."""
+    estimate = result.estimates[name]
+    source = _png(visible(estimate, scales.peak)) if np.isfinite(estimate).all() else ""
+    maps = _finite_maps(result, name)
+    return source, {kind: _colored(values / scales.tops[kind], _COLORS[kind]) for kind, values in maps.items()}
 
 
 def _given(result: ImageResult, peak: float) -> list[Picture]:
@@ -213,11 +244,6 @@ def _unlike(result: ImageResult, first: ImageResult) -> str:
     return ""
 
 
-def _top(maps: Sequence[np.ndarray]) -> float:
-    """Return the upper end of a scale for maps of a kind."""
-    return float(np.quantile(np.concatenate([one.ravel() for one in maps]), LARGEST)) or 1.0 if maps else 1.0
-
-
 def _records(records: pd.DataFrame) -> pd.DataFrame:
     """Return records as texts, without columns that say nothing."""
     texts = {"Sampler": records.index.get_level_values(0), "Estimate": records["estimate"]}
@@ -235,14 +261,20 @@ def _records(records: pd.DataFrame) -> pd.DataFrame:
 
 def _png(pixels: np.ndarray) -> str:
     """Return a picture in [0, 1], gray or RGB, as the data URI of a PNG file."""
-    return _uri(Image.fromarray(np.round(255 * pixels).astype(np.uint8)))
+    return _uri(_reduced(Image.fromarray(np.round(255 * pixels).astype(np.uint8))))
 
 
 def _colored(values: np.ndarray, colors: str) -> str:
     """Return a map in [0, 1] in the colors of a color map of matplotlib."""
     picture = Image.fromarray(np.round(255 * values.clip(0, 1)).astype(np.uint8))
+    picture = _reduced(picture)
     picture.putpalette((255 * colormaps[colors](np.arange(256))[:, :3]).round().astype(np.uint8).tobytes())
     return _uri(picture)
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    """Return a picture of at most `LARGEST_SIDE`, each of its pixels the mean of a square."""
+    return picture.reduce(-(-max(picture.size) // LARGEST_SIDE))
 
 
 def _uri(picture: Image.Image) -> str:

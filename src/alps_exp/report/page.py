@@ -15,7 +15,7 @@ from markupsafe import Markup
 from alps_exp import __version__
 from alps_exp.errors import printable
 from alps_exp.files import write_atomically
-from alps_exp.report.gallery import GalleryTask
+from alps_exp.report.gallery import LARGEST_SIDE, GalleryTask
 from alps_exp.report.layout import NOTE, DisplayTable
 from alps_exp.report.names import FLAGS
 
@@ -71,6 +71,7 @@ def write_page(tables: Sequence[PageTable], tasks: Sequence[GalleryTask], folder
         tables=tables,
         tasks=tasks,
         flags=FLAGS.values(),
+        largest_side=LARGEST_SIDE,
         version=__version__,
         style=Markup(style),
         script=Markup(script),
