@@ -210,6 +210,14 @@ def test_an_estimate_of_another_truth_says_so(tmp_path):
     ]
 
 
+def test_of_several_seeds_the_first_is_shown_and_the_records_are_of_all(tmp_path):
+    for folder, seed in (("1", 7), ("2", 3)):
+        write_run(tmp_path / folder, "alps", ids=["a"], estimates=["mmse"], seed=seed, psnr=20.0 + seed)
+    (image,) = tasks_of(tmp_path)[0].images
+    assert image.pictures[-1].caption == "23.00 dB" and len(image.pictures) == 3
+    assert list(image.records["Seed"]) == ["3", "7"]
+
+
 def test_the_first_images_of_each_task_are_shown_and_how_many_there_are(tmp_path):
     write_run(tmp_path / "1", "alps", ids=[f"image{i}" for i in range(5)])
     write_run(tmp_path / "2", "alps", ids=["x"], task="mri")

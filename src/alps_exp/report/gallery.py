@@ -119,9 +119,10 @@ def gallery_tasks(
     tasks: dict[tuple[str, str], dict[str, dict[str, pd.DataFrame]]] = {}
     for row, group in groups(frame, runs, seeds):
         of_task = tasks.setdefault((row["task"], noise_text(row["noise_std"])), {})
-        of_task[row["sampler"]] = dict(iter(group[group["estimate"].isin(estimates)].groupby("image_id", sort=False)))
+        shown = group[group["estimate"].isin(estimates)].sort_values("seed", kind="stable")
+        of_task[row["sampler"]] = dict(iter(shown.groupby("image_id", sort=False)))
     ids = {task: list(dict.fromkeys(i for of_sampler in by.values() for i in of_sampler)) for task, by in tasks.items()}
-    shown = {task: GalleryTask(*task, [], len(of_task)) for task, of_task in ids.items()}
+    found = {task: GalleryTask(*task, [], len(of_task)) for task, of_task in ids.items()}
     room = MOST_BYTES
     for task, image_id in _in_turn(ids, most):
         of_image = {sampler: by[image_id] for sampler, by in tasks[task].items() if image_id in by}
@@ -129,8 +130,8 @@ def gallery_tasks(
         if room < MOST_BYTES and image.bytes > room:
             break
         room -= image.bytes
-        shown[task].images.append(image)
-    return list(shown.values())
+        found[task].images.append(image)
+    return list(found.values())
 
 
 def _in_turn(ids: Mapping[tuple[str, str], Sequence[str]], most: int) -> Iterator[tuple[tuple[str, str], str]]:
