@@ -103,8 +103,9 @@ def test_a_gray_picture_has_one_channel_in_every_format(run, tmp_path):
 
 def test_a_volume_has_the_values_and_the_voxels_of_its_source(run, tmp_path):
     numbers = [2, 3, 4]
-    results = [slice_of(run, "knee", number, numbers) for number in (4, 2, 3)]
-    results = [results[1], results[2], results[0]]
+    results = [slice_of(run, "knee", number, numbers) for number in numbers]
+    lines = [f"{result.records[0].to_json()}\n" for result in results]
+    (run.path / "records.jsonl").write_text(lines[2] + lines[0] + lines[1])
     exported = export_run(run, tmp_path / "out", ["nii", "png"])
     assert exported.voxel_size == {"knee": [0.7, 0.8, 5.0]} and not exported.missing and not exported.empty
     header, mean = nifti(tmp_path / "out/knee.mmse.nii")

@@ -27,7 +27,7 @@ class Volume:
     source : SourceSlice or None
         What one of its slices says of all; None for an image that is in none.
     results : dict of ImageResult
-        Those of the restored slices by number, ascending.
+        Those of the restored slices by number.
     quantities : dict of dict of Array
         `alps_exp.export.quantities` of them.
     """
@@ -105,7 +105,7 @@ def volumes_of(run: RunFolder, failed: dict[str, str]) -> Iterator[Volume]:
                 results[source.number if source else 0] = result
         if sources or results:
             numbers = sorted({number for source in sources for number in source.numbers}) or [0]
-            yield Volume(name, numbers, next(iter(sources), None), dict(sorted(results.items())))
+            yield Volume(name, numbers, next(iter(sources), None), results)
 
 
 def _whole(run: RunFolder, image_id: str, failed: dict[str, str]) -> ImageResult | None:
