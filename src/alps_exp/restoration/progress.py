@@ -54,7 +54,7 @@ class ImageProgress:
         first, last = self._passed + 1, min(self._passed + max(self._batch, 1), self.total)
         images = f"image {first}" if first == last else f"images {first} to {last}"
         share = f" (each of {self.processes} processes)" if self.processes > 1 else ""
-        step = f", step {min(self._step + 1, self._steps)} of {self._steps}" if self._steps and self._computing else ""
+        step = f", step {min(self._step + 1, self._steps)} of {self._steps}" if self._steps and self._batch else ""
         return f"{images} of {self.total}{share}{step}"
 
     def seconds_left(self) -> float | None:
