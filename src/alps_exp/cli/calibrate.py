@@ -66,38 +66,16 @@ def calibrate(
         The sampler whose uncertainty is measured.
     generator
         Sampler that draws images from a prior that is not in closed form.
-    teacher
-        Denoiser, for the samplers that use one.
-    energy
-        Energy, for the samplers that use one.
-    trainer
-        Lightning's trainer: device, precision, ...
-    logger
-        Where metrics are logged; null: nowhere.
-    name
-        Name of the run.
-    labels
-        Names of task, operator and sampler in the records.
     images
         prior: draws of the prior; data: the test images.
     count
         Number of images.
-    num_samples
-        Posterior samples of each image.
     seed
         Seed of draws, measurement noise and samples.
-    precision
-        Precision of the network alone: float32 or bf16.
-    compile
-        Whether to compile the network, for faster steps on a GPU.
     figures
         Whether to draw the calibration.
-    resume_anyway
-        Whether to go on in a run of other weights or data.
-    verify
-        Whether to hash all files of a finished run. Otherwise only those of another size or time are.
-    output_root
-        Folder of the runs; this one is VERB/NAME/HASH in it.
+    teacher, energy, trainer, logger, name, labels, num_samples, precision, compile, resume_anyway, verify, output_root
+        As in `alps_exp.cli.restore.restore`.
 
     Examples
     --------

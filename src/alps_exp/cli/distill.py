@@ -40,40 +40,18 @@ def distill(
     ----------
     job
         The job.
-    data
-        Training and validation images.
     teacher
         Denoiser that the energy is distilled from.
     distillation
         How it is distilled: optimizer and noise.
-    trainer
-        Lightning's trainer: device, precision, ...
-    logger
-        Where metrics are logged; null: nowhere.
-    callbacks
-        Callbacks of Lightning by name; the averaging of the weights is one of them, and null leaves one out.
-    name
-        Name of the run.
-    seed
-        Seed of weights, noise and order of the images.
-    weights
-        Precision of the weights that are left: float32 or float16.
-    license
-        License of the weights, for their card.
-    ema_decay
-        Decay of the average of the weights per step, below 1.
-    checkpoint_minutes
-        Minutes between checkpoints; one is written on SIGUSR1 and SIGUSR2 too.
     compile
         Whether to compile the teacher; the second derivatives of an energy cannot be.
     objective
         What a sweeper optimizes, as validation/gap with hydra/sweeper=optuna.
-    resume_anyway
-        Whether to go on in a run of other weights or data.
-    verify
-        Whether to hash all files of a finished run. Otherwise only those of another size or time are.
-    output_root
-        Folder of the runs; this one is VERB/NAME/HASH in it.
+    trainer, logger, name, resume_anyway, verify, output_root
+        As in `alps_exp.cli.restore.restore`.
+    data, callbacks, seed, weights, license, ema_decay, checkpoint_minutes
+        As in `alps_exp.cli.train.train`.
 
     Examples
     --------

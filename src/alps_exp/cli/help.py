@@ -36,8 +36,11 @@ OURS = (
 )  # Hydra's names for where configs come from, besides folders and packages of the user
 
 
-UNSAID = {"pytorch_lightning.callbacks.EMAWeightAveraging": {"decay": "Decay of the average per step"}}
-"""What the docstrings of other packages leave out, by target and parameter."""
+UNSAID = {
+    "alps_exp.lightning.loggers.wandb_logger": {"job_type": "Kind of the run", "notes": "A text on the run"},
+    "pytorch_lightning.callbacks.EMAWeightAveraging": {"decay": "Decay of the average per step"},
+}
+"""What docstrings leave out since an argument goes through to another package, by target and parameter."""
 
 
 class Key(NamedTuple):

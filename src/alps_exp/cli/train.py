@@ -44,14 +44,8 @@ def train(
         Training and validation images.
     training
         What is trained: network, optimizer and noise.
-    trainer
-        Lightning's trainer: device, precision, ...
-    logger
-        Where metrics are logged; null: nowhere.
     callbacks
         Callbacks of Lightning by name; the averaging of the weights is one of them, and null leaves one out.
-    name
-        Name of the run.
     seed
         Seed of weights, noise and order of the images.
     weights
@@ -66,12 +60,8 @@ def train(
         Whether to compile the network.
     objective
         What a sweeper optimizes, as validation/mse_sigma_1 with hydra/sweeper=optuna.
-    resume_anyway
-        Whether to go on in a run of other weights or data.
-    verify
-        Whether to hash all files of a finished run. Otherwise only those of another size or time are.
-    output_root
-        Folder of the runs; this one is VERB/NAME/HASH in it.
+    trainer, logger, name, resume_anyway, verify, output_root
+        As in `alps_exp.cli.restore.restore`.
 
     Examples
     --------

@@ -38,6 +38,8 @@ FUNCTIONS = frozenset(
 """Functions of these rooms that may be named: they create or load a prior, or inspect a batch."""
 LIBRARY = frozenset(
     {
+        "pytorch_lightning.callbacks.DeviceStatsMonitor",  # writes to the logger alone, as the next
+        "pytorch_lightning.callbacks.LearningRateMonitor",
         "pytorch_lightning.Trainer",  # takes numbers and names; folder, logger and plugins come from the verb
         "pytorch_lightning.callbacks.EMAWeightAveraging",  # a running mean of the weights
     }
