@@ -1,15 +1,19 @@
 """A sweeper optimizes the objective of its jobs, of which the failed ones report none; their runs are trials."""
 
 import json
+import re
 from functools import reduce
 from operator import getitem
 
 import pandas as pd
 import pytest
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from alps_exp.cli.objective import Outcome, best_of, check_objective
 from alps_exp.runs import RunFolder
 from alps_exp.runs.objective import objective_value
+from alps_exp.runs.study import StudyTrial
 
 TINY = ["data=prior", "energy=gaussian", "teacher=gaussian", "energy.size=12", "teacher.size=12", "num_samples=4"]
 TINY += ["logger=none", "figures=false", "trainer.accelerator=cpu", "operator=inpaint_random", "data.test.count=2"]
@@ -170,3 +174,36 @@ def test_the_objective_is_no_part_of_what_names_a_run(alps, tmp_path):
     for words in ([], ["objective=mmse/psnr"], ["objective=sample/ssim"]):
         assert alps("restore", *TINY, f"output_root={tmp_path}", *words)[0] == 0
     assert len(list(tmp_path.rglob("DONE"))) == 1
+
+
+@pytest.mark.parametrize(("objective", "best"), [("mmse/psnr", "3"), ("mmse/nmse", "1")])
+def test_the_best_trial_is_named_with_its_settings(objective, best):
+    trials = [(2.0, "1"), (None, "2"), (5.0, "3")]
+    outcomes = [Outcome(0, value, StudyTrial("s", "optuna", 0, objective, {"seed": seed})) for value, seed in trials]
+    assert f"with seed={best};" in best_of(outcomes)
+    assert best_of([Outcome(1, is_awaited=True), Outcome(0)]) is None
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "objective", "cure"),
+    [
+        ({"optim": {"maximize": False}}, "mmse/psnr", "hydra.sweeper.optim.maximize=true"),
+        ({"optim": {"maximize": True}}, "mmse/psnr", None),
+        (
+            {"ax_config": {"experiment": {"minimize": True}}},
+            "mmse/ssim",
+            "hydra.sweeper.ax_config.experiment.minimize=false",
+        ),
+        ({"ax_config": {"experiment": {"minimize": True}}}, "mmse/miscalibration", None),
+    ],
+)
+def test_the_direction_of_other_sweepers_must_fit(sweeper, objective, cure):
+    hydra = OmegaConf.create(
+        {"mode": RunMode.MULTIRUN, "sweeper": {"_target_": "theirs", **sweeper}, "runtime": {"choices": {}}}
+    )
+    request = {"objective": objective, "sampler": {"_target_": "alps_exp.samplers.ALPS"}}
+    if cure is None:
+        check_objective("restore", request, hydra)
+    else:
+        with pytest.raises(ValueError, match=f"give {re.escape(cure)}"):
+            check_objective("restore", request, hydra)

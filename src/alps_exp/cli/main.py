@@ -35,7 +35,7 @@ from alps_exp.cli.faults import (
 )
 from alps_exp.cli.help import own_help
 from alps_exp.cli.jobs import Jobs, Running, sign_of_life
-from alps_exp.cli.objective import FailedTrial, Outcome, check_objective, is_study, reported, trial_of
+from alps_exp.cli.objective import FailedTrial, Outcome, best_of, check_objective, is_study, reported, trial_of
 from alps_exp.cli.optuna import set_defaults
 from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import DrySweep, RefusedSweep
@@ -186,6 +186,8 @@ def _run(verb: str, show_traceback: str | None) -> int:
                 raise
             print("alps: no job has a value of the objective", file=sys.stderr)
     jobs.report()
+    if best := best_of(jobs.outcomes):
+        print(best)
     return jobs.worst
 
 
@@ -211,7 +213,7 @@ def _job(verb: str, job: JobContext) -> Outcome:
         job.study_trial = trial_of(config, sys.argv[1:])
         with folder_of_trial(job, root):
             status = function(job, **{str(key): value for key, value in config.items() if key not in KEYS})
-            return ended(status) if status else ended(*reported(job))
+            return ended(status) if status else reported(job)
     except (SystemExit, KeyboardInterrupt) as stop:
         from alps_exp.cli.interruption import interrupted
 

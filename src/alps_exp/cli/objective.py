@@ -44,12 +44,14 @@ class FailedTrial(Exception):
 class Outcome:
     """The exit status of a job and, if its sweeper waits for one, the value of its objective; None if there is none.
 
+    `trial` is what the value is of.
     `place`, `seconds` and `was_done` say which job of a sweep it is, how long it took, and whether an earlier start had
     done it.
     """
 
     status: int
     value: float | None = None
+    trial: StudyTrial | None = None
     is_awaited: bool = False
     place: str = ""
     seconds: float = 0.0
@@ -146,18 +148,32 @@ def trial_of(config: DictConfig, words: Sequence[str]) -> StudyTrial | None:
     )
 
 
-def reported(job: JobContext) -> tuple[int, float | None]:
-    """Return the exit status of a job that is done, and the objective that it reports to its sweeper, if any.
+def reported(job: JobContext) -> Outcome:
+    """Return the outcome of a job that is done, with the objective that it reports to its sweeper, if any.
 
-    It is 2, with a line on the terminal, if the run has no such number. Of several processes only the first has a
-    value: the others may end before the records are there.
+    The status is 2, with a line on the terminal, if the run has no such number. Of several processes only the first has
+    a value: the others may end before the records are there.
     """
-    if job.study_trial is None or not (job.begun or job.folder.is_done()):
-        return OK, None
+    trial = job.study_trial
+    if trial is None:
+        return Outcome(OK)
+    if not (job.begun or job.folder.is_done()):
+        return Outcome(OK, is_awaited=True)
     try:
-        return OK, objective_value(job.folder, job.study_trial.objective)
+        return Outcome(OK, objective_value(job.folder, trial.objective), trial, is_awaited=True)
     except ValueError as error:
-        return refuse(ValueError(f"{job.folder.path} has {error}"), WRONG_REQUEST), None
+        return Outcome(refuse(ValueError(f"{job.folder.path} has {error}"), WRONG_REQUEST), is_awaited=True)
+
+
+def best_of(outcomes: Sequence[Outcome]) -> str | None:
+    """Return a line on the best trial of a sweep; None if no trial has a value."""
+    found = [(one.value, one.trial) for one in outcomes if one.value is not None and one.trial is not None]
+    if not found:
+        return None
+    choose = max if direction_of(found[0][1].objective) == "maximize" else min
+    value, trial = choose(found, key=lambda pair: pair[0])
+    settings = " ".join(f"{key}={setting}" for key, setting in trial.parameters.items())
+    return f"best {trial.objective}: {value:.6g} with {settings}; the trials are in a table of `alps table`"
 
 
 def _is_of_study(key: str) -> bool:

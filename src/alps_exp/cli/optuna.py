@@ -17,6 +17,8 @@ DEFAULTS = {
     "n_jobs": 1,  # trials that are chosen at a time: more know less of one another, and nothing runs them side by side
     "max_failure_rate": 1.0,  # a failed job ends no sweep
 }
+CHATTER = ("alembic", "optuna.storages._in_memory")
+"""Loggers that tell of their own plugins, and of a study without a name."""
 
 
 def set_defaults() -> None:
@@ -27,7 +29,8 @@ def set_defaults() -> None:
     done answer at once.
     """
     OmegaConf.register_new_resolver("direction_of", lambda name: direction_of(str(name)), replace=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # which tells of its own plugins when Optuna imports it
+    for chatter in CHATTER:
+        logging.getLogger(chatter).setLevel(logging.WARNING)
     Plugins.instance()  # registers the configs of all plugins
     _update(GROUP, "optuna", DEFAULTS)
     store = ConfigStore.instance()

@@ -67,7 +67,6 @@ def build_trials_table(paths: Iterable[str | Path]) -> pd.DataFrame:
 
 def _row(run: RunFolder, trial: StudyTrial) -> dict[str, object]:
     value, status = _value(run, trial.objective)
-    kind = trial.objective.partition("/")[0]
     return {
         "study": trial.study,
         "sweeper": trial.sweeper,
@@ -75,7 +74,7 @@ def _row(run: RunFolder, trial: StudyTrial) -> dict[str, object]:
         "objective": trial.objective,
         "value": value,
         "best": False,
-        "flagged": sum(bool(record.flags) for record in run.records() if record.estimate == kind),
+        "flagged": sum(bool(record.flags) for record in run.records()),
         "status": status,
         "run": str(run.path),
         **{f"{_PARAMETER}{key}": text for key, text in trial.parameters.items()},
