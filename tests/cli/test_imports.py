@@ -63,7 +63,7 @@ def test_a_broken_package_is_one_line(tmp_path, package, source):
 def test_a_broken_package_that_only_some_requests_need_is_one_line(tmp_path):
     broken(tmp_path, "wandb", "raise AttributeError('module protobuf has no attribute x')")
     broken(tmp_path, "sigpy", "def f(): import not_there_at_all\nf()")
-    mri = "restore logger=none data=brain teacher=brain64 energy=brain64 operator=mri_4x sampler=zero_filled"
+    mri = "restore logger=none data=brain teacher=brain64 energy=brain64 operator=mri_poisson_6x sampler=zero_filled"
     done = alps(tmp_path, "restore logger=wandb", mri, program=("-c", TWO_REQUESTS))
     told = done.stderr.splitlines()
     assert told[1::2] == ["status 1", "status 1"]

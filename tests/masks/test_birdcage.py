@@ -6,6 +6,7 @@ import sigpy.mri
 import torch
 
 from alps_exp.masks import BirdcageMaps
+from alps_exp.masks.birdcage import birdcage
 
 
 def test_maps_are_sigpys_scaled_to_unit_sum_of_squares():
@@ -22,3 +23,8 @@ def test_maps_are_sigpys_scaled_to_unit_sum_of_squares():
 def test_one_coil_at_least():
     with pytest.raises(ValueError, match="num_coils.* 1.* 0"):
         BirdcageMaps(0)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (8, 64, 64), (15, 33, 48)])
+def test_maps_are_sigpys_to_the_last_bit(shape):
+    assert np.array_equal(birdcage(*shape), sigpy.mri.birdcage_maps(shape))
