@@ -33,7 +33,7 @@ from alps_exp.config.on_gpu import register_device_resolver
 from alps_exp.datasets import ImageFolder
 from alps_exp.evaluation import image_metrics
 from alps_exp.operators import Inpainting
-from alps_exp.priors import Denoiser
+from alps_exp.priors import Denoiser, set_execution
 from alps_exp.randomness import KeyedNoise, measurement_noise
 from alps_exp.restoration import operator_of
 from alps_exp.runs import register_resolvers
@@ -236,6 +236,21 @@ def sampler_steps(device: torch.device, size: Size) -> Iterator[Row]:
         yield {"part": "noise", "chains": chains} | timed(partial(noise.draw, x), device, size)
 
 
+def executions(device: torch.device, size: Size) -> Iterator[Row]:
+    """Time an evaluation in float32 and bf16, on a GPU also compiled, and tell how far it is off."""
+    chains = size.chains[0]
+    x = torch.randn(chains, 3, 64, 64, device=device)
+    for kind, load in (("teacher", load_teacher), ("energy", load_energy)):
+        exact = load("faces64").to(device).denoise(x, 0.5)
+        for compile in (False, True) if device.type == "cuda" else (False,):
+            for precision in ("float32", "bf16"):
+                prior = load("faces64").to(device)
+                set_execution(prior, precision, compile)
+                off = float((prior.denoise(x, 0.5) - exact).norm() / exact.norm())
+                way = {"evaluated": kind, "precision": precision, "compiled": compile, "chains": chains}
+                yield way | {"relative difference": f"{off:.1e}"} | timed(partial(prior.denoise, x, 0.5), device, size)
+
+
 def training_steps(device: torch.device, size: Size) -> Iterator[Row]:
     """Time a step of both trainings of each recipe, loss, gradient and Adam, by batch and precision."""
     for recipe in RECIPES:
@@ -297,6 +312,7 @@ def main() -> None:
     report = Report(options.output, environment(device, options.pack), options.seconds)
     report.run("restoration", restorations(device, size, options.pack))
     report.run("sampler steps", sampler_steps(device, size))
+    report.run("precision and compilation", executions(device, size))
     report.run("training steps", training_steps(device, size))
     if device.type == "cuda":  # a CPU compiles this network for half an hour
         report.run("compiled training steps", compiled_steps(device, size))

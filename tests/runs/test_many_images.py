@@ -50,3 +50,16 @@ def test_ten_thousand_images_take_the_memory_of_a_thousand(tmp_path):
     print(f"{early:.0f} MiB in the first fifth, {late:.0f} MiB in the second half; table in {seconds:.1f} s")
     assert late < 1.1 * early
     assert seconds < 10
+
+
+@pytest.mark.slow
+def test_a_thousand_images_take_the_memory_of_ten(tmp_path):
+    peaks = {}
+    for count in (10, 1000):
+        root = tmp_path / str(count)
+        request = [*REQUEST, f"data.test.count={count}", "data.batch_size=10", f"output_root={root}"]
+        subprocess.run([sys.executable, "-m", "alps_exp", "restore", *request], check=True, stdout=subprocess.DEVNULL)
+        (done,) = root.rglob("DONE")
+        peaks[count] = max(record.peak_memory_mib for record in RunFolder(done.parent).records())
+    print(f"peak memory in MiB by number of images: {peaks}")
+    assert peaks[1000] < 1.05 * peaks[10]
