@@ -70,6 +70,7 @@ def test_a_precision_is_part_of_a_request_but_for_the_usual_one_and_compiling_is
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on a CPU needs g++")
 def test_compiled_networks_give_the_same_numbers(network, images):
     def numbers(prior):
