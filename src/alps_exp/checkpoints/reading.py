@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from alps_exp.checkpoints.checkpoint import Checkpoint, fitting
+from alps_exp.checkpoints.guided_diffusion import adm_architecture, unsaid
 from alps_exp.checkpoints.nvlabs import read_nvlabs
 from alps_exp.checkpoints.safetensors_file import foreign_safetensors, read_safetensors
 from alps_exp.checkpoints.shipped import model_path
 from alps_exp.checkpoints.state_dicts import Weights, read_weights
 from alps_exp.checkpoints.wrappings import load_found
-from alps_exp.networks.preconditioning import build
+from alps_exp.networks.preconditioning import Architecture, build
 
 log = logging.getLogger(__name__)
 ZIP, LEGACY_TORCH, PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", b"\x80"
@@ -27,7 +29,10 @@ class NoArchitecture(ValueError):
 
 
 def read_checkpoint(
-    path: Path, architecture: str | Path | None = None, key: str | None = None, prefix: str | None = None
+    path: Path,
+    architecture: str | Path | Mapping[str, object] | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
 ) -> Checkpoint:
     """Read a network from a file; the format is recognized by the first bytes.
 
@@ -36,7 +41,8 @@ def read_checkpoint(
     path
         The file.
     architecture
-        Name or path of a teacher with the architecture of the weights, for files that contain only weights.
+        For files that contain only weights: name or path of a teacher with their architecture; or, of a network of
+        guided diffusion, what shapes do not say, see `alps_exp.checkpoints.guided_diffusion.adm_architecture`.
     key, prefix
         Key of the weights in the file, and the prefix of their names, for files of weights that hold several.
 
@@ -60,15 +66,37 @@ def read_checkpoint(
 
 
 def _build(
-    path: Path, weights: Weights, architecture: str | Path | None, key: str | None, prefix: str | None
+    path: Path,
+    weights: Weights,
+    architecture: str | Path | Mapping[str, object] | None,
+    key: str | None,
+    prefix: str | None,
 ) -> Checkpoint:
     """Return the network of an architecture with weights from a file."""
-    if architecture is None and "architecture" not in weights.record:
-        raise NoArchitecture(path, weights)
-    given = read_checkpoint(model_path(architecture, "teacher")).network if architecture is not None else None
+    given = {} if architecture is None or isinstance(architecture, str | Path) else architecture
+    adm = None
+    if not isinstance(architecture, str | Path) and "architecture" not in weights.record:
+        with fitting(path):
+            adm = _adm_architecture(weights, given, key)
+        if adm is None:
+            raise NoArchitecture(path, weights)
     with fitting(path):
-        network = given or build(weights.record["architecture"], path.stat().st_size)
-        chosen = load_found(network, weights.found, key, prefix)
+        if isinstance(architecture, str | Path):
+            network = read_checkpoint(model_path(architecture, "teacher")).network
+        else:
+            network = build(adm or weights.record["architecture"], path.stat().st_size)
+        chosen = load_found(network if adm is None else network.model, weights.found, key, prefix)
     if key is None and "key" in chosen:
         log.warning("%s: takes the weights under %s", path, chosen["key"])
-    return Checkpoint(network, weights.record.get("kind"), weights.format, weights.notes | chosen)
+    if adm is None:
+        return Checkpoint(network, weights.record.get("kind"), weights.format, weights.notes | chosen)
+    if assumed := unsaid(adm, given):
+        log.warning("%s: a network of guided diffusion, of which the weights do not say %s", path, assumed)
+    return Checkpoint(network, "teacher", "guided diffusion", weights.notes | chosen)
+
+
+def _adm_architecture(weights: Weights, given: Mapping[str, object], key: str | None) -> Architecture | None:
+    """Return the architecture of the first weights that are those of an ADM network."""
+    tensors = [found for at, found in weights.found.items() if key in (None, at) and isinstance(found, dict)]
+    each = (adm_architecture(one, given) for one in tensors)
+    return next((architecture for architecture in each if architecture is not None), None)

@@ -94,6 +94,10 @@ def load_found(
     if key is not None and key not in fitting:
         raise ValueError(f"no such weights under key={key}: {_listed(fitting or found, 'key')}")
     if not fitting:
+        if missing := _missing(names, found):
+            raise ValueError(
+                f"{_some_names(missing)} of the architecture {'is' if len(missing) == 1 else 'are'} missing"
+            )
         raise ValueError(f"the tensors of the architecture ({names[0]}, ...) are not among {_some(found)}")
     chosen = key if key is not None else next(filter(AVERAGED.search, fitting), next(iter(fitting)))
     prefixes = fitting[chosen]
@@ -120,6 +124,17 @@ def _prefixes(network: nn.Module, tensors: Found) -> list[str]:
     return [start for start in starts if all(start + name in tensors for name in names)]
 
 
+def _missing(names: Sequence[str], found: Mapping[str, Found]) -> list[str]:
+    """Return what lacks of an architecture in weights that have most of its names, after any prefix; else nothing."""
+    lacking = []
+    for tensors in found.values():
+        given = tensors if isinstance(tensors, dict) else {}
+        starts = {name.removesuffix(one) for one in (names[0], names[-1]) for name in given if name.endswith(one)}
+        lacking += [[name for name in names if start + name not in given] for start in starts]
+    fewest = min(lacking, key=len, default=list(names))
+    return fewest if len(fewest) < len(names) / 2 else []
+
+
 def _named(network: nn.Module, tensors: Found, prefix: str, prefixes: Sequence[str]) -> dict[str, Tensor]:
     """Return the tensors under the names of the network.
 
@@ -141,5 +156,8 @@ def _listed(names: Mapping[str, object] | list[str], option: str) -> str:
 
 
 def _some(found: Mapping[str, Found]) -> str:
-    names = [name for tensors in found.values() for name in (tensors if isinstance(tensors, dict) else [])]
+    return _some_names([name for tensors in found.values() for name in (tensors if isinstance(tensors, dict) else [])])
+
+
+def _some_names(names: Sequence[str]) -> str:
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")

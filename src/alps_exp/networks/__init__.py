@@ -1,11 +1,21 @@
 """Network architectures and the preconditioning that turns them into denoisers."""
 
+from alps_exp.networks.adm_unet import ADMUNet
 from alps_exp.networks.dhariwal_unet import DhariwalUNet
-from alps_exp.networks.preconditioning import EDMPrecond, Preconditioned, VEPrecond, VPPrecond, iDDPMPrecond
+from alps_exp.networks.preconditioning import (
+    DiscretePrecond,
+    EDMPrecond,
+    Preconditioned,
+    VEPrecond,
+    VPPrecond,
+    iDDPMPrecond,
+)
 from alps_exp.networks.song_unet import SongUNet
 
 __all__ = [
+    "ADMUNet",
     "DhariwalUNet",
+    "DiscretePrecond",
     "EDMPrecond",
     "Preconditioned",
     "SongUNet",

@@ -14,15 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alps_exp.checks import positive
+from alps_exp.networks.adm_unet import ADMUNet
 from alps_exp.networks.dhariwal_unet import DhariwalUNet
+from alps_exp.networks.discrete_schedules import noise_scales
 from alps_exp.networks.song_unet import SongUNet, check_choice
 
 Coefficient = Tensor | float
+Network = SongUNet | DhariwalUNet | ADMUNet
 Precision = Literal["float32", "bf16"]
 """Of the convolutions and matrix products of F: that of its input, or bfloat16."""
 Architecture = dict[str, Any]
 """Names of preconditioning and network with their arguments, as plain values."""
-WORDS = ("preconditioning", "network", "embedding_type", "encoder_type", "decoder_type")
+WORDS = ("preconditioning", "network", "embedding_type", "encoder_type", "decoder_type", "schedule", "resampling")
 """Arguments that are words; all others are numbers."""
 LARGEST, MOST_PARTS, MOST_BLOCKS = 100_000, 100, 1_000
 """The largest number, the most numbers of an argument, and the most blocks of an encoder."""
@@ -56,11 +59,12 @@ class Preconditioned(nn.Module, ABC):
     sigma_data = 0.5
     """Standard deviation of the images that the weights of training losses assume."""
 
-    def __init__(self, model: SongUNet | DhariwalUNet, **arguments: float) -> None:
+    def __init__(self, model: Network, **arguments: float) -> None:
         super().__init__()
         for name, value in arguments.items():
             positive(name, value)
-        self.model, self.arguments = model, arguments
+        self.model: Network = model
+        self.arguments: dict[str, float | str] = {**arguments}
         self.class_label: int | None = None
         self.image_size: tuple[int, int] | None = None
         self.precision: Precision = "float32"
@@ -134,7 +138,7 @@ class EDMPrecond(Preconditioned):
     Karras et al. 2022 (arXiv 2206.00364), equation 7 and Table 1.
     """
 
-    def __init__(self, model: SongUNet | DhariwalUNet, sigma_data: float = 0.5) -> None:
+    def __init__(self, model: Network, sigma_data: float = 0.5) -> None:
         super().__init__(model, sigma_data=sigma_data)
         self.sigma_data = sigma_data
 
@@ -157,7 +161,7 @@ class VEPrecond(Preconditioned):
     Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
     """
 
-    def __init__(self, model: SongUNet | DhariwalUNet) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__(model)
 
     def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
@@ -181,9 +185,7 @@ class VPPrecond(Preconditioned):
     Karras et al. 2022 (arXiv 2206.00364), Table 1; Song et al. 2021 (arXiv 2011.13456).
     """
 
-    def __init__(
-        self, model: SongUNet | DhariwalUNet, beta_d: float = 19.9, beta_min: float = 0.1, M: int = 1000
-    ) -> None:
+    def __init__(self, model: Network, beta_d: float = 19.9, beta_min: float = 0.1, M: int = 1000) -> None:
         super().__init__(model, beta_d=beta_d, beta_min=beta_min, M=M)
         self.beta_d, self.beta_min, self.M = beta_d, beta_min, M
 
@@ -216,7 +218,7 @@ class iDDPMPrecond(Preconditioned):
 
     u: Tensor
 
-    def __init__(self, model: SongUNet | DhariwalUNet, C_1: float = 0.001, C_2: float = 0.008, M: int = 1000) -> None:
+    def __init__(self, model: Network, C_1: float = 0.001, C_2: float = 0.008, M: int = 1000) -> None:
         super().__init__(model, C_1=C_1, C_2=C_2, M=M)
         self.M = M
         self.register_buffer("u", _cosine_schedule(C_1, C_2, M))
@@ -226,6 +228,42 @@ class iDDPMPrecond(Preconditioned):
         # cdist, because its rounding, as in the published code, decides between two equally near steps.
         index = torch.cdist(sigma.to(self.u.dtype)[None, :, None], self.u[None, :, None])[0].argmin(1)
         return 1.0, -s, (s.square() + 1).rsqrt(), self.M - 1 - index.to(sigma.dtype)
+
+
+class DiscretePrecond(Preconditioned):
+    """Preconditioning of DDPM networks, which predict the noise at discrete steps of a schedule.
+
+    Between two steps the label of the noise is interpolated over log sigma, since such networks take fractional steps;
+    below the first and above the last it is that step.
+
+    Parameters
+    ----------
+    model
+        The network F.
+    schedule
+        Schedule of the steps, see `alps_exp.networks.discrete_schedules.noise_scales`.
+    M
+        Number of steps.
+
+    References
+    ----------
+    Ho et al. 2020 (arXiv 2006.11239), equation 15; Karras et al. 2022 (arXiv 2206.00364), appendix C.3.
+    """
+
+    log_scales: Tensor
+
+    def __init__(self, model: Network, schedule: str = "linear", M: int = 1000) -> None:
+        super().__init__(model, M=M)
+        self.arguments["schedule"] = schedule
+        self.register_buffer("log_scales", noise_scales(schedule, M).log(), persistent=False)
+
+    def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
+        s = sigma[:, None, None, None]
+        scales, wanted = self.log_scales.double(), sigma.double().log()
+        above = torch.searchsorted(scales, wanted).clamp(1, len(scales) - 1)
+        low, high = scales[above - 1], scales[above]
+        step = above - 1 + ((wanted - low) / (high - low)).clamp(0, 1)
+        return 1.0, -s, (s.square() + 1).rsqrt(), step.to(sigma.dtype)
 
 
 def _cosine_schedule(C_1: float, C_2: float, M: int) -> Tensor:
@@ -241,9 +279,9 @@ def _cosine_schedule(C_1: float, C_2: float, M: int) -> Tensor:
     return torch.tensor(u[::-1], dtype=torch.float32)
 
 
-NETWORKS: dict[str, type[SongUNet | DhariwalUNet]] = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
+NETWORKS: dict[str, type[Network]] = {network.__name__: network for network in (SongUNet, DhariwalUNet, ADMUNet)}
 PRECONDITIONINGS: dict[str, Callable[..., Preconditioned]] = {
-    kind.__name__: kind for kind in (EDMPrecond, VEPrecond, VPPrecond, iDDPMPrecond)
+    kind.__name__: kind for kind in (EDMPrecond, VEPrecond, VPPrecond, iDDPMPrecond, DiscretePrecond)
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from alps_exp.checkpoints.model_card import card_image_size
@@ -15,7 +16,7 @@ from alps_exp.priors.energy import Energy
 
 def load_teacher(
     name: str | Path,
-    architecture: str | Path | None = None,
+    architecture: str | Path | Mapping[str, object] | None = None,
     class_label: int | None = None,
     source: str | None = None,
     sha256: str | None = None,
@@ -31,7 +32,9 @@ def load_teacher(
         Name of a shipped model, or path of a safetensors file, a pickle of NVlabs' EDM code, or a torch or Lightning
         file of weights.
     architecture
-        For files that contain only weights: a teacher with the same architecture, by name or path.
+        For files that contain only weights: a teacher with the same architecture, by name or path; for networks of
+        guided diffusion, what their weights do not say: ``schedule`` (``linear`` or ``cosine``) and ``M`` of the noise,
+        and in ``model`` ``head_channels``, ``heads``, ``new_attention_order`` and ``img_resolution``.
     class_label
         Class for a class-conditional network; None: unconditional.
     source
@@ -57,7 +60,7 @@ def load_teacher(
 
 def load_energy(
     name: str | Path,
-    architecture: str | Path | None = None,
+    architecture: str | Path | Mapping[str, object] | None = None,
     class_label: int | None = None,
     source: str | None = None,
     sha256: str | None = None,
@@ -92,7 +95,7 @@ def load_energy(
 def _load(
     name: str | Path,
     kind: str,
-    architecture: str | Path | None,
+    architecture: str | Path | Mapping[str, object] | None,
     class_label: int | None,
     source: str | None,
     sha256: str | None,
@@ -112,6 +115,10 @@ def _load(
     classes = network.model.label_dim
     if class_label is not None and not 0 <= class_label < classes:
         raise ValueError(f"class_label is {class_label}, the network in {path} has {classes} classes")
+    if class_label is None and classes and getattr(network.model, "needs_class", False):
+        raise ValueError(
+            f"the network in {path} has {classes} classes, and learned no image without one: class_label=0"
+        )
     network.class_label = class_label
     side = network.model.arguments["img_resolution"]
     network.image_size = card_image_size(path) or (side, side)

@@ -1,0 +1,264 @@
+"""ADMUNet: the U-Net of guided diffusion (ADM), with the parameter names of OpenAI's release."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GROUPS = 32
+RESAMPLING = ("block", "conv", "pool")
+
+
+class ADMUNet(nn.Module):
+    """U-Net of Dhariwal & Nichol (2021) as OpenAI's code makes it, in all its variants for images.
+
+    `forward(x, noise_labels, class_labels)` maps images (N, in_channels, H, W), labels of the noise (N,), which may be
+    fractional steps, and one-hot classes (N, label_dim) to outputs (N, out_channels, H, W). `DhariwalUNet` is the same
+    architecture with other names, another order of queries, keys and values, and fewer variants.
+
+    Parameters
+    ----------
+    img_resolution
+        Side in pixels of the images that the network was trained on.
+    in_channels, out_channels
+        Channels of images and outputs. A network that also predicts a variance has twice as many outputs.
+    model_channels, channel_mult
+        Width, and its factor on each level, from the finest.
+    num_blocks
+        Residual blocks on each level of the encoder; the decoder has one more.
+    attention_levels
+        Levels with self-attention, from 0 for the finest; the middle always has it.
+    head_channels
+        Channels of an attention head; 0: `heads` decides.
+    heads
+        Number of attention heads where `head_channels` is 0.
+    new_attention_order
+        Whether the channels are split into queries, keys and values before they are split into heads.
+    scale_shift
+        Whether the embedding of the noise scales and shifts normalized features; otherwise it is added.
+    resampling
+        How levels change the resolution: ``block``, a residual block; ``conv``, a convolution; ``pool``, neither.
+    dropout
+        Rate of dropout in trainings.
+    label_dim
+        Number of classes; 0 for an unconditional network.
+
+    Raises
+    ------
+    ValueError
+        If `resampling` is unknown, or a width has no whole number of groups or heads; in `forward`, if a
+        class-conditional network gets no class.
+
+    References
+    ----------
+    Dhariwal & Nichol 2021 (arXiv 2105.05233); https://github.com/openai/guided-diffusion.
+    """
+
+    __call__: Callable[..., Tensor]
+    map_augment = None  # none is told of augmentation
+    needs_class = True
+    """Whether a class-conditional network has not learned images of no class."""
+
+    def __init__(
+        self,
+        img_resolution: int,
+        in_channels: int = 3,
+        out_channels: int = 6,
+        model_channels: int = 256,
+        channel_mult: Sequence[float] = (1, 1, 2, 2, 4, 4),
+        num_blocks: int = 2,
+        attention_levels: Sequence[int] = (3, 4, 5),
+        *,
+        head_channels: int = 64,
+        heads: int = 1,
+        new_attention_order: bool = False,
+        scale_shift: bool = True,
+        resampling: str = "block",
+        dropout: float = 0.0,
+        label_dim: int = 0,
+    ) -> None:
+        channel_mult, attention_levels = tuple(channel_mult), tuple(attention_levels)
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__()
+        if resampling not in RESAMPLING:
+            raise ValueError(f"resampling is {resampling!r}, expected one of {', '.join(RESAMPLING)}")
+        self.arguments = arguments
+        self.multiple = 2 ** (len(channel_mult) - 1)
+        self.in_channels, self.model_channels, self.label_dim = in_channels, model_channels, label_dim
+        widths = [int(mult * model_channels) for mult in channel_mult]
+        emb_channels = 4 * model_channels
+        block = partial(ResidualBlock, emb_channels=emb_channels, scale_shift=scale_shift, dropout=dropout)
+        attention = partial(Attention, head_channels=head_channels, heads=heads, new_order=new_attention_order)
+
+        def resample(channels: int, way: str) -> nn.Module:
+            return block(channels, channels, way=way) if resampling == "block" else Resample(channels, way, resampling)
+
+        def residual(inputs: int, level: int) -> list[nn.Module]:
+            attends = [attention(widths[level])] if level in attention_levels else []
+            return [block(inputs, widths[level]), *attends]
+
+        self.time_embed = nn.Sequential(
+            nn.Linear(model_channels, emb_channels), nn.SiLU(), nn.Linear(emb_channels, emb_channels)
+        )
+        if label_dim:
+            self.label_emb = nn.Embedding(label_dim, emb_channels)
+        channels = widths[0]
+        encoder: list[list[nn.Module]] = [[nn.Conv2d(in_channels, channels, 3, padding=1)]]
+        skips = [channels]
+        for level, width in enumerate(widths):
+            for _ in range(num_blocks):
+                encoder.append(residual(channels, level))
+                channels = width
+                skips.append(channels)
+            if level + 1 < len(widths):
+                encoder.append([resample(channels, "down")])
+                skips.append(channels)
+        decoder: list[list[nn.Module]] = []
+        middle = [block(channels, channels), attention(channels), block(channels, channels)]
+        for level, width in reversed([*enumerate(widths)]):
+            for number in range(num_blocks + 1):
+                layers = residual(channels + skips.pop(), level)
+                channels = width
+                decoder.append(layers + ([resample(channels, "up")] if level and number == num_blocks else []))
+        self.input_blocks = nn.ModuleList(map(nn.ModuleList, encoder))
+        self.middle_block = nn.ModuleList(middle)
+        self.output_blocks = nn.ModuleList(map(nn.ModuleList, decoder))
+        self.out = nn.Sequential(_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
+
+    def forward(
+        self,
+        x: Tensor,
+        noise_labels: Tensor,
+        class_labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+    ) -> Tensor:
+        emb = self.time_embed(_timestep_embedding(noise_labels, self.model_channels))
+        if self.label_dim:
+            if class_labels is None:
+                raise ValueError(f"the network has {self.label_dim} classes, and no image without one")
+            emb = emb + class_labels.to(emb.dtype) @ self.label_emb.weight
+        skips: list[Tensor] = []
+        for layers in self.input_blocks:
+            x = _through(layers, x, emb)
+            skips.append(x)
+        x = _through(self.middle_block, x, emb)
+        for layers in self.output_blocks:
+            x = _through(layers, torch.cat([x, skips.pop()], dim=1), emb)
+        outputs: Tensor = self.out(x)
+        return outputs
+
+
+class ResidualBlock(nn.Module):
+    """Residual block that the embedding of the noise modulates, and that may halve or double the resolution (`way`)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        emb_channels: int,
+        scale_shift: bool,
+        dropout: float,
+        way: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.scale_shift, self.way = scale_shift, way
+        self.in_layers = nn.Sequential(
+            _norm(in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        )
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, (1 + scale_shift) * out_channels))
+        last = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.out_layers = nn.Sequential(_norm(out_channels), nn.SiLU(), nn.Dropout(dropout), last)
+        same = in_channels == out_channels
+        self.skip_connection = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        norm, activation, convolution = self.in_layers
+        h = convolution(_resampled(activation(norm(x)), self.way))
+        modulation = self.emb_layers(emb)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = modulation.chunk(2, dim=1)
+            h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
+        else:
+            h = self.out_layers(h + modulation)
+        outputs: Tensor = self.skip_connection(_resampled(x, self.way)) + h
+        return outputs
+
+
+class Resample(nn.Module):
+    """Halves or doubles the resolution, by a convolution or without parameters."""
+
+    def __init__(self, channels: int, way: str, kind: str) -> None:
+        super().__init__()
+        self.way, self.kind = way, kind
+        if kind == "conv" and way == "down":
+            self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        elif kind == "conv":
+            self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "pool":
+            return _resampled(x, self.way)
+        resampled: Tensor = self.op(x) if self.way == "down" else self.conv(_resampled(x, self.way))
+        return resampled
+
+
+class Attention(nn.Module):
+    """Self-attention over the pixels, with a residual."""
+
+    def __init__(self, channels: int, head_channels: int, heads: int, new_order: bool) -> None:
+        super().__init__()
+        self.heads, self.new_order = channels // head_channels if head_channels else heads, new_order
+        if self.heads < 1 or channels % self.heads or (head_channels and channels % head_channels):
+            raise ValueError(
+                f"{channels} channels cannot be split into heads: head_channels {head_channels}, {heads} heads"
+            )
+        self.norm = _norm(channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(2)
+        batch, channels, pixels = flat.shape
+        qkv, width = self.qkv(self.norm(flat)), channels // self.heads
+        if self.new_order:
+            q, k, v = (part.reshape(batch * self.heads, width, pixels) for part in qkv.chunk(3, dim=1))
+        else:
+            q, k, v = qkv.reshape(batch * self.heads, 3 * width, pixels).chunk(3, dim=1)
+        scale = width**-0.25  # of both, so that neither product overflows in half precision
+        weights = torch.softmax((q * scale).transpose(1, 2) @ (k * scale), dim=2)
+        attended = (v @ weights.transpose(1, 2)).reshape(batch, channels, pixels)
+        projected: Tensor = self.proj_out(attended)
+        return x + projected.reshape(x.shape)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    if channels % GROUPS:
+        raise ValueError(f"{channels} channels cannot be split into {GROUPS} groups")
+    return nn.GroupNorm(GROUPS, channels)
+
+
+def _resampled(x: Tensor, way: str | None) -> Tensor:
+    """Return images at half or twice the resolution, or as they are."""
+    if way == "up":
+        return F.interpolate(x, scale_factor=2, mode="nearest")
+    return F.avg_pool2d(x, 2) if way == "down" else x
+
+
+def _through(layers: nn.Module, x: Tensor, emb: Tensor) -> Tensor:
+    """Apply a list of layers, to which residual blocks are told the noise."""
+    for layer in layers.children():
+        x = layer(x, emb) if isinstance(layer, ResidualBlock) else layer(x)
+    return x
+
+
+def _timestep_embedding(steps: Tensor, channels: int) -> Tensor:
+    """Return cosines and sines (N, channels) of steps at geometric frequencies, rounded as in OpenAI's code."""
+    half = channels // 2
+    exponents = torch.arange(half, dtype=torch.float32, device=steps.device)
+    angles = steps[:, None] * torch.exp(-math.log(10000) * exponents / half)
+    return F.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, channels % 2))
