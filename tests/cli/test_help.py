@@ -120,8 +120,12 @@ def test_the_users_own_configs_show_too(alps, tmp_path):
         path = tmp_path / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    for where in (["--config-dir", str(tmp_path)], [f"hydra.searchpath=[file://{tmp_path}]"]):
-        status, out, err = alps("restore", *where, "data=ramps", "--help")
+    for where in (
+        ["--config-dir", str(tmp_path)],
+        [f"--config-dir={tmp_path}"],
+        [f"hydra.searchpath=[file://{tmp_path}]"],
+    ):
+        status, out, err = alps("restore", "data=ramps", *where, "seed=1", "--help")
         assert status == 0, err
         groups = out.partition("\nKeys")[0]
         assert "ramps" in groups and "hers" in groups and "trains" not in groups

@@ -36,8 +36,8 @@ def flags_first(words: Sequence[str]) -> list[str]:
     for word in rest:
         if word in MULTIRUN:
             flags = [word, *flags] if word not in flags else flags
-        elif word in CONFIG_FOLDER:
-            flags += [word, *islice(rest, 1)]
+        elif word.partition("=")[0] in CONFIG_FOLDER:
+            flags += [word, *islice(rest, 0 if "=" in word else 1)]
         else:
             settings.append(word)
     return [*flags, *settings]
