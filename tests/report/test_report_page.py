@@ -122,9 +122,9 @@ def test_pictures_are_those_of_the_arrays(tmp_path):
         ["Absolute error", "Standard deviation"],
     ]
     ends = {kind: (picture(bar)[0, [0, 255]].tolist(), top) for kind, bar, top in task.images[0].scales}
-    (low, high), top = ends["Absolute error"]
+    (low, high), top = ends["Absolute error (image in [−1, 1])"]
     assert top == "0.5" and picture(of_map.maps["Absolute error"])[0, 0].tolist() == high != low
-    assert ends["Standard deviation"][1] == "0.25"
+    assert ends["Standard deviation (image in [−1, 1])"][1] == "0.25"
     assert mmse.caption == "20.12 dB" and not mmse.flags
 
 
@@ -142,7 +142,7 @@ def test_complex_images_are_magnitudes_up_to_that_of_the_truth_or_an_estimate(tm
     assert shown == {"Zero-filled": round(255 * 1.25 / peak), "SENSE": round(255 * 2.5 / peak)} | (
         {"Truth": 255} if truth else {}
     )
-    assert [kind for kind, _, _ in task.images[0].scales] == (["Absolute error"] if truth else [])
+    assert [kind for kind, _, _ in task.images[0].scales] == (["Absolute error (as magnitude)"] if truth else [])
 
 
 def test_nothing_but_the_script_of_the_page_runs_and_nothing_is_loaded(tmp_path):
@@ -229,6 +229,12 @@ def test_the_first_images_of_each_task_are_shown_and_how_many_there_are(tmp_path
     assert [len(task.images) for task in tasks_of(tmp_path, most=0)] == [0, 0]
 
 
+def test_noise_levels_that_differ_little_are_two_tasks(tmp_path):
+    for folder, noise_std in (("1", 0.05), ("2", 0.050000000001)):
+        write_run(tmp_path / folder, "alps", ids=["a"], noise_std=noise_std)
+    assert [(task.noise, len(task.images)) for task in tasks_of(tmp_path)] == [("0.05", 1), ("0.050000000001", 1)]
+
+
 def test_a_page_has_a_largest_size(tmp_path, monkeypatch):
     write_run(tmp_path / "run", "alps", ids=[f"image{i}" for i in range(5)])
     (task,) = tasks_of(tmp_path)
@@ -253,10 +259,7 @@ def test_pixels_that_are_not_finite_are_no_picture(tmp_path):
     bad, good = image.pictures[2:]
     assert not bad.source and bad.caption == "failed: psnr is nan; has pixels that are not finite"
     assert list(bad.maps) == ["Standard deviation"] and good.source and list(good.maps) == ["Absolute error"]
-    assert [(kind, top) for kind, _, top in image.scales] == [
-        ("Absolute error", "0.25"),
-        ("Standard deviation", "0.25"),
-    ]
+    assert [top for _, _, top in image.scales] == ["0.25", "0.25"]
 
 
 def test_only_the_selected_estimates_are_shown(tmp_path):

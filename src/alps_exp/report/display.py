@@ -160,7 +160,7 @@ def _word(row: dict[str, object]) -> str:
 def _text(table: pd.DataFrame, name: str) -> pd.Series:
     """Return the texts of a column."""
     if name == "noise_std":
-        return _noise_texts(table["noise_std"])
+        return noise_texts(table["noise_std"])
     if name in METRICS:
         return _best_in_bold(table, name)
     if name in ("paper_psnr", "paper_ssim"):
@@ -174,7 +174,7 @@ def _text(table: pd.DataFrame, name: str) -> pd.Series:
     return formatted(table[name], forms[name]) if name in forms else table[name].fillna("-").astype(str)
 
 
-def _noise_texts(noise: pd.Series) -> pd.Series:
+def noise_texts(noise: pd.Series) -> pd.Series:
     """Return noise levels with four digits, or as many as tell them apart."""
     levels = distinct_texts(
         (level for level in noise if not isinstance(level, str) and not pd.isna(level)),

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,21 +15,23 @@ from PIL import Image
 
 from alps_exp.errors import one_line
 from alps_exp.report.comparison import Row
-from alps_exp.report.display import METRICS, TITLES
+from alps_exp.report.display import METRICS, TITLES, noise_texts
 from alps_exp.report.groups import groups
-from alps_exp.report.layout import is_number, noise_text
+from alps_exp.report.layout import is_number
 from alps_exp.report.names import estimate_name, flag_text
-from alps_exp.report.pixels import ERROR, LARGEST, STD, Maps, maps_of, peak_of, visible, visible_measurement
+from alps_exp.report.pixels import LARGEST, Maps, maps_of, peak_of, visible, visible_measurement
+from alps_exp.report.scales import MAP_COLORS, quantile_of, unit_of
 from alps_exp.runs import ESTIMATES, DamagedFile, ImageResult, RunFolder
 
 LARGEST_SIDE = 512
 """Pixels that a side of a picture has at most; larger ones are reduced."""
 MOST_BYTES = 24_000_000
 """What the pictures of a page may have together; the first image is there in any case."""
-_COLORS = {ERROR: "inferno", STD: "viridis"}
 _FORMS = METRICS | {"spread": ".4g", "error": ".4g", "data_misfit": ".4g", "seconds": ".3g"}
 _RECORD = {"seed": "Seed", "sample_index": "Sample"}
 _RECORD |= {name: TITLES.get(name, name.replace("_", " ").capitalize()) for name in _FORMS}
+_Task: TypeAlias = tuple[str, object]
+"""Name and noise level of a task."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class GalleryImage:
     pictures
         Truth, measurement, and the estimates, these with maps of error and standard deviation.
     scales
-        Kind, color bar and upper end of the scale of each kind of map; the lower end is 0.
+        Kind with its unit, color bar and upper end of the scale of each kind of map; the lower end is 0.
     records
         The records as texts, by the titles of their columns.
     flags
@@ -116,13 +119,17 @@ def gallery_tasks(
     most
         Images of each task, at most.
     """
-    tasks: dict[tuple[str, str], dict[str, dict[str, pd.DataFrame]]] = {}
+    tasks: dict[_Task, dict[str, dict[str, pd.DataFrame]]] = {}
     for row, group in groups(frame, runs, seeds):
-        of_task = tasks.setdefault((row["task"], noise_text(row["noise_std"])), {})
+        of_task = tasks.setdefault((row["task"], row["noise_std"]), {})
         shown = group[group["estimate"].isin(estimates)].sort_values("seed", kind="stable")
         of_task[row["sampler"]] = dict(iter(shown.groupby("image_id", sort=False)))
     ids = {task: list(dict.fromkeys(i for of_sampler in by.values() for i in of_sampler)) for task, by in tasks.items()}
-    found = {task: GalleryTask(*task, [], len(of_task)) for task, of_task in ids.items()}
+    levels = noise_texts(pd.Series([noise_std for _, noise_std in ids], dtype=object))
+    found = {
+        task: GalleryTask(task[0], level, [], len(of_task))
+        for (task, of_task), level in zip(ids.items(), levels, strict=True)
+    }
     room = MOST_BYTES
     for task, image_id in _in_turn(ids, most):
         of_image = {sampler: by[image_id] for sampler, by in tasks[task].items() if image_id in by}
@@ -134,7 +141,7 @@ def gallery_tasks(
     return list(found.values())
 
 
-def _in_turn(ids: Mapping[tuple[str, str], Sequence[str]], most: int) -> Iterator[tuple[tuple[str, str], str]]:
+def _in_turn(ids: Mapping[_Task, Sequence[str]], most: int) -> Iterator[tuple[_Task, str]]:
     """Yield the first image of each task, then the second of each, ...."""
     for position in range(most):
         yield from ((task, of_task[position]) for task, of_task in ids.items() if position < len(of_task))
@@ -161,7 +168,9 @@ def _image(image_id: str, of_image: Mapping[str, pd.DataFrame], runs: Mapping[st
     failed = "failed" if missing or (everything["status"] != "ok").any() else ""
     flagged = flag_text(sorted(set(everything["flags"].explode().dropna())))
     shown = "; ".join(filter(None, [failed, flagged]))
-    return GalleryImage(image_id, pictures, scales.bars(), _records(everything), shown)
+    known = [estimate for result in results.values() for estimate in result.estimates.values()]
+    bars = scales.bars(unit_of(known[0])) if known else []
+    return GalleryImage(image_id, pictures, bars, _records(everything), shown)
 
 
 def _load(
@@ -189,14 +198,13 @@ class _Scales:
     @classmethod
     def of(cls, results: Sequence[ImageResult], peak: float) -> _Scales:
         maps = [_finite_maps(result, name) for result in results for name in result.estimates]
-        values = {kind: [each[kind].ravel() for each in maps if kind in each] for kind in _COLORS}
-        known = {kind: np.concatenate(each) for kind, each in values.items() if each}
-        return cls(peak, {kind: float(np.quantile(each, LARGEST)) or 1.0 for kind, each in known.items()})
+        values = {kind: [each[kind] for each in maps if kind in each] for kind in MAP_COLORS}
+        return cls(peak, {kind: quantile_of(each, LARGEST) or 1.0 for kind, each in values.items() if each})
 
-    def bars(self) -> list[tuple[str, str, str]]:
-        """Return kind, color bar and upper end of each."""
+    def bars(self, unit: str) -> list[tuple[str, str, str]]:
+        """Return kind with its unit, color bar and upper end of each."""
         bar = np.linspace(0, 1, 256)[None]
-        return [(kind, _colored(bar, _COLORS[kind]), f"{top:.3g}") for kind, top in self.tops.items()]
+        return [(f"{kind} ({unit})", _colored(bar, MAP_COLORS[kind]), f"{top:.3g}") for kind, top in self.tops.items()]
 
 
 def _finite_maps(result: ImageResult, name: str) -> Maps:
@@ -208,7 +216,7 @@ def _drawn(result: ImageResult, name: str, scales: _Scales) -> tuple[str, dict[s
     estimate = result.estimates[name]
     source = _png(visible(estimate, scales.peak)) if np.isfinite(estimate).all() else ""
     maps = _finite_maps(result, name)
-    return source, {kind: _colored(values / scales.tops[kind], _COLORS[kind]) for kind, values in maps.items()}
+    return source, {kind: _colored(values / scales.tops[kind], MAP_COLORS[kind]) for kind, values in maps.items()}
 
 
 def _given(result: ImageResult, peak: float) -> list[Picture]:
