@@ -29,7 +29,7 @@ def test_columns_are_those_that_are_asked_for_in_their_order(table):
 def test_metrics_are_those_that_are_asked_for_in_their_order(table):
     titles = list(display_table(table, metrics=["ssim", "psnr"]).texts)
     assert titles[5:9] == ["Samples", "SSIM", "PSNR [dB]", "Spread/error"]
-    assert list(display_table(table).texts)[6:9] == ["PSNR [dB]", "SSIM", "NMSE"]
+    assert list(display_table(table).texts)[6:10] == ["PSNR [dB]", "SSIM", "NMSE", "Spread/error"]
     assert "LPIPS" in display_table(table.assign(lpips=0.5)).texts
 
 
