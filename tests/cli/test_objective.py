@@ -7,6 +7,8 @@ from operator import getitem
 
 import pandas as pd
 import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
@@ -155,7 +157,7 @@ def test_processes_of_a_launcher_report_to_the_sweeper(search, tmp_path):
     assert found.best_value == pytest.approx(max(values.values()))
 
 
-def test_the_validation_of_a_training_is_its_objective_also_when_it_is_done(teach, tmp_path):
+def test_the_validation_of_a_training_is_its_objective_also_when_it_is_done(teach, alps, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     words = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "trainer.max_steps=2"]
     words.append("training.optimizer.learning_rate=tag(log,interval(1e-6,1e-2))")
@@ -167,7 +169,11 @@ def test_the_validation_of_a_training_is_its_objective_also_when_it_is_done(teac
         values = [json.loads(path.read_text())[name] for path in tmp_path.rglob("validation.json")]
         found = OmegaConf.load(tmp_path / "out" / "train" / "optimization_results.yaml")
         assert len(values) == 2 and found.best_value == min(values) < max(values)
-    assert out.count("is done already") == 2
+    status, _, err = alps("table", f"runs={tmp_path / 'out' / 'train'}", f"output={tmp_path / 'table'}")
+    assert status == 0, err
+    trials = pd.read_csv(tmp_path / "table" / "trials.csv")
+    assert trials["objective"].value_counts().to_dict() == {"validation/mse_sigma_1": 2, "validation/mse_sigma_10": 2}
+    assert trials.groupby("objective")["value"].min()[name] == found.best_value
 
 
 def test_the_objective_is_no_part_of_what_names_a_run(alps, tmp_path):
@@ -207,3 +213,13 @@ def test_the_direction_of_other_sweepers_must_fit(sweeper, objective, cure):
     else:
         with pytest.raises(ValueError, match=f"give {re.escape(cure)}"):
             check_objective("restore", request, hydra)
+
+
+def test_optuna_that_is_not_installed_is_named_with_its_extra(alps, monkeypatch, tmp_path):
+    Plugins.instance()
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["sweeper"], "optuna.yaml", raising=False)
+    status, _, err = alps(
+        "restore", "-m", "hydra/sweeper=optuna", "objective=mmse/psnr", f"output_root={tmp_path}", SEARCH
+    )
+    assert status == 2 and "needs the extra 'optuna': pip install 'alps_exp[optuna]'" in err
+    assert not list(tmp_path.iterdir())

@@ -96,5 +96,6 @@ def note_request(run: RunFolder, trial: StudyTrial | None, is_new: bool) -> None
     if trial is None:
         requests.by_itself = True
     else:
-        requests.trials = [*(other for other in requests.trials if other.study != trial.study), trial]
+        others = [one for one in requests.trials if (one.study, one.objective) != (trial.study, trial.objective)]
+        requests.trials = [*others, trial]
     write_atomically(run.path / TRIALS, json.dumps(asdict(requests), indent=1).encode())
