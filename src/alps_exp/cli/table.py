@@ -13,7 +13,6 @@ from alps_exp.checks import check_count
 from alps_exp.report import (
     FigureSettings,
     PageTable,
-    Where,
     build_region_table,
     build_trials_table,
     build_volume_table,
@@ -37,6 +36,7 @@ from alps_exp.report import (
     write_trials,
     write_volume_tables,
 )
+from alps_exp.report.where import Where
 from alps_exp.runs.job import JobContext
 
 

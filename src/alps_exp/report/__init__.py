@@ -19,13 +19,12 @@ from alps_exp.report.steps import steps_figure
 from alps_exp.report.table import build_table, table_of
 from alps_exp.report.trials import build_trials_table, write_trials
 from alps_exp.report.volumes import build_volume_table, display_volumes, volume_metrics, write_volume_tables
-from alps_exp.report.where import Where, estimates_of, select, select_rows
+from alps_exp.report.where import estimates_of, select, select_rows
 
 __all__ = [
     "FigureSettings",
     "FigureTask",
     "PageTable",
-    "Where",
     "build_region_table",
     "build_table",
     "build_trials_table",

@@ -69,6 +69,11 @@ Names = str | Sequence[str] | None
 def check_display(columns: Names, metrics: Names) -> None:
     """Check a choice of columns and metrics.
 
+    Parameters
+    ----------
+    columns, metrics
+        As in `display_table`.
+
     Raises
     ------
     ValueError

@@ -41,7 +41,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table with the title above it."""
+    """A table of the page.
+
+    Attributes
+    ----------
+    title
+        What stands above it.
+    table
+        The table.
+    """
 
     title: str
     table: DisplayTable

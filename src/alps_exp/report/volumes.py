@@ -131,7 +131,13 @@ def write_volume_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def display_volumes(table: pd.DataFrame) -> DisplayTable:
-    """Return a table of `build_volume_table` as it is displayed."""
+    """Return a table as it is displayed.
+
+    Parameters
+    ----------
+    table
+        A table of `build_volume_table`.
+    """
     texts = {
         "Task": table["task"],
         "Noise": table["noise_std"].map(lambda noise: noise if isinstance(noise, str) else noise_text(noise)),

@@ -57,13 +57,27 @@ def select(
 
 
 def select_rows(table: pd.DataFrame, where: Where) -> pd.DataFrame:
-    """Return the rows of a table that are of the selected estimates, and those of runs without records."""
+    """Return the rows of a table that are of the selected estimates, and those of runs without records.
+
+    Parameters
+    ----------
+    table
+        A table with a column ``estimate``.
+    where
+        As in `select`.
+    """
     chosen = table["estimate"].isin(estimates_of(where)) | table["estimate"].isna()
     return table[chosen].reset_index(drop=True)
 
 
 def estimates_of(where: Where) -> list[str]:
-    """Return the kinds of estimates that are selected."""
+    """Return the kinds of estimates that are selected.
+
+    Parameters
+    ----------
+    where
+        As in `select`.
+    """
     return _given(where).get("estimate", list(ESTIMATES))
 
 
