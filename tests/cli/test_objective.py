@@ -182,6 +182,17 @@ def test_the_objective_is_no_part_of_what_names_a_run(alps, tmp_path):
     assert len(list(tmp_path.rglob("DONE"))) == 1
 
 
+def test_a_dry_run_refuses_an_objective_that_the_sampler_does_not_give(alps, tmp_path):
+    words = ["dry_run=true", "logger=none", f"output_root={tmp_path}"]
+    assert alps("restore", *words, "sampler=map", "objective=map/psnr")[0] == 0
+    assert alps("restore", *words, "sampler=sense", "objective=point/ssim")[0] == 0
+    for sampler, objective in (("map", "mmse/psnr"), ("sense", "point/miscalibration")):
+        status, _, err = alps("restore", *words, f"sampler={sampler}", f"objective={objective}")
+        assert status == 2 and f"objective is '{objective}'" in err
+    status, _, err = alps("train", *words, "objective=validation/gap")
+    assert status == 2 and "did you mean validation/mse" in err
+
+
 @pytest.mark.parametrize(("objective", "best"), [("mmse/psnr", "3"), ("mmse/nmse", "1")])
 def test_the_best_trial_is_named_with_its_settings(objective, best):
     trials = [(2.0, "1"), (None, "2"), (5.0, "3")]

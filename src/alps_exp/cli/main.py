@@ -205,11 +205,11 @@ def _job(verb: str, job: JobContext) -> Outcome:
         dry_run = take_dry_run(resolved)
         if not was_checked:
             check_arguments(function, resolved)
+        check_objective(verb, resolved, HydraConfig.get())
         if dry_run:
             print(preview(folder, resolved))
             remove_traces(folder, root)
             return ended(OK)
-        check_objective(verb, resolved, HydraConfig.get())
         job.study_trial = trial_of(config, sys.argv[1:])
         with folder_of_trial(job, root):
             status = function(job, **{str(key): value for key, value in config.items() if key not in KEYS})
