@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,12 @@ def first_calls(alps):
                 called[f"{files[code.co_filename]}:{name}"] = None
 
         sys.setprofile(note)
+        threading.setprofile(note)  # of threads that begin from now on, as that which judges and writes
         try:
             status, out, err = alps(*arguments)
         finally:
             sys.setprofile(None)
+            threading.setprofile(None)
         assert status == 0, out + err
         return list(called)
 

@@ -68,8 +68,8 @@ def test_a_model_whose_file_has_changed_is_loaded_again(tmp_path):
     file = tmp_path / "own.safetensors"
     file.write_bytes(model_path("faces64", "energy").read_bytes())
     config = OmegaConf.create({"_target_": "alps_exp.priors.load_energy", "name": str(file)})
-    first = inference.ChosenPrior("energy", config).load()
+    first = inference.ChosenPrior("energy", config).load("float32", False)
     assert isinstance(first, Energy)
-    assert inference.ChosenPrior("energy", config).load() is first
+    assert inference.ChosenPrior("energy", config).load("float32", False) is first
     os.utime(file, ns=(0, 0))
-    assert inference.ChosenPrior("energy", config).load() is not first
+    assert inference.ChosenPrior("energy", config).load("float32", False) is not first
