@@ -44,9 +44,8 @@ class FailedTrial(Exception):
 class Outcome:
     """The exit status of a job and, if its sweeper waits for one, the value of its objective; None if there is none.
 
-    `trial` is what the value is of.
-    `place`, `seconds` and `was_done` say which job of a sweep it is, how long it took, and whether an earlier start had
-    done it.
+    `trial` is what the value is of. `place`, `seconds` and `was_done` say which job of a sweep it is, how long it took,
+    and whether an earlier start had done it.
     """
 
     status: int
