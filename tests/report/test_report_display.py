@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from test_report_table import make_run, record
 
-from alps_exp.report import build_table, check_display, display_table, to_markdown, write_tables
+from alps_exp.report import build_table, check_display, display_table, for_terminal, overview, to_markdown, write_tables
 
 
 @pytest.fixture
@@ -112,3 +112,26 @@ def test_a_caption_explains_the_columns_that_are_there(table):
 def test_a_name_keeps_its_spelling(tmp_path):
     make_run(tmp_path / "run", [record("a", sampler="My_Sampler-v2")])
     assert "| My_Sampler-v2 |" in to_markdown(build_table([tmp_path]))
+
+
+def test_the_overview_has_a_line_a_task_and_a_column_a_sampler_with_the_remarks(table):
+    brief = overview(table)
+    line = {"Task": "blur", "Noise": "0.05", "alps": "**22.00 ± 2.83**", "map": "20.00 ± 0.00 [1]", "daps": "20.00 [2]"}
+    assert brief.texts.to_dict("records") == [line]
+    assert brief.notes == display_table(table).notes
+    other = table.assign(task="other")[table["sampler"] == "alps"]
+    both = overview(pd.concat([table, other], ignore_index=True)).texts
+    assert list(both["map"]) == ["20.00 ± 0.00 [1]", "-"] and list(both["Task"]) == ["blur", "other"]
+    assert overview(pd.concat([table, table])) is None
+
+
+def test_a_long_table_is_printed_as_its_overview_if_it_has_one(table):
+    tasks = [table.assign(task=f"task{number}") for number in range(7)]
+    long = pd.concat(tasks, ignore_index=True)
+    assert len(long) == 28
+    printed = for_terminal(long, display_table(long)).splitlines()
+    assert sum(line.startswith("| task") for line in printed) == 7 and "All 28 rows" in printed[-1]
+    short = pd.concat(tasks[:6], ignore_index=True)
+    assert for_terminal(short, display_table(short)) == to_markdown(short)
+    seeds = pd.concat([long, long], ignore_index=True)
+    assert for_terminal(seeds, display_table(seeds)) == to_markdown(seeds)

@@ -22,6 +22,7 @@ from alps_exp.report import (
     estimates_of,
     figure_tasks,
     find_calibrations,
+    for_terminal,
     gallery_tasks,
     pareto_figure,
     read_runs,
@@ -123,8 +124,10 @@ def table(
             write_page(shown, gallery_tasks(read, records, seeds, estimates_of(where), page_images), Path(output))
         )
     job.folder.save_config(job.config)
-    for name in ("table", "volumes", "trials", "calibration"):
-        if (path := Path(output) / f"{name}.md") in written and (name != "table" or len(numbers)):
+    if len(numbers):
+        print(for_terminal(numbers, displayed))
+    for name in ("volumes", "trials", "calibration"):
+        if (path := Path(output) / f"{name}.md") in written:
             print(path.read_text())
     print("\n".join(map(str, written)))
     return 0

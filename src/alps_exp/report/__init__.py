@@ -11,6 +11,7 @@ from alps_exp.report.display import check_display, display_table, to_latex, to_m
 from alps_exp.report.figures import run_figure, samples_figure, task_figure, task_figures, uncertainty_figure
 from alps_exp.report.gallery import gallery_tasks
 from alps_exp.report.groups import find_runs, read_runs
+from alps_exp.report.overview import for_terminal, overview
 from alps_exp.report.page import PageTable, write_page
 from alps_exp.report.pareto import pareto_figure
 from alps_exp.report.regions import build_region_table, write_region_table
@@ -38,7 +39,9 @@ __all__ = [
     "figure_tasks",
     "find_calibrations",
     "find_runs",
+    "for_terminal",
     "gallery_tasks",
+    "overview",
     "pareto_figure",
     "read_runs",
     "run_figure",
