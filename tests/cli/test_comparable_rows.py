@@ -1,5 +1,7 @@
 """What real runs say of the images that their means are over: in the table, on the terminal, to the logger."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,8 +73,10 @@ def test_means_are_reported_with_their_number_of_images(monkeypatch, capsys, tmp
     a = Record("a", psnr=20.0, data_misfit=5.0, flags=["convergence"], **common)
     b, c = Record("b", data_misfit=7.0, **common), Record("c", **common).failed("out of memory")
     run = run_module.Run(RunFolder(tmp_path), pd.DataFrame([vars(record) for record in (a, b, c)]))
-    assert run_module._report(True, run, None) == [tmp_path / "figure.png"]
-    assert run_module._report(False, run, None) == []
+    (tmp_path / "records.jsonl").write_text("".join(f"{record.to_json()}\n" for record in (a, b, c)))
+    trainer = SimpleNamespace(logger=None)
+    assert run_module._report(True, run, trainer) == [tmp_path / "figure.png"]
+    assert run_module._report(False, run, trainer) == []
     assert report(run) == 1
     out, err = capsys.readouterr()
     assert "2 of 3 images, 1 of them with a truth" in out and "c: out of memory" in err

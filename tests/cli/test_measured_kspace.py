@@ -271,7 +271,7 @@ def test_another_noise_level_is_that_of_the_request_and_said(prepared, tmp_path)
     for one, other in zip(own, given, strict=True):
         assert other["data_misfit"] == pytest.approx(one["data_misfit"] / 4, rel=1e-5)
     status, out, err = run("table", f"runs={tmp_path / 'out'}", f"output={tmp_path / 'table'}", "figures=false")
-    assert status == 0 and out.count(f"noise as requested, {volume_file.noise_std:g} in the data") == 1
+    assert status == 0 and out.count(f"noise as requested, {volume_file.noise_std:.4g} in the data") == 1
     status, _, err = run("restore", *request, "data.test.noise_std=-1")
     assert status == 2 and "noise_std must be a positive finite number" in err
     status, _, err = run("restore", *request, "operator.noise_std=0.1")

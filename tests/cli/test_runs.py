@@ -181,7 +181,7 @@ def test_a_local_sweep_on_several_devices_is_refused(faces, models, alps):
     devices = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "trainer.devices=2", "logger=none"]
     status, _, err = alps("restore", "-m", *faces, *models, *SHORT, *devices, "seed=1,2")
     assert status == 2
-    assert err.count("alps: a local sweep (-m) runs on one device, got 2") == 2
+    assert err.count("a local sweep (-m) runs on one device, got 2") == 2
 
 
 def test_convolutions_are_float32_and_not_tf32(faces, models, tmp_path, run, monkeypatch):

@@ -52,7 +52,7 @@ def test_a_wrong_job_gives_one_line_and_harms_no_other(alps, tmp_path):
     status, _, err = alps(*request)
     assert status == 2 and len(list(tmp_path.rglob("DONE"))) == 2
     (line,) = [line for line in err.splitlines() if line.startswith("alps: ")]
-    assert line == "alps: noise_std must be a positive finite number, got 0"
+    assert line == "alps: [2/3] noise_std=0: noise_std must be a positive finite number, got 0"
 
 
 EMPTY = [

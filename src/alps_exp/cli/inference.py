@@ -36,7 +36,9 @@ class ChosenPrior:
         return prior
 
     def _shared(self, compile: bool) -> Prior:
-        key = OmegaConf.to_yaml(self.config, resolve=True), _state(Path(self.config.name)), compile
+        file = Path(self.config.name)
+        states = _state(file), _state(file.with_suffix(".md"))  # the card says for which images the model is
+        key = OmegaConf.to_yaml(self.config, resolve=True), *states, compile
         if key not in _LOADED:
             _LOADED.clear()
             _LOADED[key] = instantiate(self.config)

@@ -77,6 +77,8 @@ def resolve_target(name: str, key: str) -> Function:
     try:
         target: Function = pkgutil.resolve_name(name)
     except Exception as error:  # a user's module can raise anything on import
+        if name.startswith("alps_exp.") and not isinstance(error, ImportError | AttributeError | ValueError):
+            raise  # a package that ours needs is broken, which is no fault of the request
         reason = one_line(f"{type(error).__name__}: {error}")
         raise ValueError(f"{key} is {name!r}, expected what can be imported ({reason})") from error
     if not callable(target):
