@@ -9,13 +9,14 @@ BRAIN := experiment=demo_brain operator=mri_4x,mri_8x
 
 # The first command makes .venv; touch of a mark says which extras it has.
 .venv/demo.installed .venv/test.installed: .venv/%.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
-	touch $@
+	@echo 'installing into .venv, which takes some minutes'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	@touch $@
 
 # Faces and brains side by side, each on one thread: small images leave a second one idle.
 demo: .venv/demo.installed
-	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 demo-faces demo-brains
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs=2 demo-faces demo-brains
 	$(BIN)/alps table runs=outputs/demo/restore output=outputs/demo
 
 demo-faces:

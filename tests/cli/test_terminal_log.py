@@ -7,12 +7,13 @@ import warnings
 
 import pytest
 
-from alps_exp.cli.terminal_log import MOST_ALIKE, TerminalLog, warnings_logged
+from alps_exp.cli.terminal_log import MOST_ALIKE, TerminalLog, new_command, warnings_logged
 
 
 @pytest.fixture
 def logged(monkeypatch):
     """Return what logs a record and returns what reaches standard error."""
+    new_command()
     handlers = {verbose: TerminalLog(sys.__stderr__, verbose) for verbose in (False, True)}
 
     def shown(name, level, *message, verbose=False):
@@ -47,6 +48,20 @@ def test_warnings_in_the_same_words_are_shown_twice(logged):
     assert [bool(line) for line in lines] == [True] * MOST_ALIKE + [False] * (5 - MOST_ALIKE)
     assert "in the log" in lines[1] and "in the log" not in lines[0]
     assert logged("alps_exp.samplers.map", logging.WARNING, "another") == "warning: another\n"
+
+
+def test_the_same_text_is_shown_once_in_a_command_whatever_the_job(monkeypatch):
+    new_command()
+    shown = []
+    for _ in range(3):  # Hydra makes a handler for each job
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        handler = TerminalLog(sys.stderr)
+        handler.handle(logging.LogRecord("alps_exp.evaluation", logging.WARNING, "a.py", 1, "no LPIPS", (), None))
+        shown.append(sys.stderr.getvalue())
+    assert shown == ["warning: no LPIPS\n", "", ""]
+    new_command()
+    handler.handle(logging.LogRecord("alps_exp.evaluation", logging.WARNING, "a.py", 1, "no LPIPS", (), None))
+    assert sys.stderr.getvalue() == "warning: no LPIPS\n"
 
 
 def test_warnings_of_python_go_to_the_log_of_the_job_alone(caplog):

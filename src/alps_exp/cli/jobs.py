@@ -17,6 +17,8 @@ from alps_exp.cli.objective import Outcome
 from alps_exp.live_line import duration, live_line
 from alps_exp.runs.job import JobContext
 
+MOST_UNCOUNTED = 4
+"""Jobs from which on a sweep that went well is summed up: fewer can be seen at a glance."""
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 """Variables of the environment of which one is not 0 in all processes of a job but the first."""
 
@@ -62,10 +64,10 @@ class Jobs:
         return " ".join([f"[{hydra.job.num + 1}{of_all}]", *(_short(one, choices) for one in own)]) + ": "
 
     def report(self) -> None:
-        """Print how many jobs of a sweep are done and failed, its time, and which failed."""
-        if len(self.outcomes) < 2:
-            return
+        """Print how many jobs of a sweep are done and failed, its time, and which failed; not of few that are done."""
         failed = [job for job in self.outcomes if job.status != OK]
+        if len(self.outcomes) < (2 if failed else MOST_UNCOUNTED):
+            return
         before = sum(job.was_done for job in self.outcomes)
         counts = [f"{len(self.outcomes) - len(failed) - before} done", *([f"{before} done before"] if before else [])]
         took = duration(time.monotonic() - self.begun)

@@ -39,7 +39,7 @@ from alps_exp.cli.objective import FailedTrial, Outcome, best_of, check_objectiv
 from alps_exp.cli.optuna import set_defaults
 from alps_exp.cli.rerun import original_of
 from alps_exp.cli.sweep import DrySweep, RefusedSweep
-from alps_exp.cli.terminal_log import warnings_logged
+from alps_exp.cli.terminal_log import new_command, warnings_logged
 from alps_exp.cli.trial import folder_of_trial
 from alps_exp.cli.verbs import VERBS, verb_function
 from alps_exp.cli.words import check_words, export_words, flags_first
@@ -168,6 +168,7 @@ def _run(verb: str, show_traceback: str | None) -> int:
     original = original_of(sys.argv, verb, VERBS)
     check_words(sys.argv[1:])
     set_defaults()
+    new_command()
     task = Task(verb, argv, show_traceback, original)
     jobs = task.jobs
     application = hydra.main(version_base="1.3", config_path=str(config_folder()))(task)

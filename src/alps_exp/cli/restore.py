@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alps_exp.lightning import ImageDataModule
     from alps_exp.restoration import Run
 
+RGB = 3  # channels, for which LPIPS is defined
 MASK = {"_target_": "alps_exp.masks.FileMask"}
 
 
@@ -137,7 +138,7 @@ def restore(
         seed=seed,
         labels=instantiate(labels),
         save_samples=save == "samples",
-        lpips=load_lpips(lpips),
+        lpips=load_lpips(lpips) if lpips or images.test.channels == RGB else None,
         interval=interval,
         antithetic=antithetic,
         regions=masks,

@@ -129,5 +129,5 @@ def table(
     for name in ("volumes", "trials", "calibration"):
         if (path := Path(output) / f"{name}.md") in written:
             print(path.read_text())
-    print("\n".join(map(str, written)))
+    print(f"{output}: {', '.join(str(path.relative_to(output)) for path in written)}")
     return 0

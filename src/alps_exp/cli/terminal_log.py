@@ -14,13 +14,21 @@ CHATTY = ("pytorch_lightning", "lightning_fabric", "lightning", "lightning_utili
 PYTHON_WARNINGS = "py.warnings"
 MOST_ALIKE = 2
 CHATTER = re.compile(r"/(pytorch_lightning|lightning_fabric|lightning|wandb)/|\w*(Deprecation|Future)Warning: ")
+_TOLD: set[str] = set()
+"""What was written since the command began, in this process."""
+
+
+def new_command() -> None:
+    """Let all be written again."""
+    _TOLD.clear()
 
 
 class TerminalLog(logging.StreamHandler[TextIO]):
     """Writes to standard error what this package and the user's own say, and of others only errors.
 
     Tips, advertisements and deprecations of Lightning, Weights & Biases and others are of no use to most users. Of
-    warnings with the same words, as of many images, it writes the first two.
+    warnings with the same words, as of many images, it writes the first two of a job, and the very same text once in a
+    command, as of the jobs of a sweep.
 
     Parameters
     ----------
@@ -39,8 +47,11 @@ class TerminalLog(logging.StreamHandler[TextIO]):
         """Leave out what others chat about, and repetitions."""
         if self.verbose:
             return True
+        if is_chatter(record) or record.getMessage() in _TOLD:
+            return False
+        _TOLD.add(record.getMessage())
         self._written[_words(record)] += 1
-        return not is_chatter(record) and self._written[_words(record)] <= MOST_ALIKE
+        return self._written[_words(record)] <= MOST_ALIKE
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a warning or error as one that the verbs print; the source of other messages stays."""

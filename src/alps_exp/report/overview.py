@@ -25,7 +25,7 @@ def for_terminal(table: pd.DataFrame, displayed: DisplayTable) -> str:
     brief = overview(table) if len(table) > MOST_ROWS else None
     if brief is None:
         return markdown_table(displayed)
-    return f"{markdown_table(brief)}\n{brief.caption} All {len(table)} rows and metrics:"
+    return f"{markdown_table(brief)}\n{brief.caption} All {len(table)} rows and metrics are in the files."
 
 
 def overview(table: pd.DataFrame) -> DisplayTable | None:
