@@ -75,7 +75,7 @@ def pareto_figure(table: pd.DataFrame, path: Path, formats: Sequence[str] = ("pn
         "MMSE, MAP or point estimate": _mark("0.4"),
         "a single sample": _mark("0.4", "sample"),
         "with flagged estimates": _mark("0.4", flagged=True),
-        "none is better for less": Line2D([], [], color="0.6", linewidth=0.8),
+        "unflagged, and none is better for less": Line2D([], [], color="0.6", linewidth=0.8),
     }
     marks = [_mark(color) for color in colors.values()]
     add_legend(figure, [*marks, *meanings.values()], [*map(sampler_name, colors), *meanings])
