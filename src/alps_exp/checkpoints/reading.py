@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from alps_exp.checkpoints import guided_diffusion, score_sde
 from alps_exp.checkpoints.checkpoint import Checkpoint, fitting
-from alps_exp.checkpoints.guided_diffusion import adm_architecture, unsaid
+from alps_exp.checkpoints.guided_diffusion import adm_architecture
 from alps_exp.checkpoints.nvlabs import read_nvlabs
 from alps_exp.checkpoints.safetensors_file import foreign_safetensors, read_safetensors
+from alps_exp.checkpoints.score_sde import score_sde_network
 from alps_exp.checkpoints.shipped import model_path
 from alps_exp.checkpoints.state_dicts import Weights, read_weights
-from alps_exp.checkpoints.wrappings import load_found
+from alps_exp.checkpoints.wrappings import Found, load_found
 from alps_exp.networks.preconditioning import Architecture, build
 
 log = logging.getLogger(__name__)
@@ -42,7 +45,9 @@ def read_checkpoint(
         The file.
     architecture
         For files that contain only weights: name or path of a teacher with their architecture; or, of a network of
-        guided diffusion, what shapes do not say, see `alps_exp.checkpoints.guided_diffusion.adm_architecture`.
+        guided diffusion or score_sde, what shapes do not say, see
+        `alps_exp.checkpoints.guided_diffusion.adm_architecture` and
+        `alps_exp.checkpoints.score_sde.score_sde_network`.
     key, prefix
         Key of the weights in the file, and the prefix of their names, for files of weights that hold several.
 
@@ -74,29 +79,45 @@ def _build(
 ) -> Checkpoint:
     """Return the network of an architecture with weights from a file."""
     given = {} if architecture is None or isinstance(architecture, str | Path) else architecture
-    adm = None
+    other = None
     if not isinstance(architecture, str | Path) and "architecture" not in weights.record:
         with fitting(path):
-            adm = _adm_architecture(weights, given, key)
-        if adm is None:
+            other = _recognized(weights, given, key)
+        if other is None:
             raise NoArchitecture(path, weights)
     with fitting(path):
         if isinstance(architecture, str | Path):
             network = read_checkpoint(model_path(architecture, "teacher")).network
         else:
-            network = build(adm or weights.record["architecture"], path.stat().st_size)
-        chosen = load_found(network if adm is None else network.model, weights.found, key, prefix)
+            network = build(other.architecture if other else weights.record["architecture"], path.stat().st_size)
+        found = other.found if other else weights.found
+        chosen = load_found(network.model if other else network, found, key, prefix)
     if key is None and "key" in chosen:
         log.warning("%s: takes the weights under %s", path, chosen["key"])
-    if adm is None:
+    if other is None:
         return Checkpoint(network, weights.record.get("kind"), weights.format, weights.notes | chosen)
-    if assumed := unsaid(adm, given):
-        log.warning("%s: a network of guided diffusion, of which the weights do not say %s", path, assumed)
-    return Checkpoint(network, "teacher", "guided diffusion", weights.notes | chosen)
+    if other.assumed:
+        log.warning("%s: a network of %s, of which the weights do not say %s", path, other.code, other.assumed)
+    return Checkpoint(network, "teacher", other.code, weights.notes | chosen)
 
 
-def _adm_architecture(weights: Weights, given: Mapping[str, object], key: str | None) -> Architecture | None:
-    """Return the architecture of the first weights that are those of an ADM network."""
+@dataclass(frozen=True)
+class Recognized:
+    """A network of another code: its weights under our names, and what was assumed, for readers."""
+
+    code: str
+    architecture: Architecture
+    found: Mapping[str, Found]
+    assumed: str
+
+
+def _recognized(weights: Weights, given: Mapping[str, object], key: str | None) -> Recognized | None:
+    """Return the network of another code that the names of weights show."""
     tensors = [found for at, found in weights.found.items() if key in (None, at) and isinstance(found, dict)]
-    each = (adm_architecture(one, given) for one in tensors)
-    return next((architecture for architecture in each if architecture is not None), None)
+    for one in tensors:
+        if (adm := adm_architecture(one, given)) is not None:
+            return Recognized("guided diffusion", adm, weights.found, guided_diffusion.unsaid(adm, given))
+    if (song := score_sde_network(weights.found, given)) is not None:
+        architecture, found = song
+        return Recognized("score_sde", architecture, found, score_sde.unsaid(architecture, given))
+    return None

@@ -266,6 +266,89 @@ class DiscretePrecond(Preconditioned):
         return 1.0, -s, (s.square() + 1).rsqrt(), step.to(sigma.dtype)
 
 
+class ScoreVEPrecond(Preconditioned):
+    """Preconditioning of variance-exploding networks of score_sde, whose score is F / sigma.
+
+    Parameters
+    ----------
+    model
+        The network F.
+    continuous
+        Whether the label of the noise is log sigma; otherwise it is the step of a geometric sequence from `sigma_max`
+        down to `sigma_min`, interpolated over log sigma and held at both ends.
+    centered
+        Whether the network was trained on images in [-1, 1]; otherwise on images in [0, 1], in whose units sigma is
+        half of what it is here.
+    scale_by_sigma
+        Whether the output is divided by sigma; otherwise it is the score.
+    sigma_min, sigma_max, M
+        Scales of the first and the last step in the units of the training images, above 0, and number of steps.
+
+    References
+    ----------
+    Song et al. 2021 (arXiv 2011.13456); https://github.com/yang-song/score_sde_pytorch.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        *,
+        continuous: bool = True,
+        centered: bool = False,
+        scale_by_sigma: bool = True,
+        sigma_min: float = 0.01,
+        sigma_max: float = 50.0,
+        M: int = 1000,
+    ) -> None:
+        super().__init__(model, sigma_min=sigma_min, sigma_max=sigma_max, M=M)
+        self.arguments |= {"continuous": continuous, "centered": centered, "scale_by_sigma": scale_by_sigma}
+        self.continuous, self.scale_by_sigma = continuous, scale_by_sigma
+        self.unit = 1.0 if centered else 2.0
+        self.sigma_max, self.M = sigma_max, M
+        self.step = math.log(sigma_max / sigma_min) / (M - 1)
+
+    def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
+        s, label = sigma[:, None, None, None], (sigma / self.unit).log()
+        if not self.continuous:
+            label = ((math.log(self.sigma_max) - label.double()) / self.step).clamp(0, self.M - 1).to(sigma.dtype)
+        return 1.0, s if self.scale_by_sigma else s.square() / self.unit, 1.0, label
+
+
+class ScoreVPPrecond(Preconditioned):
+    """Preconditioning of continuous variance-preserving networks of score_sde; the label of the noise is 999 t.
+
+    It differs from `VPPrecond` in the rounding of small times, and knows sub-VP.
+
+    Parameters
+    ----------
+    model
+        The network F.
+    sub
+        Whether the noise has the standard deviation 1 - alpha^2 of sub-VP, of images scaled by alpha; otherwise
+        (1 - alpha^2)^(1/2).
+    beta_min, beta_max
+        Rate of the noise at time 0 and at time 1, above 0.
+
+    References
+    ----------
+    Song et al. 2021 (arXiv 2011.13456), appendix B; https://github.com/yang-song/score_sde_pytorch.
+    """
+
+    def __init__(self, model: Network, *, sub: bool = False, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
+        super().__init__(model, beta_min=beta_min, beta_max=beta_max)
+        self.arguments["sub"] = sub
+        self.sub, self.beta_min, self.beta_d = sub, beta_min, beta_max - beta_min
+
+    def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
+        s = sigma.double()
+        # 1 / alpha^2 - 1, where sigma = (1 - alpha^2) / alpha of sub-VP gives alpha = 2 / (sigma + (sigma^2 + 4)^(1/2))
+        excess = s * (s + (s.square() + 4).sqrt()) / 2 if self.sub else s.square()
+        rate = 2 * self.beta_d * excess.log1p()
+        time = rate / self.beta_d / ((self.beta_min**2 + rate).sqrt() + self.beta_min)
+        alpha = (1 + excess).rsqrt().to(sigma.dtype)
+        return 1.0, -sigma[:, None, None, None], alpha[:, None, None, None], (999 * time).to(sigma.dtype)
+
+
 def _cosine_schedule(C_1: float, C_2: float, M: int) -> Tensor:
     """Return the noise scales u_0 > ... > u_M = 0 of the cosine schedule."""
 
@@ -281,7 +364,8 @@ def _cosine_schedule(C_1: float, C_2: float, M: int) -> Tensor:
 
 NETWORKS: dict[str, type[Network]] = {network.__name__: network for network in (SongUNet, DhariwalUNet, ADMUNet)}
 PRECONDITIONINGS: dict[str, Callable[..., Preconditioned]] = {
-    kind.__name__: kind for kind in (EDMPrecond, VEPrecond, VPPrecond, iDDPMPrecond, DiscretePrecond)
+    kind.__name__: kind
+    for kind in (EDMPrecond, VEPrecond, VPPrecond, iDDPMPrecond, DiscretePrecond, ScoreVEPrecond, ScoreVPPrecond)
 }
 
 

@@ -34,7 +34,9 @@ def load_teacher(
     architecture
         For files that contain only weights: a teacher with the same architecture, by name or path; for networks of
         guided diffusion, what their weights do not say: ``schedule`` (``linear`` or ``cosine``) and ``M`` of the noise,
-        and in ``model`` ``head_channels``, ``heads``, ``new_attention_order`` and ``img_resolution``.
+        and in ``model`` ``head_channels``, ``heads``, ``new_attention_order`` and ``img_resolution``;
+        for networks of score_sde, ``sde`` (``ve``, ``vp``, ``subvp``), ``continuous``, ``centered``, and in ``model``
+        ``img_resolution`` and ``resample_filter``.
     class_label
         Class for a class-conditional network; None: unconditional.
     source
