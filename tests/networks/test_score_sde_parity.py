@@ -126,6 +126,7 @@ def without(name):
         ("vp", without("all_modules.3.Conv_1.bias"), {}, "all_modules.3.Conv_1.bias is missing"),
         ("ve", dict, {"model": {"img_resolution": 33}}, "not a multiple of"),
         ("vp", dict, {"sigma_typo": 1.0}, "sigma_typo"),
+        ("vp", dict, {"skip_rescale": False}, "only networks with skip_rescale=true"),
     ],
 )
 def test_other_weights_are_refused_with_what_helps(file, case, change, settings, message):

@@ -39,8 +39,8 @@ def score_sde_network(
         What may be weights, by its key. A list holds averages of the trained parameters, in the order of the names
         under another key.
     given
-        What weights do not say: ``sde`` (``ve``, ``vp``, ``subvp``), ``continuous``, ``centered``, the further
-        arguments of its preconditioning, and in ``model`` ``img_resolution`` and ``resample_filter``.
+        What weights do not say: ``sde`` (``ve``, ``vp``, ``subvp``), ``continuous``, ``centered``, ``skip_rescale`` (true
+        alone), the further arguments of its preconditioning, and in ``model`` ``img_resolution`` and ``resample_filter``.
 
     Raises
     ------
@@ -48,6 +48,9 @@ def score_sde_network(
         If it is a network of score_sde that `SongUNet` is not, a setting is missing, or what is given contradicts the
         weights.
     """
+    if given.get("skip_rescale", True) is not True:
+        raise ValueError("skip_rescale is false: only networks with skip_rescale=true are supported")
+    given = {name: value for name, value in given.items() if name != "skip_rescale"}
     named = {key: tensors for key, tensors in found.items() if isinstance(tensors, dict)}
     tensors = next((tensors for tensors in named.values() if any(map(MODULE.match, tensors))), None)
     if tensors is None:
@@ -74,7 +77,7 @@ def unsaid(architecture: Architecture, given: Mapping[str, object]) -> str:
         chosen |= {"continuous": architecture["continuous"], "centered": False, "scale_by_sigma": True}
     if kind == "ScoreVPPrecond":
         chosen |= {"beta_min": 0.1, "beta_max": 20}
-    chosen["resample_filter"] = architecture["model"]["resample_filter"]
+    chosen |= {"resample_filter": architecture["model"]["resample_filter"], "skip_rescale": True}
     return ", ".join(f"{name} ({value})" for name, value in chosen.items() if name not in {*given, *_of_model(given)})
 
 
