@@ -6,6 +6,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from alps_exp.files import file_name
 from alps_exp.report import FigureSettings, figure_tasks, read_runs, run_figure, task_figures
 from alps_exp.runs import ImageResult, Record, RunFolder, collect_provenance
 
@@ -232,6 +233,17 @@ def test_the_region_where_samples_differ_most_is_enlarged(tmp_path, drawn):
     assert not any(axis.child_axes for axis in panels(drawn[4]))
 
 
+@pytest.mark.parametrize("size", [16, 160])
+def test_a_measurement_of_another_size_is_not_enlarged(tmp_path, drawn, size):
+    def change(result):
+        result.truth = np.zeros((3, 64, 64))
+        result.estimates, result.std = {name: result.truth for name in result.estimates}, None
+        result.measurement = np.zeros((3, size, size))
+
+    run_figure(make_run(tmp_path / "run", "map", ids=("a",), change=change))
+    assert [len(axis.child_axes) for axis in panels(drawn[0])] == [1, 0, 1, 0]
+
+
 def test_small_images_are_not_enlarged(tmp_path, drawn):
     make_run(tmp_path / "alps", "alps")
     draw(tmp_path)
@@ -328,6 +340,21 @@ def test_there_is_one_figure_per_task_with_the_own_samplers_first(tmp_path, draw
     assert names == ["blur.png", "blur_uncertainty.png", "mri%2F4x_0.05.png", "mri%2F4x_0.1.png"]
     assert titles(drawn[0])[2:] == ["ALPS sample", "ALPS MMSE", "MAP", "DAPS MMSE"]
     assert "no figure of lost" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("levels", "names"),
+    [
+        (([0.05, 0.1], 0.05), ["blur_0.05.png", "blur_0.05, 0.1.png"]),
+        (([0.05, 0.1],), ["blur.png"]),
+        ((None,), ["blur.png"]),
+        ((0.01234, 0.012341), ["blur_0.01234.png", "blur_0.012341.png"]),
+    ],
+)
+def test_figures_are_named_by_whatever_noise_there_is(tmp_path, drawn, levels, names):
+    for number, noise_std in enumerate(levels):
+        make_run(tmp_path / str(number), "map", noise_std=noise_std)
+    assert sorted(path.name for path in draw(tmp_path)) == sorted(file_name(name, "") for name in names)
 
 
 def test_of_several_seeds_the_first_is_shown(tmp_path, drawn):

@@ -27,6 +27,12 @@ def test_what_a_box_or_a_line_hides_is_found_with_the_noise_of_the_rest():
     np.testing.assert_array_equal(hidden_pixels(measured(mask), (3, 64, 48)), ~mask)
 
 
+def test_a_pixel_of_which_a_channel_is_measured_is_not_hidden():
+    measurement = measured(np.ones((64, 64), bool))
+    measurement[0, :16] = 0
+    assert hidden_pixels(measurement, (3, 64, 64)) is None
+
+
 def test_of_a_scattered_mask_only_the_large_holes_are_marked():
     mask = np.random.default_rng(0).random((64, 64)) < 0.2
     assert hidden_pixels(measured(mask), (3, 64, 64)) is None

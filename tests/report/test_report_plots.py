@@ -57,7 +57,9 @@ def test_points_have_the_color_of_their_sampler_and_the_mark_of_their_estimate(t
     expected |= {(80, 22): (mine, "X", True), (40, 19): (mine, "X", False)}
     assert points(calls) == expected
     assert set(points(seconds)) == {(1.0, 20), (0.5, 18), (1.0, 22), (0.5, 19)}
-    line = next(line for line in calls.lines if line.get_marker() == "None")
+    ordered = sorted(calls.lines, key=lambda line: line.zorder)
+    assert [line.get_marker() for line in ordered] == ["None", "o", "o", "X", "X"]
+    line = ordered[0]
     np.testing.assert_array_equal(line.get_xydata(), [[10, 18], [20, 20]])
     assert legend(figure)[:2] == ["ALPS", "_Mine"] and len(legend(figure)) == 6
     assert calls.get_title(loc="left") == "blur, noise 0.05, means over 3 images"

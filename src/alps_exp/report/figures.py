@@ -214,7 +214,11 @@ def _task_rows(
             _estimate_panel(of_image[sampler], kind, f"{sampler_name(sampler)}\n{kind_name(sampler, kind)}")
             for sampler, kind in estimates
         ]
-        images = [panel and replace(panel, zoom=region) for panel in [*given, *shown]]
+        size = shown[0].pixels.shape[:2]  # a measurement may have another one, where the region means nothing
+        images = [
+            panel and replace(panel, zoom=region if panel.pixels.shape[:2] == size else None)
+            for panel in [*given, *shown]
+        ]
         block = [Row(one_line(image_id, _LONGEST_LABEL), scale, images)]
         for kind, of_map in scales.items():
             panels = [_map_panel(of_image[s], m, kind) for (s, _), m in zip(estimates, maps[image_id], strict=True)]

@@ -98,7 +98,8 @@ def _mark(color: str, estimate: str = "mmse", flagged: bool = False) -> Line2D:
     """Return the mark of an estimate: open for a single sample, a cross if it is flagged."""
     face = "none" if estimate == "sample" else color
     shape = "X" if flagged else "o"
-    return Line2D([], [], marker=shape, color=color, markerfacecolor=face, markersize=5, linestyle="none")
+    above = 3 if flagged else 2  # a flag is seen whatever lies at the same place
+    return Line2D([], [], marker=shape, color=color, markerfacecolor=face, markersize=5, linestyle="none", zorder=above)
 
 
 def _title(group: pd.DataFrame) -> str:

@@ -13,8 +13,8 @@ import pandas as pd
 from alps_exp.checks import check_count
 from alps_exp.errors import listed, one_line
 from alps_exp.report.comparison import images_of, unlike
+from alps_exp.report.display import noise_texts
 from alps_exp.report.groups import groups
-from alps_exp.report.layout import noise_text
 from alps_exp.report.panels import FORMATS
 from alps_exp.runs import ESTIMATES, RunFolder
 
@@ -114,19 +114,20 @@ def figure_tasks(
     """
     if frame.empty:
         return []
-    tasks: dict[tuple[str, str], dict[str, _Shown]] = {}
+    tasks: dict[tuple[str, float | str], dict[str, _Shown]] = {}
     for row, group in groups(frame, runs, "mean"):
         paths = group.sort_values("seed", kind="stable")["run"].unique()
         first = min((runs[path] for path in paths), key=lambda run: not run.is_done())
         kinds = [name for name in estimates if name in set(group["estimate"])]
         shown = _Shown(first, kinds, group["image_id"].unique().tolist())
-        tasks.setdefault((row["task"], noise_text(row["noise_std"])), {})[row["sampler"]] = shown
+        tasks.setdefault((row["task"], row["noise_std"]), {})[row["sampler"]] = shown
     _check(
         settings, frame, [(sampler, shown.kinds) for of_task in tasks.values() for sampler, shown in of_task.items()]
     )
     names = [task for task, _ in tasks]
+    levels = noise_texts(pd.Series([noise_std for _, noise_std in tasks], dtype=object))
     found = []
-    for (task, noise), of_task in tasks.items():
+    for (task, _), noise, of_task in zip(tasks, levels, tasks.values(), strict=True):
         name = task if names.count(task) == 1 else f"{task}_{noise}"
         chosen = _figure_task(name, of_task, settings)
         if chosen.image_ids:
