@@ -39,8 +39,9 @@ def score_sde_network(
         What may be weights, by its key. A list holds averages of the trained parameters, in the order of the names
         under another key.
     given
-        What weights do not say: ``sde`` (``ve``, ``vp``, ``subvp``), ``continuous``, ``centered``, ``skip_rescale`` (true
-        alone), the further arguments of its preconditioning, and in ``model`` ``img_resolution`` and ``resample_filter``.
+        What weights do not say: ``sde`` (``ve``, ``vp``, ``subvp``), ``continuous``, ``centered``, ``skip_rescale``
+        (true alone), the further arguments of its preconditioning, and in ``model`` ``img_resolution`` and
+        ``resample_filter``.
 
     Raises
     ------
