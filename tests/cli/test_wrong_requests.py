@@ -50,6 +50,7 @@ SMALL = {
     "distill": [*QUIET, *TRAINING, "data.test.size=16", "teacher=file", "teacher.name=THINGS/teacher.safetensors"],
     "prepare": ["reader=arrays", "reader.axes=[coil,row,column]", "source=THINGS/kspace.npy", "output=prepared"],
     "table": ["runs=THINGS/runs", "output=table", "figures=false"],
+    "bench": ["parts=[loading]", "repeats=1", "output=bench"],
     "checkpoint": ["path=THINGS/teacher.safetensors"],
 }
 """A small request of each verb that is right, for which see `test_the_requests_are_right_without_their_faults`."""
@@ -296,6 +297,8 @@ FILES = {  # keys of files, with the words that they need
     "distill": [(["teacher=file"], "teacher.name")],
     "prepare": [([], "source")],
     "table": [([], "paper")],
+    "bench": [([], "baseline")],
+    "export": [([], "run")],
     "checkpoint": [([], "path"), (["action=convert"], "path")],
 }
 FOLDERS = {
@@ -305,9 +308,11 @@ FOLDERS = {
     "distill": [(["data=folder"], "data.train.path")],
     "prepare": [([], "source")],
     "table": [([], "runs")],
+    "bench": [([], "baseline")],
+    "export": [([], "run")],
     "checkpoint": [([], "path")],
 }
-OUTPUTS = {"prepare": "output", "table": "output"} | dict.fromkeys(
+OUTPUTS = {"prepare": "output", "table": "output", "bench": "output"} | dict.fromkeys(
     ("restore", "calibrate", "train", "distill"), "output_root"
 )
 
