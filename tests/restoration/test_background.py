@@ -32,6 +32,32 @@ def test_the_error_of_a_task_is_raised_at_the_next_question(ask):
             ask(background)
 
 
+def test_a_task_that_was_not_waited_for_to_its_end_still_tells_its_error(caplog):
+    class Interrupted:
+        """A task of which the first question is ended by Ctrl-C."""
+
+        def __init__(self, task):
+            self.task, self.asked = task, False
+
+        def _ask(self, question):
+            if not self.asked:
+                self.asked = True
+                raise KeyboardInterrupt
+            return question()
+
+        def result(self):
+            return self._ask(self.task.result)
+
+        def exception(self):
+            return self._ask(self.task.exception)
+
+    with pytest.raises(KeyboardInterrupt), Background() as background:
+        background.run(fail)
+        background._last = Interrupted(background._last)
+        background.finish()
+    assert "disk full" in caplog.text
+
+
 def test_the_error_of_the_last_task_is_raised_at_the_end():
     with pytest.raises(OSError, match="disk full"), Background() as background:
         background.run(fail)

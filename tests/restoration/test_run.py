@@ -1,6 +1,8 @@
 """The verb `restore` from Python: a durable run of tensors or of a dataset."""
 
 import json
+import time
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -18,6 +20,7 @@ from alps_exp.priors import NullPrior, smooth_gaussian
 from alps_exp.reconstruction import ZeroFilled
 from alps_exp.report import build_table
 from alps_exp.restoration import Labels
+from alps_exp.runs import RunFolder
 from alps_exp.samplers import ALPS, MAP, GeometricSchedule
 
 SIDE = 12
@@ -183,3 +186,32 @@ def test_a_trainer_of_the_users_own(tmp_path):
 def test_an_operator_must_be_one(tmp_path):
     with pytest.raises(ValueError, match="LinearOperator"):
         alps_exp.restore(images(), lambda batch: operator(), SAMPLER, smooth_gaussian(size=SIDE), tmp_path)
+
+
+def test_what_is_still_written_when_a_run_fails_is_written_before_the_folder_is_free_for_another(tmp_path, monkeypatch):
+    events, save, lock = [], RunFolder.save_result, RunFolder.lock
+
+    def slow_save(self, image_id, result):
+        time.sleep(0.3)
+        save(self, image_id, result)
+        events.append(image_id)
+
+    @contextmanager
+    def watched_lock(self):
+        try:
+            with lock(self):
+                yield
+        finally:
+            events.append("free")
+
+    steps = iter(range(3 * SAMPLER.num_steps))
+
+    def fail_in_the_third(state):
+        if next(steps) == 2 * SAMPLER.num_steps:
+            raise KeyError("a fault of the program")
+
+    monkeypatch.setattr(RunFolder, "save_result", slow_save)
+    monkeypatch.setattr(RunFolder, "lock", watched_lock)
+    with pytest.raises(KeyError):
+        restore(tmp_path, batch_size=1, callbacks=[fail_in_the_third])
+    assert events == ["0000", "0001", "free"]

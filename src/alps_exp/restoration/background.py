@@ -30,9 +30,12 @@ class Background:
 
     def finish(self) -> None:
         """Wait for the last task; raises what it has raised."""
-        last, self._last = self._last, None
-        if last is not None:
-            last.result()
+        if self._last is None:
+            return
+        error = self._last.exception()  # where Ctrl-C may end the wait, the task is still to be asked for
+        self._last = None
+        if error is not None:
+            raise error
 
     def __enter__(self) -> Background:
         return self

@@ -260,22 +260,28 @@ def predict(
     if job.is_done(provenance, resume_anyway, data.test.image_ids):
         return None
     job.progress = module.progress
-    with trainer as loop, module.background:
+    with trainer as loop:
         if data.is_auto:
             data.batch_size = auto_batch_size(module, data.test, loop.strategy.root_device, loop.world_size)
         # Only the first process locks and records; the others write the images that Lightning gives them.
         if not loop.is_global_zero:
-            loop.predict(module, data, return_predictions=False)
+            _restore_all(loop, module, data)
             return None
         with job.folder.lock():
             start = provenance(str(loop.strategy.root_device))
             job.begin(start, resume_anyway)
             log_start(job, loop, start)
-            loop.predict(module, data, return_predictions=False)
+            _restore_all(loop, module, data)
             asked = [i for i in data.test.image_ids if not job.is_trial or job.folder.image_path(i).exists()]
             run = Run(job.folder, _frame(job.folder.merge_records(asked)))
             job.folder.mark_done([path.name for path in report(run, loop)])
     return run
+
+
+def _restore_all(trainer: pl.Trainer, module: Restoration, data: ImageDataModule) -> None:
+    """Restore the images, and wait until what is judged and written beside that is written, however it ends."""
+    with module.background:
+        trainer.predict(module, data, return_predictions=False)
 
 
 def _provenance(
