@@ -15,6 +15,8 @@ from alps_exp.reconstruction import Reconstruction
 from alps_exp.samplers import Sampler
 
 LOADERS = (".load_energy", ".load_teacher")
+SHARED = tuple(f"alps_exp.priors{loader}" for loader in LOADERS)
+"""Loaders of which it is known what they read."""
 _LOADED: dict[tuple[object, ...], Prior] = {}
 """The prior of the last job: the next of a sweep has often the same, and large ones take seconds to load."""
 
@@ -29,15 +31,17 @@ class ChosenPrior:
     def load(self, precision: Precision, compile: bool) -> Prior:
         """Return the prior, whose networks are evaluated as `set_execution` says.
 
-        It is that of the job before in this process, if it came from the same config and file.
+        It is that of the job before in this process, if it came from the same config and files.
         """
-        prior = self._shared(compile) if str(self.config._target_).endswith(LOADERS) else instantiate(self.config)
+        prior = self._shared(compile) if self.config._target_ in SHARED else instantiate(self.config)
         set_execution(prior, precision, compile)
         return prior
 
     def _shared(self, compile: bool) -> Prior:
-        file = Path(self.config.name)
-        states = _state(file), _state(file.with_suffix(".md"))  # the card says for which images the model is
+        named = [
+            Path(text) for text in self.config.values() if isinstance(text, str)
+        ]  # weights, and their architecture
+        states = [_state(path) for file in named for path in (file, file.with_suffix(".md"))]  # cards say image sizes
         key = OmegaConf.to_yaml(self.config, resolve=True), *states, compile
         if key not in _LOADED:
             _LOADED.clear()
