@@ -1,4 +1,4 @@
-"""Pictures from files, and masks that are drawn as pictures."""
+"""Pictures from files, masks that are drawn as pictures, and arrays as they are seen."""
 
 from __future__ import annotations
 
@@ -54,3 +54,22 @@ def read_picture_mask(path: Path) -> np.ndarray:
                 return opaque
         bright: np.ndarray = np.asarray(picture.convert("L")) >= 128
         return bright
+
+
+def visible(image: np.ndarray, peak: float) -> np.ndarray:
+    """Return an image (C, H, W) in [0, 1] as it is seen: RGB, (H, W, 3), or gray, (H, W).
+
+    Real images in [-1, 1] are RGB, or gray by the mean of their channels where these are not three; complex ones are
+    shown by their magnitude over `peak`.
+    """
+    if np.iscomplexobj(image):
+        magnitude: np.ndarray = np.abs(image[0]) / peak
+        return magnitude.clip(0, 1)
+    shown: np.ndarray = np.moveaxis(image, 0, -1) if len(image) == 3 else image.mean(0)
+    return (shown.clip(-1, 1) + 1) / 2
+
+
+def rms(image: np.ndarray) -> np.ndarray:
+    """Return the root mean square (H, W) over the channels of an image."""
+    root: np.ndarray = np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
+    return root

@@ -11,6 +11,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from alps_exp.files import file_hash
+from alps_exp.pictures import rms, visible
 from alps_exp.runs import ImageResult, Record, RunFolder
 
 if TYPE_CHECKING:
@@ -119,18 +120,13 @@ def _pictures(record: Record, result: ImageResult) -> dict[str, wandb.Image]:
         peak = float(np.abs(image if reference is None else reference).max())
         found[name] = wandb.Image(thumbnail(image, peak))
     if result.std is not None:
-        spread = np.sqrt(np.square(np.abs(result.std)).mean(axis=0, keepdims=True))
+        spread = rms(result.std)[None]
         found["std"] = wandb.Image(thumbnail(spread + 0j, float(spread.max())), caption=f"0 to {spread.max():.3g}")
     return found
 
 
 def thumbnail(image: np.ndarray[Any, Any], peak: float) -> Image.Image:
-    """Return a small picture of an image (C, H, W): real in [-1, 1], or complex, by its magnitude from 0 to `peak`.
-
-    Three real channels are red, green and blue; otherwise the mean of the channels is gray.
-    """
-    values = np.abs(image) / (peak or 1.0) if np.iscomplexobj(image) else (image + 1) / 2
-    shown = values.transpose(1, 2, 0) if len(values) == 3 and not np.iscomplexobj(image) else values.mean(axis=0)
-    picture = Image.fromarray((np.clip(shown, 0, 1) * 255).round().astype(np.uint8))
+    """Return a small picture of an image (C, H, W), real in [-1, 1] or complex, see `alps_exp.pictures.visible`."""
+    picture = Image.fromarray((visible(image, peak or 1.0) * 255).round().astype(np.uint8))
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     return picture

@@ -16,10 +16,11 @@ import numpy as np
 
 from alps_exp.errors import one_line
 from alps_exp.files import file_name
+from alps_exp.pictures import rms, visible
 from alps_exp.report.marks import Region, hidden_pixels, largest_region
 from alps_exp.report.names import ESTIMATE_NAMES, kind_name, sampler_name
 from alps_exp.report.panels import Panel, Row, Scale, draw_rows, in_blocks, save_figure, save_figures
-from alps_exp.report.pixels import ERROR, LARGEST, STD, Maps, maps_of, measurement_image, rms, visible
+from alps_exp.report.pixels import ERROR, LARGEST, STD, Maps, maps_of, measurement_image
 from alps_exp.report.scales import LABELS, MAP_COLORS, image_scale, map_scales, on_scale, quantile_of, unit_of
 from alps_exp.report.selection import FigureSettings, FigureTask
 from alps_exp.runs import ESTIMATES, ImageResult, RunFolder

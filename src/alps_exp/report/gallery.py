@@ -14,12 +14,13 @@ from matplotlib import colormaps
 from PIL import Image
 
 from alps_exp.errors import one_line
+from alps_exp.pictures import visible
 from alps_exp.report.comparison import Row
 from alps_exp.report.display import METRICS, TITLES, noise_texts
 from alps_exp.report.groups import groups
 from alps_exp.report.layout import is_number
 from alps_exp.report.names import estimate_name, flag_text
-from alps_exp.report.pixels import LARGEST, Maps, maps_of, peak_of, visible, visible_measurement
+from alps_exp.report.pixels import LARGEST, Maps, maps_of, peak_of, visible_measurement
 from alps_exp.report.scales import MAP_COLORS, quantile_of, unit_of
 from alps_exp.runs import ESTIMATES, DamagedFile, ImageResult, RunFolder
 

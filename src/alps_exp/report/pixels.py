@@ -1,4 +1,4 @@
-"""What is seen of arrays: images, what stands for a measurement, and maps of errors and standard deviations."""
+"""What is seen of results: what stands for a measurement, and maps of errors and standard deviations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from alps_exp.pictures import rms, visible
 from alps_exp.runs import ImageResult
 
 ERROR, STD = "Absolute error", "Standard deviation"
@@ -20,19 +21,6 @@ def peak_of(result: ImageResult) -> float:
     """Return the magnitude of complex images that is shown as white: that of the truth, or else of an estimate."""
     reference = next(iter(result.estimates.values()), result.adjoint) if result.truth is None else result.truth
     return 1.0 if reference is None else float(np.abs(reference).max()) or 1.0
-
-
-def visible(image: np.ndarray, peak: float) -> np.ndarray:
-    """Return an image (C, H, W) in [0, 1] as it is seen: RGB, (H, W, 3), or gray, (H, W).
-
-    Real images in [-1, 1] are RGB, or gray by the mean of their channels where these are not three; complex ones are
-    shown by their magnitude over `peak`.
-    """
-    if np.iscomplexobj(image):
-        magnitude: np.ndarray = np.abs(image[0]) / peak
-        return magnitude.clip(0, 1)
-    shown: np.ndarray = np.moveaxis(image, 0, -1) if len(image) == 3 else image.mean(0)
-    return (shown.clip(-1, 1) + 1) / 2
 
 
 def measurement_image(result: ImageResult, peak: float) -> tuple[str, np.ndarray] | None:
@@ -61,9 +49,3 @@ def maps_of(result: ImageResult, estimate: str) -> Maps:
     if estimate == "mmse" and result.std is not None:
         maps[STD] = rms(result.std)
     return maps
-
-
-def rms(image: np.ndarray) -> np.ndarray:
-    """Return the root mean square (H, W) over the channels of an image."""
-    root: np.ndarray = np.sqrt(np.mean(np.abs(image) ** 2, axis=0))
-    return root
