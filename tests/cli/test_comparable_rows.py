@@ -72,8 +72,7 @@ def test_means_are_reported_with_their_number_of_images(monkeypatch, capsys, tmp
     common = {"task": "t", "operator": "o", "noise_std": 0.1, "sampler": "map", "seed": 0, "estimate": "map"}
     a = Record("a", psnr=20.0, data_misfit=5.0, flags=["convergence"], **common)
     b, c = Record("b", data_misfit=7.0, **common), Record("c", **common).failed("out of memory")
-    run = run_module.Run(RunFolder(tmp_path), pd.DataFrame([vars(record) for record in (a, b, c)]))
-    (tmp_path / "records.jsonl").write_text("".join(f"{record.to_json()}\n" for record in (a, b, c)))
+    run = run_module.Run(RunFolder(tmp_path), [a, b, c])
     trainer = SimpleNamespace(logger=None)
     assert run_module._report(True, run, trainer) == [tmp_path / "figure.png"]
     assert run_module._report(False, run, trainer) == []

@@ -123,7 +123,7 @@ def _images(
 
 def _report(seed: int, figures: bool, run: Run, trainer: pl.Trainer) -> list[Path]:
     """Write the calibration of the restored images, give it to logger and terminal, and return what is written."""
-    report = calibration_report(run.folder, run.folder.records(), seed)
+    report = calibration_report(run.folder, run.entries, seed)
     if report is None:
         return []
     written = write_calibration(report, run.folder.path)

@@ -6,6 +6,8 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+from alps_exp.runs.objective import COSTS
+
 if TYPE_CHECKING:
     from alps_exp.restoration import Run
 
@@ -33,13 +35,10 @@ def _images(run: Run) -> str:
 
 def _costs(run: Run) -> str:
     """Return the ratio of spread and error, calls of the network and seconds, as `alps table` has them."""
-    good = run.restored_records()
-    each = good.groupby("image_id").first().astype({"nfe_forward": float, "nfe_vjp": float, "seconds": float})
-    squares = good[["spread", "error"]].astype(float).dropna().pow(2).sum(min_count=1)
-    ratio = (squares["spread"] / squares["error"]) ** 0.5
-    known = [] if math.isnan(ratio) else [f"spread / error {ratio:.2f}"]
-    calls = f"{each['nfe_forward'].mean():.3g} + {each['nfe_vjp'].mean():.3g} calls a sample"
-    return ", ".join([*known, calls, f"{each['seconds'].mean():.3g} s an image"])
+    ratio = run.numbers.get("mmse/spread_error")
+    known = [] if ratio is None else [f"spread / error {ratio:.2f}"]
+    forward, vjp, seconds = (run.numbers.get(name, math.nan) for name in COSTS)
+    return ", ".join([*known, f"{forward:.3g} + {vjp:.3g} calls a sample", f"{seconds:.3g} s an image"])
 
 
 def _flags(run: Run) -> str:

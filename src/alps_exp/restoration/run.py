@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -35,15 +35,15 @@ from alps_exp.restoration.batch_size import auto_batch_size
 from alps_exp.restoration.measuring import OperatorRule, Regions
 from alps_exp.restoration.module import Restoration
 from alps_exp.restoration.settings import Labels, RestorationSettings
-from alps_exp.runs import Provenance, Record, RunFolder, collect_provenance
+from alps_exp.runs import ESTIMATES, Provenance, Record, RunFolder, collect_provenance
 from alps_exp.runs.job import JobContext
-from alps_exp.runs.objective import means_of
+from alps_exp.runs.objective import METRICS, means_of
 from alps_exp.runs.provenance import index_hash
 from alps_exp.samplers import Sampler
 from alps_exp.samplers.problem import Callback
 
 log = logging.getLogger(__name__)
-METRICS = ["psnr", "ssim", "nmse", "lpips", "data_misfit", "flagged"]
+SHOWN = (*METRICS, "flagged")
 
 Trainer = AbstractContextManager[pl.Trainer]
 
@@ -56,28 +56,35 @@ class Run:
     ----------
     folder
         Folder of the run.
-    records
-        One row for each estimate of an image, with the fields of `Record` as columns.
+    entries
+        The records, one for each estimate of an image.
     restored
         Whether this start did anything: not if the run was done before, nor in any but the first of several processes,
-        where `records` is empty.
+        which have no records.
     """
 
     folder: RunFolder
-    records: pd.DataFrame
+    entries: Sequence[Record]
     restored: bool = True
 
     def __repr__(self) -> str:
         counts = self.counts()
         return f"Run({self.folder.path}: {counts['images']} images restored, {counts['failed']} failed)"
 
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """The records as a data frame, with the fields of `Record` as columns."""
+        return pd.DataFrame([vars(record) for record in self.entries], columns=list(Record.__dataclass_fields__))
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """Means over the restored images by name, see `alps_exp.runs.objective.means_of`."""
+        return means_of(self.entries)
+
     @property
     def failed(self) -> dict[str, str]:
         """Why images were not restored, by image id."""
-        if self.records.empty:
-            return {}
-        failed = self.records[self.records["status"] != "ok"]
-        return dict(zip(failed["image_id"], failed["status"], strict=True))
+        return {record.image_id: record.status for record in self.entries if record.status != "ok"}
 
     def restored_records(self) -> pd.DataFrame:
         """Return the records of the restored images."""
@@ -85,9 +92,9 @@ class Run:
 
     def means(self) -> pd.DataFrame:
         """Return the means of the metrics over the restored images, a row for each kind of estimate."""
-        good = self.restored_records()
-        numbers = good.assign(flagged=good["flags"].map(bool))[METRICS].astype(float).dropna(axis=1, how="all")
-        return numbers.groupby(good["estimate"]).mean()
+        rows = {kind: {name: self.numbers.get(f"{kind}/{name}") for name in SHOWN} for kind in sorted(ESTIMATES)}
+        table = pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis("estimate")
+        return table.dropna(how="all").dropna(axis=1, how="all")
 
     def warnings(self) -> dict[str, int]:
         """Return what does not fit the images, and how many of them."""
@@ -221,7 +228,7 @@ def restore(
         checkpoints=checkpoints,
         resume_anyway=resume_anyway,
     )
-    return run or Run(job.folder, _frame(job.folder.records() if job.folder.is_done() else []), restored=False)
+    return run or Run(job.folder, job.folder.records() if job.folder.is_done() else [], restored=False)
 
 
 def predict(
@@ -273,7 +280,7 @@ def predict(
             log_start(job, loop, start)
             _restore_all(loop, module, data)
             asked = [i for i in data.test.image_ids if not job.is_trial or job.folder.image_path(i).exists()]
-            run = Run(job.folder, _frame(job.folder.merge_records(asked)))
+            run = Run(job.folder, job.folder.merge_records(asked))
             job.folder.mark_done([path.name for path in report(run, loop)])
     return run
 
@@ -313,16 +320,11 @@ def _report(figures: bool, run: Run, trainer: pl.Trainer) -> list[Path]:
     """Log the mean metrics of a run, and draw its figure; without a restored image there is nothing to show."""
     if not run.counts()["images"]:
         return []
-    records = run.folder.records()
     counts = {name: float(count) for name, count in run.counts().items()}
     written = [run_figure(run.folder)] if figures else []
-    log_result(trainer, counts | means_of(records), "figure", written)
-    log_images(trainer.logger, run.folder, records)
+    log_result(trainer, counts | run.numbers, "figure", written)
+    log_images(trainer.logger, run.folder, run.entries)
     return written
-
-
-def _frame(records: list[Record]) -> pd.DataFrame:
-    return pd.DataFrame([vars(record) for record in records], columns=list(Record.__dataclass_fields__))
 
 
 def _check_images(images: ImageDataset, module: Restoration) -> None:

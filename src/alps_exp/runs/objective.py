@@ -106,9 +106,10 @@ def _means(records: Sequence[Record], names: Sequence[str]) -> dict[str, float]:
 def _calibration(records: Sequence[Record]) -> dict[str, float]:
     pairs = [(r.spread, r.error) for r in records if r.spread is not None and r.error is not None]
     spread, error = math.hypot(*(pair[0] for pair in pairs)), math.hypot(*(pair[1] for pair in pairs))
-    if not spread or not error:
+    if not error:
         return {}
-    return {"spread_error": spread / error, "miscalibration": abs(math.log(spread / error))}
+    ratio = spread / error
+    return {"spread_error": ratio} | ({"miscalibration": abs(math.log(ratio))} if ratio else {})
 
 
 def save_validation(run: RunFolder, numbers: Mapping[str, float]) -> None:
