@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from alps_exp.checkpoints.unsaid import assumed, completed
 from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import Architecture
 
@@ -48,29 +49,17 @@ def adm_architecture(tensors: Mapping[str, Tensor], given: Mapping[str, object])
     if len(names["input_blocks.0.0.weight"]) != 4:
         raise ValueError("the network is for signals or volumes, expected one for images")
     model = _model(names)
-    if "img_resolution" not in _of_model(given) and (side := RESOLUTIONS.get(tuple(model["channel_mult"]))):
+    if (side := RESOLUTIONS.get(tuple(model["channel_mult"]))) is not None:
         model["img_resolution"] = side
+    model = completed(model, given, (*ASSUMED, "img_resolution"))
     own = {name: value for name, value in given.items() if name != "model"}
-    for name, value in _of_model(given).items():
-        if name in model and model[name] != value and name not in (*ASSUMED, "img_resolution"):
-            raise ValueError(f"architecture.model.{name} is {value}, the shapes of the weights say {model[name]}")
-    model |= _of_model(given)
-    if "img_resolution" not in model:
-        raise ValueError("the weights do not say the size of the images: give architecture.model.img_resolution=256")
     return {"preconditioning": "DiscretePrecond", "network": "ADMUNet", "schedule": "linear", **own, "model": model}
 
 
 def unsaid(architecture: Architecture, given: Mapping[str, object]) -> str:
     """Return the settings of an architecture that neither shapes nor what is given say, for readers; empty if none."""
     chosen = {"schedule": architecture["schedule"], **{name: architecture["model"][name] for name in ASSUMED}}
-    return ", ".join(f"{name} ({value})" for name, value in chosen.items() if name not in {*given, *_of_model(given)})
-
-
-def _of_model(given: Mapping[str, object]) -> Mapping[str, object]:
-    model = given.get("model", {})
-    if not isinstance(model, Mapping):
-        raise ValueError(f"architecture.model is {model!r}, expected settings {{key: value}}")
-    return model
+    return assumed(chosen, given)
 
 
 def _model(names: Mapping[str, tuple[int, ...]]) -> Architecture:

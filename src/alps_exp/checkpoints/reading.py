@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from alps_exp.checkpoints import guided_diffusion, score_sde
 from alps_exp.checkpoints.checkpoint import Checkpoint, fitting
 from alps_exp.checkpoints.guided_diffusion import adm_architecture
@@ -78,27 +80,34 @@ def _build(
     prefix: str | None,
 ) -> Checkpoint:
     """Return the network of an architecture with weights from a file."""
-    given = {} if architecture is None or isinstance(architecture, str | Path) else architecture
-    other = None
-    if not isinstance(architecture, str | Path) and "architecture" not in weights.record:
+    if isinstance(architecture, str | Path) or "architecture" in weights.record:
         with fitting(path):
-            other = _recognized(weights, given, key)
-        if other is None:
-            raise NoArchitecture(path, weights)
-    with fitting(path):
-        if isinstance(architecture, str | Path):
-            network = read_checkpoint(model_path(architecture, "teacher")).network
-        else:
-            network = build(other.architecture if other else weights.record["architecture"], path.stat().st_size)
-        found = other.found if other else weights.found
-        chosen = load_found(network.model if other else network, found, key, prefix)
-    if key is None and "key" in chosen:
-        log.warning("%s: takes the weights under %s", path, chosen["key"])
-    if other is None:
+            if isinstance(architecture, str | Path):
+                network = read_checkpoint(model_path(architecture, "teacher")).network
+            else:
+                network = build(weights.record["architecture"], path.stat().st_size)
+            chosen = _loaded(path, network, weights.found, key, prefix)
         return Checkpoint(network, weights.record.get("kind"), weights.format, weights.notes | chosen)
+    with fitting(path):
+        other = _recognized(weights, architecture or {}, key)
+    if other is None:
+        raise NoArchitecture(path, weights)
+    with fitting(path):
+        network = build(other.architecture, path.stat().st_size)
+        chosen = _loaded(path, network.model, other.found, key, prefix)
     if other.assumed:
         log.warning("%s: a network of %s, of which the weights do not say %s", path, other.code, other.assumed)
     return Checkpoint(network, "teacher", other.code, weights.notes | chosen)
+
+
+def _loaded(
+    path: Path, network: nn.Module, found: Mapping[str, Found], key: str | None, prefix: str | None
+) -> dict[str, str]:
+    """Load weights as `load_found` does, and say which were taken without being asked for."""
+    chosen = load_found(network, found, key, prefix)
+    if key is None and "key" in chosen:
+        log.warning("%s: takes the weights under %s", path, chosen["key"])
+    return chosen
 
 
 @dataclass(frozen=True)

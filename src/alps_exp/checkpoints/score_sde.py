@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from alps_exp.checkpoints.unsaid import assumed, completed
 from alps_exp.checkpoints.wrappings import Found
 from alps_exp.networks.preconditioning import Architecture, build
 from alps_exp.networks.song_unet import SongUNet, UNetBlock, check_choice
@@ -79,15 +80,7 @@ def unsaid(architecture: Architecture, given: Mapping[str, object]) -> str:
     if kind == "ScoreVPPrecond":
         chosen |= {"beta_min": 0.1, "beta_max": 20}
     chosen |= {"resample_filter": architecture["model"]["resample_filter"], "skip_rescale": True}
-    return ", ".join(f"{name} ({value})" for name, value in chosen.items() if name not in {*given, *_of_model(given)})
-
-
-def _of_model(given: Mapping[str, object]) -> Architecture:
-    model = given.get("model", {})
-    if not isinstance(model, Mapping):
-        raise ValueError(f"architecture.model is {model!r}, expected settings {{key: value}}")
-    plain = (str, int, float)
-    return {name: value if isinstance(value, plain) else list(value) for name, value in model.items()}
+    return assumed(chosen, given)
 
 
 def _sigmas(tensors: Module) -> Tensor | None:
@@ -111,13 +104,7 @@ def _modules(tensors: Mapping[str, Tensor]) -> list[Module]:
 def _architecture(modules: list[Module], given: Mapping[str, object], sigmas: Tensor | None) -> Architecture:
     """Return the architecture from shapes and settings."""
     fourier = "W" in modules[0]
-    model = _model(modules[fourier:], fourier)
-    for name, value in _of_model(given).items():
-        if name in model and model[name] != value and name != "resample_filter":
-            raise ValueError(f"architecture.model.{name} is {value}, the shapes of the weights say {model[name]}")
-    model |= _of_model(given)
-    if "img_resolution" not in model:
-        raise ValueError("the weights do not say the size of the images: give architecture.model.img_resolution=256")
+    model = completed(_model(modules[fourier:], fourier), given, ["resample_filter"])
     side = model["img_resolution"]
     model["attn_resolutions"] = [side >> level for level in model["attn_resolutions"]]
     settings = {name: value for name, value in given.items() if name not in ("model", "sde")}
