@@ -5,12 +5,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from alps_exp.report import volume_metrics
 from alps_exp.report.latex import latex_table
-from alps_exp.report.layout import DisplayTable, csv_table, label_text, markdown_table
+from alps_exp.report.layout import DisplayTable, csv_table, markdown_table
+from alps_exp.report.panels import FONT
+from alps_exp.report.plots import label_axes, open_plots
 
 FORMULAS = ["=HYPERLINK(A1)", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"]
 
@@ -35,23 +35,29 @@ def test_names_are_text_in_markdown():
 def test_names_are_text_in_figures(name):
     """What is no formula of TeX would end the figure with an error, what is one would hide the name."""
 
-    def drawn(text, **settings):
-        figure = Figure()
-        FigureCanvasAgg(figure)
-        figure.text(0.5, 0.5, text, **settings)
+    def drawn(write):
+        figure, axes = open_plots(1, 1, height=1)
+        write(axes[0, 0])
         figure.canvas.draw()
         return np.asarray(figure.canvas.buffer_rgba())
 
-    np.testing.assert_array_equal(drawn(label_text(name)), drawn(name, parse_math=False))
+    def literally(axis):
+        label_axes(axis, "", "", "")
+        axis.set_title(name.replace("$", r"\$"), loc="left", fontsize=FONT, parse_math=True)
+
+    np.testing.assert_array_equal(drawn(lambda axis: label_axes(axis, name, "", "")), drawn(literally))
 
 
 def test_names_are_short_and_printable_wherever_they_are_shown():
     table = pd.DataFrame({"task": ["a\x1b[2J\ud800" + "t" * 5000], "\ud800": ["b"]})
     shown = DisplayTable(table, "Names")
+    axis = open_plots(1, 1, height=1)[1][0, 0]
+    label_axes(axis, table["task"][0], "", "")
+    title = axis.get_title(loc="left")
     replaced = "a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}tt"
-    assert replaced in markdown_table(shown) and replaced in label_text(table["task"][0])
+    assert replaced in markdown_table(shown) and replaced in title
     assert "aU+FFFD{[}2JU+FFFDtt" in latex_table(shown, "names")
-    for text in (markdown_table(shown), latex_table(shown, "names"), label_text(table["task"][0])):
+    for text in (markdown_table(shown), latex_table(shown, "names"), title):
         assert len(text) < 2000 and text.replace("\n", "").isprintable()
     assert csv_table(table).count("t") > 5000
     csv_table(table).encode()

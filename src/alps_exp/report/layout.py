@@ -19,7 +19,6 @@ NOTE = re.compile(r" \[(\d+)\]$")
 """What refers to a note, at the end of a cell."""
 T = TypeVar("T", bound=Hashable)
 _MOST_DIGITS = 17  # which tell any two numbers apart
-_LONGEST_LABEL = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -93,11 +92,6 @@ def _csv_value(value: object) -> object:
         return value
     text = printable(re.sub(r"[\t\r\n]", " ", value))
     return f"'{text}" if len(text) > 1 and text.lstrip().startswith(("=", "+", "-", "@")) else text
-
-
-def label_text(text: object) -> str:
-    """Return a text as a label of a figure, in one line that is not too long, and in which nothing is a formula."""
-    return one_line(str(text), _LONGEST_LABEL).replace("$", r"\$")
 
 
 def markdown_text(text: str) -> str:
