@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 GROUPS = 32
+Layers = Callable[[int, int], list[nn.Module]]
+"""Makes the layers of a block from its input channels and its level."""
+Resampling = Callable[[int, str], nn.Module]
+"""Makes what changes the resolution of so many channels, ``up`` or ``down``."""
 RESAMPLING = ("block", "conv", "pool")
 
 
@@ -107,28 +111,13 @@ class ADMUNet(nn.Module):
         )
         if label_dim:
             self.label_emb = nn.Embedding(label_dim, emb_channels)
-        channels = widths[0]
-        encoder: list[list[nn.Module]] = [[nn.Conv2d(in_channels, channels, 3, padding=1)]]
-        skips = [channels]
-        for level, width in enumerate(widths):
-            for _ in range(num_blocks):
-                encoder.append(residual(channels, level))
-                channels = width
-                skips.append(channels)
-            if level + 1 < len(widths):
-                encoder.append([resample(channels, "down")])
-                skips.append(channels)
-        decoder: list[list[nn.Module]] = []
-        middle = [block(channels, channels), attention(channels), block(channels, channels)]
-        for level, width in reversed([*enumerate(widths)]):
-            for number in range(num_blocks + 1):
-                layers = residual(channels + skips.pop(), level)
-                channels = width
-                decoder.append(layers + ([resample(channels, "up")] if level and number == num_blocks else []))
+        first, deepest = widths[0], widths[-1]
+        encoder, skips = _encoder(widths, num_blocks, nn.Conv2d(in_channels, first, 3, padding=1), residual, resample)
         self.input_blocks = nn.ModuleList(map(nn.ModuleList, encoder))
-        self.middle_block = nn.ModuleList(middle)
+        self.middle_block = nn.ModuleList([block(deepest, deepest), attention(deepest), block(deepest, deepest)])
+        decoder = _decoder(widths, num_blocks, skips, residual, resample)
         self.output_blocks = nn.ModuleList(map(nn.ModuleList, decoder))
-        self.out = nn.Sequential(_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
+        self.out = nn.Sequential(_norm(first), nn.SiLU(), nn.Conv2d(first, out_channels, 3, padding=1))
 
     def forward(
         self,
@@ -151,6 +140,34 @@ class ADMUNet(nn.Module):
             x = _through(layers, torch.cat([x, skips.pop()], dim=1), emb)
         outputs: Tensor = self.out(x)
         return outputs
+
+
+def _encoder(
+    widths: Sequence[int], num_blocks: int, first: nn.Module, residual: Layers, resample: Resampling
+) -> tuple[list[list[nn.Module]], list[int]]:
+    """Return the layers of each block from the finest level down, and the channels that they leave for the decoder."""
+    blocks, skips = [[first]], [widths[0]]
+    for level, width in enumerate(widths):
+        for _ in range(num_blocks):
+            blocks.append(residual(skips[-1], level))
+            skips.append(width)
+        if level + 1 < len(widths):
+            blocks.append([resample(width, "down")])
+            skips.append(width)
+    return blocks, skips
+
+
+def _decoder(
+    widths: Sequence[int], num_blocks: int, skips: Sequence[int], residual: Layers, resample: Resampling
+) -> list[list[nn.Module]]:
+    """Return the layers of each block from the coarsest level up, each of which takes what the encoder left last."""
+    blocks, left, channels = [], [*skips], widths[-1]
+    for level, width in reversed([*enumerate(widths)]):
+        for number in range(num_blocks + 1):
+            layers = residual(channels + left.pop(), level)
+            channels = width
+            blocks.append(layers + ([resample(width, "up")] if level and number == num_blocks else []))
+    return blocks
 
 
 class ResidualBlock(nn.Module):
