@@ -85,13 +85,14 @@ class KeyedNoise:
         left = self._left.get(dtype)
         if left is None or left.shape[-1] < count:
             missing = count - (0 if left is None else left.shape[-1])
-            streams = sum(map(len, self._generators))
-            ahead = max(1, min(DRAWS_AHEAD, NUMBERS_AHEAD // (streams * count)))
+            sources, images = len(self._generators), len(self._generators[0])
+            ahead = max(1, min(DRAWS_AHEAD, NUMBERS_AHEAD // (sources * images * count)))
             size = -(-(missing + (ahead - 1) * count) // VECTOR) * VECTOR
-            rows = [[torch.randn(size, generator=g, dtype=dtype) for g in row] for row in self._generators]
-            fresh = torch.stack([torch.stack(row) for row in rows])
-            if x.is_cuda:
-                fresh = fresh.pin_memory().to(x.device, non_blocking=True)
+            fresh = torch.empty(sources, images, size, dtype=dtype, pin_memory=x.is_cuda)
+            for row, generators in zip(fresh, self._generators, strict=True):
+                for stream, generator in zip(row, generators, strict=True):
+                    torch.randn(size, generator=generator, out=stream)
+            fresh = fresh.to(x.device, non_blocking=True)
             left = fresh if left is None else torch.cat([left, fresh], dim=-1)
         self._left[dtype] = left[..., count:]
         return left[..., :count]

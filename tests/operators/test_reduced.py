@@ -2,9 +2,22 @@
 
 import pytest
 import torch
-from operator_cases import BATCH, CASES, ETA, HEIGHT, WIDTH, Case, DensePosterior, as_rows, random_mask, smooth_maps
+from operator_cases import (
+    BATCH,
+    CASES,
+    ETA,
+    HEIGHT,
+    WIDTH,
+    Case,
+    DensePosterior,
+    as_rows,
+    randn,
+    random_mask,
+    smooth_maps,
+)
 
-from alps_exp.operators import MultiCoilMRI, line_blocks
+from alps_exp.operators import Blur, MultiCoilMRI, line_blocks
+from alps_exp.operators.blur import ReducedBlur
 from alps_exp.operators.line_blocks import ReducedMRI
 
 LINES = [case for case in CASES if case.name.startswith("mri") and not case.has_cg]
@@ -15,6 +28,7 @@ def test_posterior_mean_and_normal_matrix_are_the_same(case: Case) -> None:
     d, y = case.images(2, BATCH, seed=1), operator.restrict(case.measurements(BATCH, seed=2))
     reduced, y_reduced = operator.reduced(y)
     assert isinstance(reduced, ReducedMRI) == (case in LINES)
+    assert isinstance(reduced, ReducedBlur) == ("blur" in case.name)
     torch.testing.assert_close(reduced.normal(d), operator.normal(d), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(reduced.adjoint(y_reduced), operator.adjoint(y), rtol=1e-9, atol=1e-9)
     assert y_reduced.shape == reduced.measurement_shape((BATCH, *case.image_shape))
@@ -36,6 +50,27 @@ def test_a_reduced_operator_has_its_adjoint_and_the_noise_of_the_measurement(cas
     seen = reduced.blocks.values(truth.dtype) > 1e-6
     values = torch.view_as_real(measured)[seen.expand_as(measured)]
     assert abs(values.std() / ETA - 1) < 0.01 and abs(values.mean()) < 0.01 * ETA
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize(("height", "width"), [(8, 7), (7, 8), (8, 6), (2, 1)])
+def test_the_transform_of_a_blurred_image_keeps_distances_and_white_noise(height, width, is_complex) -> None:
+    """For white noise e, A^H e has the covariance A^H A of an image-sized measurement; misfits are equal."""
+    dtype = torch.complex128 if is_complex else torch.float64
+    operator = Blur(randn(2, 1, seed=2), ETA)
+    x, y = randn(1, 1, height, width, seed=1, dtype=dtype), randn(1, 1, height, width, seed=3, dtype=dtype)
+    reduced, y_reduced = operator.reduced(y)
+    assert y_reduced.shape == reduced.measurement_shape(y.shape)
+    torch.testing.assert_close(reduced.misfit(x, y_reduced), operator.misfit(x, y))
+    z = randn(*y_reduced.shape, seed=4, dtype=torch.complex128)
+    left, right = torch.vdot(reduced.forward(x).flatten(), z.flatten()), (x.conj() * reduced.adjoint(z)).sum()
+    torch.testing.assert_close(left.real, right.real)
+    units = torch.eye(y_reduced.numel(), dtype=torch.complex128).reshape(-1, *y_reduced.shape)
+    images = reduced.adjoint(torch.cat([units, 1j * units])).flatten(1)
+    pixels = torch.eye(height * width, dtype=dtype).reshape(-1, *y.shape)
+    # complex noise has variance 1 in both parts
+    expected = (2 if is_complex else 1) * operator.normal(pixels).flatten(1)
+    torch.testing.assert_close(images.mT @ images.conj(), expected.mT)
 
 
 @pytest.mark.parametrize("case", LINES, ids=lambda case: case.name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from alps_exp.checks import positive
-from alps_exp.operators.base import SpectralOperator, check_fits
+from alps_exp.operators.base import LinearOperator, SpectralOperator, check_fits
 from alps_exp.operators.cg import Rough
 
 
@@ -26,15 +27,15 @@ class CircularBlur(SpectralOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the blurred image."""
-        return self.from_spectrum(self._transfer_and_gain(x)[0] * self.to_spectrum(x), x)
+        return self.from_spectrum(self.transfer_and_gain(x)[0] * self.to_spectrum(x), x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return the correlation of `y` with the kernel."""
-        return self.from_spectrum(self._transfer_and_gain(y)[0].conj() * self.to_spectrum(y), y)
+        return self.from_spectrum(self.transfer_and_gain(y)[0].conj() * self.to_spectrum(y), y)
 
     def gain(self, x: Tensor) -> Tensor:
         """Return ``|transfer function|^2`` at the frequencies of the spectrum of `x`."""
-        return self._transfer_and_gain(x)[1]
+        return self.transfer_and_gain(x)[1]
 
     def to_spectrum(self, x: Tensor) -> Tensor:
         """Return the Fourier transform of `x`; for real `x` only the non-redundant half."""
@@ -48,11 +49,17 @@ class CircularBlur(SpectralOperator):
 
     def _update(self, d: Tensor, y: Tensor, t: float | Tensor, rough: Rough | None) -> Tensor:
         check_fits("measurement", y.shape, d.shape)
-        transfer, gain = self._transfer_and_gain(d)
+        transfer, gain = self.transfer_and_gain(d)
         residual = self.to_spectrum(y) - transfer * self.to_spectrum(d)
         return d + self.from_spectrum(transfer.conj() * residual / (gain + (self.noise_std / t) ** 2), d)
 
-    def _transfer_and_gain(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def reduced(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
+        """Return the blur measured in Fourier space, where a product costs one transform, and `y` there."""
+        operator = ReducedBlur(self, y)
+        return operator, operator.reduce(y)
+
+    def transfer_and_gain(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the transfer function and its square at the frequencies of the spectrum of `x`, in its precision."""
         height, width = x.shape[-2:]
         key = (height, width, x.dtype, x.device)
         if key not in self._cache:
@@ -65,6 +72,69 @@ class CircularBlur(SpectralOperator):
                 gain.to(x.device, x.dtype.to_real()),
             )
         return self._cache[key]
+
+
+class ReducedBlur(SpectralOperator):
+    """Circular blur with the unitary Fourier transform of the measurement in place of the measurement.
+
+    White noise remains white. Of real images only the non-redundant half (..., H, W // 2 + 1) is kept. Frequencies that
+    stand for two are weighted by sqrt(2), so that inner products are those of the images.
+
+    Parameters
+    ----------
+    blur
+        The blur.
+    image
+        Any image, or measurement, of the size and dtype of the images, (..., H, W).
+    """
+
+    def __init__(self, blur: CircularBlur, image: Tensor) -> None:
+        super().__init__(blur.noise_std)
+        self.blur, self.image = blur, image
+        height, width = image.shape[-2:]
+        transfer, self._gain = blur.transfer_and_gain(image)
+        counts = torch.ones(transfer.shape[-1], dtype=torch.float64)
+        if not image.is_complex():
+            counts[1 : (width + 1) // 2] = 2
+        self._weights = (counts / (height * width)).sqrt().to(image.device, image.dtype.to_real())
+        self._to_measurement, self._to_image = self._weights * transfer, transfer.conj() / self._weights
+
+    def reduce(self, y: Tensor) -> Tensor:
+        """Return the transform (..., H, W // 2 + 1), of complex images (..., H, W), of a measurement (..., H, W)."""
+        return self._weights * self.to_spectrum(y)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the transform of the blurred image."""
+        return self._to_measurement * self.to_spectrum(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return the correlation with the kernel of the image that `y` is the transform of."""
+        return self.from_spectrum(self._to_image * y, self.image)
+
+    def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of the transform of images of `shape`."""
+        return (*shape[:-1], self._weights.shape[-1])
+
+    def gain(self, x: Tensor) -> Tensor:
+        """Return ``|transfer function|^2``."""
+        return self._gain
+
+    def to_spectrum(self, x: Tensor) -> Tensor:
+        """Return the Fourier transform of `x` as the blur does, not weighted."""
+        return self.blur.to_spectrum(x)
+
+    def from_spectrum(self, spectrum: Tensor, x: Tensor) -> Tensor:
+        """Return the image of a spectrum."""
+        return self.blur.from_spectrum(spectrum, x)
+
+    def solve_measured(self, r: Tensor, t: float, rough: Rough | None = None) -> Tensor:
+        """Return ``(I + t^2 / eta^2 A A^H)^(-1) r``."""
+        return r / (1 + (t / self.noise_std) ** 2 * self._gain)
+
+    def _update(self, d: Tensor, y: Tensor, t: float | Tensor, rough: Rough | None) -> Tensor:
+        check_fits("measurement", y.shape, self.measurement_shape(d.shape))
+        solution = self._to_image / (self._gain + (self.noise_std / t) ** 2)
+        return d + self.from_spectrum(solution * (y - self.forward(d)), d)
 
 
 class Blur(CircularBlur):

@@ -37,6 +37,7 @@ class LineBlocks:
         blocks = gram * projection.mT[:, None, None, :, None, :]
         values, vectors = torch.linalg.eigh(blocks.flatten(-2).flatten(-3, -2))
         self._values = {torch.float64: values.clamp(min=0).unsqueeze(-3)}
+        self._roots = {torch.float64: self._values[torch.float64].sqrt()}
         self._vectors = {torch.complex128: vectors}
 
     @property
@@ -48,6 +49,10 @@ class LineBlocks:
     def values(self, dtype: torch.dtype) -> Tensor:
         """Return the eigenvalues L (B or 1, 1, N, M) in the precision of `dtype`."""
         return in_dtype(self._values, dtype.to_real())
+
+    def roots(self, dtype: torch.dtype) -> Tensor:
+        """Return the square roots of the eigenvalues, like `values`."""
+        return in_dtype(self._roots, dtype.to_real())
 
     def analyze(self, rows: Tensor) -> Tensor:
         """Return ``V^H x`` for rows (..., B, N, M)."""
@@ -106,15 +111,15 @@ class ReducedMRI(ClosedFormUpdate):
         values = self.blocks.values(adjoint.dtype)
         # Below this, an eigenvalue is rounding error of the decomposition.
         seen = values > torch.finfo(values.dtype).eps * values.shape[-1] * values.amax()
-        return torch.where(seen, self._analyze(adjoint) / values.sqrt(), 0)
+        return torch.where(seen, self._analyze(adjoint) / self.blocks.roots(adjoint.dtype), 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``L^(1/2) V^H x``, of shape (..., B, 1, N, M)."""
-        return self.blocks.values(x.dtype).sqrt() * self._analyze(x)
+        return self.blocks.roots(x.dtype) * self._analyze(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``V L^(1/2) y``."""
-        return self._synthesize(self.blocks.values(y.dtype).sqrt() * y)
+        return self._synthesize(self.blocks.roots(y.dtype) * y)
 
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return (..., B, 1, N, M) for an image `shape`."""
@@ -132,7 +137,7 @@ class ReducedMRI(ClosedFormUpdate):
         return self.spectral_filter(b, lambda values: 1 / (values + shift))
 
     def _update(self, d: Tensor, y: Tensor, t: float | Tensor, rough: Rough | None) -> Tensor:
-        values, roots = self.blocks.values(d.dtype), self.blocks.values(d.dtype).sqrt()
+        values, roots = self.blocks.values(d.dtype), self.blocks.roots(d.dtype)
         check_fits("measurement", y.shape, self.measurement_shape(d.shape))
         spectrum = self._analyze(d)
         return d + self._synthesize(roots * (y - roots * spectrum) / (values + (self.noise_std / t) ** 2))

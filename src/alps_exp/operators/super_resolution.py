@@ -60,7 +60,8 @@ class SuperResolution(ClosedFormUpdate):
         if kind not in ("average", "bicubic"):
             raise ValueError(f"kind must be 'average' or 'bicubic', got {kind!r}")
         self.factor, self.kind = factor, kind
-        self._cache: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
+        self._matrices: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
+        self._gains: dict[tuple[object, ...], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the downsampled image, (..., B, C, H / f, W / f)."""
@@ -102,9 +103,11 @@ class SuperResolution(ClosedFormUpdate):
 
     def _gain(self, shape: Sequence[int], x: Tensor) -> Tensor:
         """Return the eigenvalues of ``A A^H`` for images of `shape` (H, W) in Fourier space, real, (H / f, W / f)."""
-        rows, columns = (torch.fft.fft(r @ r[0]).real for r in self._resamplers(shape, x))
-        gain: Tensor = rows[:, None] * columns
-        return gain
+        key = (*shape, x.dtype, x.device)
+        if key not in self._gains:
+            rows, columns = (torch.fft.fft(r @ r[0]).real for r in self._resamplers(shape, x))
+            self._gains[key] = rows[:, None] * columns
+        return self._gains[key]
 
     def _resamplers(self, shape: Sequence[int], x: Tensor) -> tuple[Tensor, Tensor]:
         """Return R_h and R_w for images of `shape` (H, W)."""
@@ -114,15 +117,15 @@ class SuperResolution(ClosedFormUpdate):
     def _resampler(self, size: int, x: Tensor) -> Tensor:
         """Return the 1-D downsampling matrix R (size / f, size) in the dtype and on the device of `x`."""
         key = (size, x.dtype, x.device)
-        if key not in self._cache:
+        if key not in self._matrices:
             rows = torch.arange(self._reduced_size(size))[:, None]
             weights = _weights(self.factor, self.kind)
             first = (self.factor - len(weights)) // 2
             columns = (self.factor * rows + torch.arange(first, first + len(weights))) % size
             matrix = torch.zeros(len(rows), size, dtype=torch.float64)
             matrix.scatter_add_(1, columns, weights.expand(len(rows), -1))
-            self._cache[key] = matrix.to(x.device, x.dtype)
-        return self._cache[key]
+            self._matrices[key] = matrix.to(x.device, x.dtype)
+        return self._matrices[key]
 
     def _reduced_size(self, size: int) -> int:
         if size % self.factor:
@@ -144,5 +147,9 @@ def _weights(factor: int, kind: Kind) -> Tensor:
 
 def _circulant(response: Tensor, y: Tensor) -> Tensor:
     """Multiply the Fourier transform of `y` by `response`, which is real and even."""
-    filtered: Tensor = torch.fft.ifft2(response * torch.fft.fft2(y))
-    return filtered if y.is_complex() else filtered.real
+    if y.is_complex():
+        complex_valued: Tensor = torch.fft.ifft2(response * torch.fft.fft2(y))
+        return complex_valued
+    half = response[..., : y.shape[-1] // 2 + 1]
+    real: Tensor = torch.fft.irfft2(half * torch.fft.rfft2(y), s=y.shape[-2:])
+    return real
