@@ -56,11 +56,11 @@ class LineBlocks:
 
     def analyze(self, rows: Tensor) -> Tensor:
         """Return ``V^H x`` for rows (..., B, N, M)."""
-        return _matvec(in_dtype(self._vectors, rows.dtype).mT, rows.conj()).conj()
+        return _times(rows.conj(), in_dtype(self._vectors, rows.dtype)).conj()
 
     def synthesize(self, spectrum: Tensor) -> Tensor:
         """Return the rows ``V c`` of a spectrum (..., B, N, M)."""
-        return _matvec(in_dtype(self._vectors, spectrum.dtype), spectrum)
+        return _times(spectrum, in_dtype(self._vectors, spectrum.dtype).mT)
 
 
 _shared: OrderedDict[str, LineBlocks] = OrderedDict()
@@ -156,10 +156,10 @@ def in_dtype(versions: dict[torch.dtype, Tensor], dtype: torch.dtype) -> Tensor:
     return versions[dtype]
 
 
-def _matvec(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Return the matrix-vector products of (B or 1, N, M, M) and (..., B, N, M)."""
-    samples = vectors.reshape(-1, *vectors.shape[-3:]).movedim(0, -1)
-    return (matrices @ samples).movedim(-1, 0).reshape(vectors.shape)
+def _times(vectors: Tensor, matrices: Tensor) -> Tensor:
+    """Return the row vectors (..., B, N, M) times the matrices (B or 1, N, M, M)."""
+    samples = vectors.reshape(-1, *vectors.shape[-3:]).movedim(0, -2)
+    return (samples @ matrices).movedim(-2, 0).reshape(vectors.shape)
 
 
 def _fingerprint(x: Tensor) -> str:
