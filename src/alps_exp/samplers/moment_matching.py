@@ -81,18 +81,20 @@ def correction(
     """Return t^2 J^T A^H v after `iterations` steps from v = 0: the update that `matched_mean` adds to d = D(x, t)."""
     update = torch.zeros_like(d)
     residual = last_residual = y - operator.forward(d)
-    direction = torch.zeros_like(residual)
     # A residual this small is rounding error. The next direction, made conjugate to the earlier ones, can then have
     # almost no length, and continuing would amplify the rounding.
     rounding = (10 * torch.finfo(residual.dtype).eps) ** 2 * inner_product(residual, residual)
-    last_square = torch.ones_like(rounding)
-    active = torch.ones_like(last_square, dtype=torch.bool)
-    for _ in range(iterations):
+    last_square, active = rounding, torch.ones_like(rounding, dtype=torch.bool)
+    direction: Tensor | None = None
+    for left in reversed(range(iterations)):
         preconditioned_residual = operator.solve_measured(residual, t, rough) if preconditioned else residual
         square = inner_product(residual, preconditioned_residual)
-        # Polak-Ribiere form, because a preconditioner applied by conjugate gradients is slightly nonlinear.
-        beta = torch.where(active, inner_product(preconditioned_residual, residual - last_residual) / last_square, 0)
-        direction = preconditioned_residual + over_pixels(beta) * direction
+        if direction is None:
+            direction = preconditioned_residual
+        else:
+            # Polak-Ribiere form, because a preconditioner applied by conjugate gradients is slightly nonlinear.
+            change = inner_product(preconditioned_residual, residual - last_residual)
+            direction = preconditioned_residual + over_pixels(torch.where(active, change / last_square, 0)) * direction
         image_direction = t**2 * vjp(operator.adjoint(direction))
         measured = operator.forward(image_direction)
         curvature = inner_product(direction, measured)
@@ -101,6 +103,7 @@ def correction(
             active, square / (curvature + operator.noise_std**2 * inner_product(direction, direction)), 0
         )
         update = update + over_pixels(step) * image_direction
-        last_residual, last_square = residual, square
-        residual = residual - over_pixels(step) * (measured + operator.noise_std**2 * direction)
+        if left:
+            last_residual, last_square = residual, square
+            residual = residual - over_pixels(step) * (measured + operator.noise_std**2 * direction)
     return update
