@@ -103,7 +103,8 @@ class LinearOperator(ShowsItsArguments, ABC):
 
     def _iterate(self, b: Tensor, shift: float | Tensor, rough: Rough | None = None) -> Tensor:
         tolerance = self.tolerance * self.noise_std
-        return conjugate_gradients(self.normal, b, shift, tolerance, self.max_iterations, rough)
+        allowed = None if rough is None else rough.allowed
+        return conjugate_gradients(self.normal, b, shift, tolerance, self.max_iterations, allowed)
 
     def _posterior_noise(self, z: Tensor, shift: float | Tensor) -> Tensor:
         """Return ``eta (A^H A + shift I)^(-1/2) z`` in the precision of `z`."""
@@ -282,7 +283,12 @@ class LinearOperator(ShowsItsArguments, ABC):
         return self.adjoint(self._residual(x, y))
 
     def _update(self, d: Tensor, y: Tensor, t: float | Tensor, rough: Rough | None) -> Tensor:
-        return d + self._solve_to(self._residual_image(d, y), (self.noise_std / t) ** 2, rough)
+        shift = (self.noise_std / t) ** 2
+        if rough is None or rough.start is None or not self._iterates:
+            return d + self._solve_to(self._residual_image(d, y), shift, rough)
+        start = rough.start.to(d.dtype)
+        near = d + start
+        return near + self._iterate(self._residual_image(near, y) - shift * start, shift, rough)
 
     def _solve_to(self, b: Tensor, shift: float | Tensor, rough: Rough | None) -> Tensor:
         return self._iterate(b, shift, rough) if self._iterates and rough is not None else self._solve(b, shift)

@@ -24,8 +24,8 @@ class Rough:
         The iteration may stop once its last few steps together moved the solution by no more than this, root mean
         square over its elements; see `RecentSteps`.
     start
-        A tensor that resembles the solution, such as that of a similar system. The iteration then starts from the
-        multiple of it that has the smallest energy-norm error, which costs one product.
+        What a posterior mean probably adds to the denoised image, such as it did at the scale before: only what it
+        lacks is solved for. No other solve has a start.
     """
 
     allowed: float
@@ -38,7 +38,7 @@ def conjugate_gradients(
     shift: float | Tensor,
     tolerance: float,
     max_iterations: int,
-    rough: Rough | None = None,
+    allowed: float | None = None,
 ) -> Tensor:
     """Solve ``(N + shift I) x = b`` for every image, with N Hermitian and positive semi-definite.
 
@@ -60,8 +60,9 @@ def conjugate_gradients(
         Allowed error, see above.
     max_iterations
         Maximum number of iterations.
-    rough
-        If given, an image may stop earlier, and where the iteration starts; see `Rough`.
+    allowed
+        If given, an image may stop earlier, once its last few steps together moved it by no more than this; see
+        `Rough`.
 
     Returns
     -------
@@ -83,9 +84,9 @@ def conjugate_gradients(
     Numerical Algorithms 62, 2013: the update of the bound.
     """
     bound = tolerance**2 * b.shape[-3:].numel()
-    recent = None if rough is None else RecentSteps(rough.allowed**2 * b.shape[-3:].numel())
+    recent = None if allowed is None else RecentSteps(allowed**2 * b.shape[-3:].numel())
     check_every = 1 if b.device.type == "cpu" else CHECK_EVERY
-    x, residual = _start(normal, b, shift, None if rough is None else rough.start)
+    x, residual = torch.zeros_like(b), b
     direction = residual
     square = over_pixels(inner_product(residual, residual))
     radau = torch.ones_like(square) / shift
@@ -161,19 +162,6 @@ class RecentSteps:
             total = total + ratio * (2 * rest + decrement)
             rest = rest + decrement
         return total
-
-
-def _start(
-    normal: Callable[[Tensor], Tensor], b: Tensor, shift: float | Tensor, near: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return the multiple of a tensor near the solution that has the smallest energy-norm error, and its residual."""
-    if near is None:
-        return torch.zeros_like(b), b
-    near = near.to(b.dtype)
-    product = normal(near) + shift * near
-    energy = over_pixels(inner_product(near, product))
-    multiple = torch.where(energy > 0, over_pixels(inner_product(near, b)) / energy, 0)
-    return multiple * near, b - multiple * product
 
 
 def _any_active(active: Tensor, square: Tensor) -> bool:
