@@ -52,6 +52,15 @@ IMAGES = """
             ramp = torch.linspace(-1, 1, self.size) / (index + 1)
             return {"image": ramp.expand(3, self.size, self.size), "image_id": self.image_ids[index]}
 """
+PRIOR = """
+    from pathlib import Path
+
+    from alps_exp.priors import smooth_gaussian
+
+
+    def load_hers(weights):
+        return smooth_gaussian(size=16, channels=3, std=float(Path(weights).read_text()))
+"""
 CONFIGS = {
     "data/ramps.yaml": """
         _target_: alps_exp.lightning.ImageDataModule
@@ -61,6 +70,7 @@ CONFIGS = {
     """,
     "operator/grayscale.yaml": "_target_: her.operator.Grayscale\n_partial_: true\nnoise_std: 0.05\n",
     "sampler/plug_and_play.yaml": "_target_: her.sampler.PlugAndPlay\nsteps: 4\n",
+    "energy/hers.yaml": "_target_: her.prior.load_hers\nweights: ???\n",
     "experiment/hers.yaml": """
         # @package _global_
         defaults:
@@ -79,6 +89,7 @@ def her(tmp_path, monkeypatch):
     files = {
         "__init__.py": "",
         "operator.py": OPERATOR,
+        "prior.py": PRIOR,
         "sampler.py": SAMPLER,
         "images.py": IMAGES,
         "conf/__init__.py": "",
@@ -107,3 +118,17 @@ def test_they_are_chosen_as_ours_are(alps, her, tmp_path, models, found_by):
     assert first["status"] == "ok" and first["nfe_forward"] == 4
     status, _, err = alps("restore", *where, "operator=grayscal", *models, "logger=none")
     assert status == 2 and "did you mean grayscale?" in err
+
+
+def test_the_weights_of_an_own_prior_are_those_of_the_run(alps, her, tmp_path):
+    weights = tmp_path / "weights.txt"
+    request = ["restore", "--config-dir", str(her), "experiment=hers", "energy=hers", f"energy.weights={weights}"]
+    request += ["logger=none", f"output_root={tmp_path / 'out'}"]
+    weights.write_text("0.2")
+    status, out, err = alps(*request)
+    assert status == 0, out + err
+    (provenance,) = (tmp_path / "out").rglob("provenance.json")
+    assert str(weights) in provenance.read_text()
+    weights.write_text("0.3")
+    status, _, err = alps(*request)
+    assert status == 2 and "energy.weights" in err

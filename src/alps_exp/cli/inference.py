@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,11 @@ def choose_prior(
 
 
 def weight_files(role: str, config: DictConfig | None) -> dict[str, Path]:
-    """Return the weight files named in the config of a prior, by role."""
-    return {key: model_path(part.name, part._target_.rpartition("_")[2]) for key, part in _loaders_in(config, role)}
+    """Return the weight files named in the config of a prior, by role.
+
+    Of a prior of a user's own, whose arguments nothing is known of, they are all files that its config names.
+    """
+    return dict(_files_in(config, role))
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
@@ -80,13 +84,15 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _loaders_in(config: object, key: str) -> Iterator[tuple[str, DictConfig]]:
-    """Yield the parts of a config that load a model, each with its full key."""
+def _files_in(config: object, key: str) -> Iterator[tuple[str, Path]]:
+    """Yield the weight files in a config, each with its full key."""
     if isinstance(config, DictConfig) and str(config.get("_target_")).endswith(LOADERS):
-        yield key, config
+        yield key, model_path(config.name, config._target_.rpartition("_")[2])
     elif isinstance(config, DictConfig):
         for name, part in config.items():
-            yield from _loaders_in(part, f"{key}.{name!s}")
+            yield from _files_in(part, f"{key}.{name!s}")
     elif isinstance(config, ListConfig):
         for position, part in enumerate(config):
-            yield from _loaders_in(part, f"{key}.{position}")
+            yield from _files_in(part, f"{key}.{position}")
+    elif isinstance(config, str) and os.path.isfile(config):
+        yield key, Path(config)
