@@ -107,7 +107,8 @@ def nvlabs_pickle(tmp_path, monkeypatch):
         state = {"_init_args": positional, "_init_kwargs": kwargs, "sigma_min": 0.002, "sigma_max": 80.0}
         path = tmp_path / "network.pkl"
         loss = Persistent("EDMLoss", {"_init_args": (), "_init_kwargs": {}, "P_mean": -1.2}, source)
-        content = {"ema": persistent(network, source, **state), "loss_fn": loss, "augment_pipe": None, **content}
+        parts = {name: persistent(p, source) if isinstance(p, torch.nn.Module) else p for name, p in content.items()}
+        content = {"ema": persistent(network, source, **state), "loss_fn": loss, "augment_pipe": None, **parts}
         path.write_bytes(pickle.dumps(content, protocol=4))
         return path
 

@@ -1,4 +1,4 @@
-"""NVlabs' EDM networks, from their pickles."""
+"""NVlabs' EDM and EDM2 networks, from their pickles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 from torch import Tensor
 
 from alps_exp.checkpoints.checkpoint import fitting
+from alps_exp.checkpoints.edm2 import check_pixels, own_names, with_rounded_gains
 from alps_exp.checkpoints.unpickling import StoredObject, read_pickle
 from alps_exp.checkpoints.wrappings import LONGEST_NAME
 from alps_exp.errors import one_line
-from alps_exp.networks.preconditioning import PRECONDITIONINGS, Architecture, Preconditioned, build
+from alps_exp.networks.preconditioning import Architecture, Preconditioned, build
 
+EDM2 = "Precond"
+"""Name of the only preconditioning of EDM2, which is that of EDM."""
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
 """Names of the leading positional arguments of all preconditionings."""
 OWN = {
@@ -20,11 +23,12 @@ OWN = {
     "VEPrecond": (),
     "VPPrecond": ("beta_d", "beta_min", "M"),
     "iDDPMPrecond": ("C_1", "C_2", "M"),
+    EDM2: ("sigma_data",),
 }
 """Further arguments of the preconditionings that affect the result."""
 IDLE = ("use_fp16", "sigma_min", "sigma_max", "epsilon_t", "label_dropout")
 """Arguments without effect here: they concern training, the range of samplers, or precision on a GPU."""
-DEFAULT_NETWORK = {"VPPrecond": "SongUNet", "VEPrecond": "SongUNet"}
+DEFAULT_NETWORK = {"VPPrecond": "SongUNet", "VEPrecond": "SongUNet", EDM2: "EDM2UNet"}
 
 
 def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
@@ -37,16 +41,22 @@ def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
     """
     content = read_pickle(path)
     ema = content.get("ema") if isinstance(content, dict) else None
-    if not isinstance(ema, StoredObject) or ema.class_name not in PRECONDITIONINGS:
+    if not isinstance(ema, StoredObject) or ema.class_name not in OWN:
         found = ema.class_name if isinstance(ema, StoredObject) else "no such object"
-        expected = ", ".join(PRECONDITIONINGS)
+        expected = ", ".join(OWN)
         raise ValueError(
-            f"{path} has {one_line(found)} as its network `ema`, expected one of NVlabs' EDM code: {expected}"
+            f"{path} has {one_line(found)} as its network `ema`, expected one of NVlabs' EDM or EDM2 code: {expected}"
         )
     with fitting(path):
         network = build(_architecture(ema), path.stat().st_size)
-        network.load_state_dict(dict(_tensors(ema, set())))
-        notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
+        tensors = dict(_tensors(ema, set()))
+        if ema.class_name == EDM2:
+            check_pixels(network.channels, getattr(content.get("encoder"), "class_name", None))
+            network.model.load_state_dict(with_rounded_gains(own_names(tensors)))
+            notes = {}
+        else:
+            network.load_state_dict(tensors)
+            notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
     return network, notes | {"beside the network": one_line(", ".join(str(name) for name in content if name != "ema"))}
 
 
@@ -61,8 +71,9 @@ def _architecture(ema: StoredObject) -> Architecture:
     own = {name: arguments.pop(name) for name in OWN[kind] if name in arguments}
     model = {name: value for name, value in arguments.items() if name not in IDLE}
     outputs = channels * 2 if kind == "iDDPMPrecond" else channels
-    model |= {"in_channels": channels, "out_channels": outputs, "dropout": model.get("dropout", 0.1)}
-    return {"preconditioning": kind, "network": network, **own, "model": model}
+    dropout = model.get("dropout", 0.0 if kind == EDM2 else 0.1)
+    model |= {"in_channels": channels, "out_channels": outputs, "dropout": dropout}
+    return {"preconditioning": "EDMPrecond" if kind == EDM2 else kind, "network": network, **own, "model": model}
 
 
 def _tensors(module: StoredObject, seen: set[int], prefix: str = "") -> Iterator[tuple[str, Tensor]]:

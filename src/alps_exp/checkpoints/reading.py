@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from alps_exp.checkpoints import guided_diffusion, score_sde
+from alps_exp.checkpoints import diffusers_folder, edm2, guided_diffusion, score_sde
 from alps_exp.checkpoints.checkpoint import Checkpoint, fitting
 from alps_exp.checkpoints.guided_diffusion import adm_architecture
 from alps_exp.checkpoints.nvlabs import read_nvlabs
@@ -47,9 +47,10 @@ def read_checkpoint(
         The file.
     architecture
         For files that contain only weights: name or path of a teacher with their architecture; or, of a network of
-        guided diffusion or score_sde, what shapes do not say, see
-        `alps_exp.checkpoints.guided_diffusion.adm_architecture` and
-        `alps_exp.checkpoints.score_sde.score_sde_network`.
+        guided diffusion, score_sde, EDM2 or diffusers, what shapes do not say, see
+        `alps_exp.checkpoints.guided_diffusion.adm_architecture`,
+        `alps_exp.checkpoints.score_sde.score_sde_network`, `alps_exp.checkpoints.edm2.edm2_network` and
+        `alps_exp.checkpoints.diffusers_folder.diffusers_network`.
     key, prefix
         Key of the weights in the file, and the prefix of their names, for files of weights that hold several.
 
@@ -89,7 +90,7 @@ def _build(
             chosen = _loaded(path, network, weights.found, key, prefix)
         return Checkpoint(network, weights.record.get("kind"), weights.format, weights.notes | chosen)
     with fitting(path):
-        other = _recognized(weights, architecture or {}, key)
+        other = _recognized(path, weights, architecture or {}, key)
     if other is None:
         raise NoArchitecture(path, weights)
     with fitting(path):
@@ -120,12 +121,18 @@ class Recognized:
     assumed: str
 
 
-def _recognized(weights: Weights, given: Mapping[str, object], key: str | None) -> Recognized | None:
+def _recognized(path: Path, weights: Weights, given: Mapping[str, object], key: str | None) -> Recognized | None:
     """Return the network of another code that the names of weights show."""
     tensors = [found for at, found in weights.found.items() if key in (None, at) and isinstance(found, dict)]
     for one in tensors:
         if (adm := adm_architecture(one, given)) is not None:
             return Recognized("guided diffusion", adm, weights.found, guided_diffusion.unsaid(adm, given))
+    if (karras := edm2.edm2_network(weights.found, given)) is not None:
+        architecture, found = karras
+        return Recognized("EDM2", architecture, found, edm2.unsaid(given))
+    if (diffusers := diffusers_folder.diffusers_network(path, weights.found, given)) is not None:
+        architecture, found = diffusers
+        return Recognized("diffusers", architecture, found, diffusers_folder.unsaid(path, architecture, given))
     if (song := score_sde_network(weights.found, given)) is not None:
         architecture, found = song
         return Recognized("score_sde", architecture, found, score_sde.unsaid(architecture, given))

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from alps_exp.checkpoints.checkpoint import Checkpoint
+from alps_exp.checkpoints.diffusers_folder import diffusers_weights
 from alps_exp.checkpoints.model_card import describe, write_card
 from alps_exp.checkpoints.reading import NoArchitecture, read_checkpoint
 from alps_exp.checkpoints.safetensors_file import model_bytes
@@ -40,7 +41,7 @@ def checkpoint(
     action
         inspect: describe the file; convert: to safetensors.
     path
-        The file: NVlabs' pickle, torch, Lightning or safetensors.
+        The file: NVlabs' pickle, torch, Lightning or safetensors; or a folder of diffusers.
     architecture
         For weights alone: a teacher of their architecture, by name or path.
     key
@@ -62,7 +63,7 @@ def checkpoint(
     alps checkpoint convert path=edm-ffhq-64x64-uncond-ve.pkl weights=float16
     alps checkpoint convert path=authors.pth architecture=faces64 kind=energy output=my.safetensors
     """
-    source = Path(path)
+    source = diffusers_weights(Path(path)) if Path(path).is_dir() else Path(path)
     if not source.is_file():
         raise ValueError(f"no file {source}: expected a checkpoint in path=PATH")
     if action == "inspect":

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from alps_exp.checkpoints import model_path
+from alps_exp.checkpoints.diffusers_folder import description_files
 from alps_exp.priors import Precision, Prior, set_execution
 from alps_exp.reconstruction import Reconstruction
 from alps_exp.samplers import Sampler
@@ -42,6 +43,7 @@ class ChosenPrior:
         named = [
             Path(text) for text in self.config.values() if isinstance(text, str)
         ]  # weights, and their architecture
+        named += weight_files(self.kind, self.config).values() if any(map(Path.is_dir, named)) else []
         states = [_state(path) for file in named for path in (file, file.with_suffix(".md"))]  # cards say image sizes
         key = OmegaConf.to_yaml(self.config, resolve=True), *states, compile
         if key not in _LOADED:
@@ -69,7 +71,7 @@ def choose_prior(
 
 
 def weight_files(role: str, config: DictConfig | None) -> dict[str, Path]:
-    """Return the weight files named in the config of a prior, by role.
+    """Return the weight files named in the config of a prior, by role, and those that describe their networks.
 
     Of a prior of a user's own, whose arguments nothing is known of, they are all files that its config names.
     """
@@ -87,7 +89,9 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 def _files_in(config: object, key: str) -> Iterator[tuple[str, Path]]:
     """Yield the weight files in a config, each with its full key."""
     if isinstance(config, DictConfig) and str(config.get("_target_")).endswith(LOADERS):
-        yield key, model_path(config.name, config._target_.rpartition("_")[2])
+        weights = model_path(config.name, config._target_.rpartition("_")[2])
+        yield key, weights
+        yield from ((f"{key}.{file.stem}", file) for file in description_files(weights))
     elif isinstance(config, DictConfig):
         for name, part in config.items():
             yield from _files_in(part, f"{key}.{name!s}")

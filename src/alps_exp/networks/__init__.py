@@ -2,6 +2,7 @@
 
 from alps_exp.networks.adm_unet import ADMUNet
 from alps_exp.networks.dhariwal_unet import DhariwalUNet
+from alps_exp.networks.edm2_unet import EDM2UNet
 from alps_exp.networks.preconditioning import (
     DiscretePrecond,
     EDMPrecond,
@@ -18,6 +19,7 @@ __all__ = [
     "ADMUNet",
     "DhariwalUNet",
     "DiscretePrecond",
+    "EDM2UNet",
     "EDMPrecond",
     "Preconditioned",
     "ScoreVEPrecond",

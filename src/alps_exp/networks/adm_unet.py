@@ -10,16 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-GROUPS = 32
 Layers = Callable[[int, int], list[nn.Module]]
 """Makes the layers of a block from its input channels and its level."""
 Resampling = Callable[[int, str], nn.Module]
 """Makes what changes the resolution of so many channels, ``up`` or ``down``."""
-RESAMPLING = ("block", "conv", "pool")
+Norm = Callable[[int], nn.Module]
+"""Makes the normalization of so many channels."""
+RESAMPLING = ("block", "conv", "conv_same", "pool")
 
 
 class ADMUNet(nn.Module):
-    """U-Net of Dhariwal & Nichol (2021) as OpenAI's code makes it, in all its variants for images.
+    """U-Net of Dhariwal & Nichol (2021) as OpenAI's code makes it, in all its variants for images; also that of DDPM.
 
     `forward(x, noise_labels, class_labels)` maps images (N, in_channels, H, W), labels of the noise (N,), which may be
     fractional steps, and one-hot classes (N, label_dim) to outputs (N, out_channels, H, W). `DhariwalUNet` is the same
@@ -46,11 +47,19 @@ class ADMUNet(nn.Module):
     scale_shift
         Whether the embedding of the noise scales and shifts normalized features; otherwise it is added.
     resampling
-        How levels change the resolution: ``block``, a residual block; ``conv``, a convolution; ``pool``, neither.
+        How levels change the resolution: ``block``, a residual block; ``conv``, a convolution; ``conv_same``, one that
+        is padded after the image alone when it halves, as in DDPM; ``pool``, neither.
     dropout
         Rate of dropout in trainings.
     label_dim
         Number of classes; 0 for an unconditional network.
+    norm_groups, norm_eps
+        Groups of all normalizations, and what they add to a variance.
+    sine_first, frequency_shift
+        Whether the embedding of the noise has its sines before its cosines, and how many frequencies fewer than all
+        span the whole range: 1 in DDPM.
+    middle_attention
+        Whether the middle has self-attention.
 
     Raises
     ------
@@ -60,7 +69,8 @@ class ADMUNet(nn.Module):
 
     References
     ----------
-    Dhariwal & Nichol 2021 (arXiv 2105.05233); https://github.com/openai/guided-diffusion.
+    Dhariwal & Nichol 2021 (arXiv 2105.05233); https://github.com/openai/guided-diffusion; Ho et al. 2020
+    (arXiv 2006.11239).
     """
 
     __call__: Callable[..., Tensor]
@@ -85,6 +95,11 @@ class ADMUNet(nn.Module):
         resampling: str = "block",
         dropout: float = 0.0,
         label_dim: int = 0,
+        norm_groups: int = 32,
+        norm_eps: float = 1e-5,
+        sine_first: bool = False,
+        frequency_shift: int = 0,
+        middle_attention: bool = True,
     ) -> None:
         channel_mult, attention_levels = tuple(channel_mult), tuple(attention_levels)
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
@@ -94,10 +109,14 @@ class ADMUNet(nn.Module):
         self.arguments = arguments
         self.multiple = 2 ** (len(channel_mult) - 1)
         self.in_channels, self.model_channels, self.label_dim = in_channels, model_channels, label_dim
-        widths = [int(mult * model_channels) for mult in channel_mult]
+        self.sine_first, self.frequency_shift = sine_first, frequency_shift
+        widths = [round(mult * model_channels) for mult in channel_mult]
         emb_channels = 4 * model_channels
-        block = partial(ResidualBlock, emb_channels=emb_channels, scale_shift=scale_shift, dropout=dropout)
-        attention = partial(Attention, head_channels=head_channels, heads=heads, new_order=new_attention_order)
+        norm = partial(_norm, groups=norm_groups, eps=norm_eps)
+        block = partial(ResidualBlock, norm=norm, emb_channels=emb_channels, scale_shift=scale_shift, dropout=dropout)
+        attention = partial(
+            Attention, norm=norm, head_channels=head_channels, heads=heads, new_order=new_attention_order
+        )
 
         def resample(channels: int, way: str) -> nn.Module:
             return block(channels, channels, way=way) if resampling == "block" else Resample(channels, way, resampling)
@@ -114,10 +133,11 @@ class ADMUNet(nn.Module):
         first, deepest = widths[0], widths[-1]
         encoder, skips = _encoder(widths, num_blocks, nn.Conv2d(in_channels, first, 3, padding=1), residual, resample)
         self.input_blocks = nn.ModuleList(map(nn.ModuleList, encoder))
-        self.middle_block = nn.ModuleList([block(deepest, deepest), attention(deepest), block(deepest, deepest)])
+        middle = attention(deepest) if middle_attention else nn.Identity()
+        self.middle_block = nn.ModuleList([block(deepest, deepest), middle, block(deepest, deepest)])
         decoder = _decoder(widths, num_blocks, skips, residual, resample)
         self.output_blocks = nn.ModuleList(map(nn.ModuleList, decoder))
-        self.out = nn.Sequential(_norm(first), nn.SiLU(), nn.Conv2d(first, out_channels, 3, padding=1))
+        self.out = nn.Sequential(norm(first), nn.SiLU(), nn.Conv2d(first, out_channels, 3, padding=1))
 
     def forward(
         self,
@@ -126,7 +146,7 @@ class ADMUNet(nn.Module):
         class_labels: Tensor | None = None,
         augment_labels: Tensor | None = None,
     ) -> Tensor:
-        emb = self.time_embed(_timestep_embedding(noise_labels, self.model_channels))
+        emb = self.time_embed(self._timestep_embedding(noise_labels))
         if self.label_dim:
             if class_labels is None:
                 raise ValueError(f"the network has {self.label_dim} classes, and no image without one")
@@ -140,6 +160,14 @@ class ADMUNet(nn.Module):
             x = _through(layers, torch.cat([x, skips.pop()], dim=1), emb)
         outputs: Tensor = self.out(x)
         return outputs
+
+    def _timestep_embedding(self, steps: Tensor) -> Tensor:
+        """Return cosines and sines (N, C) of steps at geometric frequencies, rounded as in OpenAI's code."""
+        half = self.model_channels // 2
+        exponents = torch.arange(half, dtype=torch.float32, device=steps.device)
+        angles = steps[:, None] * torch.exp(-math.log(10000) * exponents / (half - self.frequency_shift))
+        parts = [angles.sin(), angles.cos()] if self.sine_first else [angles.cos(), angles.sin()]
+        return F.pad(torch.cat(parts, dim=1), (0, self.model_channels % 2))
 
 
 def _encoder(
@@ -177,6 +205,8 @@ class ResidualBlock(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
+        *,
+        norm: Norm,
         emb_channels: int,
         scale_shift: bool,
         dropout: float,
@@ -184,25 +214,23 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.scale_shift, self.way = scale_shift, way
-        self.in_layers = nn.Sequential(
-            _norm(in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        )
+        self.in_layers = nn.Sequential(norm(in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, (1 + scale_shift) * out_channels))
         last = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.out_layers = nn.Sequential(_norm(out_channels), nn.SiLU(), nn.Dropout(dropout), last)
+        self.out_layers = nn.Sequential(norm(out_channels), nn.SiLU(), nn.Dropout(dropout), last)
         same = in_channels == out_channels
         self.skip_connection = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         norm, activation, convolution = self.in_layers
-        h = convolution(_resampled(activation(norm(x)), self.way))
+        h = convolution(resampled(activation(norm(x)), self.way))
         modulation = self.emb_layers(emb)[:, :, None, None]
         if self.scale_shift:
             scale, shift = modulation.chunk(2, dim=1)
             h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
         else:
             h = self.out_layers(h + modulation)
-        outputs: Tensor = self.skip_connection(_resampled(x, self.way)) + h
+        outputs: Tensor = self.skip_connection(resampled(x, self.way)) + h
         return outputs
 
 
@@ -212,29 +240,31 @@ class Resample(nn.Module):
     def __init__(self, channels: int, way: str, kind: str) -> None:
         super().__init__()
         self.way, self.kind = way, kind
-        if kind == "conv" and way == "down":
-            self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        elif kind == "conv":
+        if kind != "pool" and way == "down":
+            self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=int(kind == "conv"))
+        elif kind != "pool":
             self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "pool":
-            return _resampled(x, self.way)
-        resampled: Tensor = self.op(x) if self.way == "down" else self.conv(_resampled(x, self.way))
-        return resampled
+            return resampled(x, self.way)
+        if self.way == "down" and self.kind == "conv_same":
+            x = F.pad(x, (0, 1, 0, 1))
+        changed: Tensor = self.op(x) if self.way == "down" else self.conv(resampled(x, self.way))
+        return changed
 
 
 class Attention(nn.Module):
     """Self-attention over the pixels, with a residual."""
 
-    def __init__(self, channels: int, head_channels: int, heads: int, new_order: bool) -> None:
+    def __init__(self, channels: int, *, norm: Norm, head_channels: int, heads: int, new_order: bool) -> None:
         super().__init__()
         self.heads, self.new_order = channels // head_channels if head_channels else heads, new_order
         if self.heads < 1 or channels % self.heads or (head_channels and channels % head_channels):
             raise ValueError(
                 f"{channels} channels cannot be split into heads: head_channels {head_channels}, {heads} heads"
             )
-        self.norm = _norm(channels)
+        self.norm = norm(channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.proj_out = nn.Conv1d(channels, channels, 1)
 
@@ -253,13 +283,13 @@ class Attention(nn.Module):
         return x + projected.reshape(x.shape)
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    if channels % GROUPS:
-        raise ValueError(f"{channels} channels cannot be split into {GROUPS} groups")
-    return nn.GroupNorm(GROUPS, channels)
+def _norm(channels: int, groups: int, eps: float) -> nn.GroupNorm:
+    if channels % groups:
+        raise ValueError(f"{channels} channels cannot be split into {groups} groups")
+    return nn.GroupNorm(groups, channels, eps)
 
 
-def _resampled(x: Tensor, way: str | None) -> Tensor:
+def resampled(x: Tensor, way: str | None) -> Tensor:
     """Return images at half or twice the resolution, or as they are."""
     if way == "up":
         return F.interpolate(x, scale_factor=2, mode="nearest")
@@ -271,11 +301,3 @@ def _through(layers: nn.Module, x: Tensor, emb: Tensor) -> Tensor:
     for layer in layers.children():
         x = layer(x, emb) if isinstance(layer, ResidualBlock) else layer(x)
     return x
-
-
-def _timestep_embedding(steps: Tensor, channels: int) -> Tensor:
-    """Return cosines and sines (N, channels) of steps at geometric frequencies, rounded as in OpenAI's code."""
-    half = channels // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=steps.device)
-    angles = steps[:, None] * torch.exp(-math.log(10000) * exponents / half)
-    return F.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, channels % 2))

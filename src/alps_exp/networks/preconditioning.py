@@ -17,15 +17,25 @@ from alps_exp.checks import positive
 from alps_exp.networks.adm_unet import ADMUNet
 from alps_exp.networks.dhariwal_unet import DhariwalUNet
 from alps_exp.networks.discrete_schedules import noise_scales
+from alps_exp.networks.edm2_unet import EDM2UNet
 from alps_exp.networks.song_unet import SongUNet, check_choice
 
 Coefficient = Tensor | float
-Network = SongUNet | DhariwalUNet | ADMUNet
+Network = SongUNet | DhariwalUNet | ADMUNet | EDM2UNet
 Precision = Literal["float32", "bf16"]
 """Of the convolutions and matrix products of F: that of its input, or bfloat16."""
 Architecture = dict[str, Any]
 """Names of preconditioning and network with their arguments, as plain values."""
-WORDS = ("preconditioning", "network", "embedding_type", "encoder_type", "decoder_type", "schedule", "resampling")
+WORDS = (
+    "preconditioning",
+    "network",
+    "embedding_type",
+    "encoder_type",
+    "decoder_type",
+    "schedule",
+    "resampling",
+    "prediction",
+)
 """Arguments that are words; all others are numbers."""
 LARGEST, MOST_PARTS, MOST_BLOCKS = 100_000, 100, 1_000
 """The largest number, the most numbers of an argument, and the most blocks of an encoder."""
@@ -231,7 +241,7 @@ class iDDPMPrecond(Preconditioned):
 
 
 class DiscretePrecond(Preconditioned):
-    """Preconditioning of DDPM networks, which predict the noise at discrete steps of a schedule.
+    """Preconditioning of DDPM networks, which see the discrete steps of a schedule.
 
     Between two steps the label of the noise is interpolated over log sigma, since such networks take fractional steps;
     below the first and above the last it is that step.
@@ -244,26 +254,47 @@ class DiscretePrecond(Preconditioned):
         Schedule of the steps, see `alps_exp.networks.discrete_schedules.noise_scales`.
     M
         Number of steps.
+    beta_start, beta_end
+        Rates of the noise in the first and the last step, see `noise_scales`.
+    prediction
+        What the network predicts: ``epsilon``, the noise; ``sample``, the image; ``v_prediction``, the velocity.
 
     References
     ----------
-    Ho et al. 2020 (arXiv 2006.11239), equation 15; Karras et al. 2022 (arXiv 2206.00364), appendix C.3.
+    Ho et al. 2020 (arXiv 2006.11239), equation 15; Karras et al. 2022 (arXiv 2206.00364), appendix C.3; Salimans & Ho
+    2022 (arXiv 2202.00512), appendix D.
     """
 
     log_scales: Tensor
 
-    def __init__(self, model: Network, schedule: str = "linear", M: int = 1000) -> None:
-        super().__init__(model, M=M)
-        self.arguments["schedule"] = schedule
-        self.register_buffer("log_scales", noise_scales(schedule, M).log(), persistent=False)
+    def __init__(
+        self,
+        model: Network,
+        schedule: str = "linear",
+        M: int = 1000,
+        beta_start: float | None = None,
+        beta_end: float | None = None,
+        prediction: str = "epsilon",
+    ) -> None:
+        rates = {"beta_start": beta_start, "beta_end": beta_end}
+        super().__init__(model, M=M, **{name: rate for name, rate in rates.items() if rate is not None})
+        check_choice("prediction", prediction, ("epsilon", "sample", "v_prediction"))
+        self.arguments |= {"schedule": schedule, "prediction": prediction}
+        self.prediction = prediction
+        self.register_buffer("log_scales", noise_scales(schedule, M, **rates).log(), persistent=False)
 
     def coefficients(self, sigma: Tensor) -> tuple[Coefficient, Coefficient, Coefficient, Tensor]:
         s = sigma[:, None, None, None]
         scales, wanted = self.log_scales.double(), sigma.double().log()
         above = torch.searchsorted(scales, wanted).clamp(1, len(scales) - 1)
         low, high = scales[above - 1], scales[above]
-        step = above - 1 + ((wanted - low) / (high - low)).clamp(0, 1)
-        return 1.0, -s, (s.square() + 1).rsqrt(), step.to(sigma.dtype)
+        step = (above - 1 + ((wanted - low) / (high - low)).clamp(0, 1)).to(sigma.dtype)
+        alpha = (s.square() + 1).rsqrt()
+        if self.prediction == "sample":
+            return 0.0, 1.0, alpha, step
+        if self.prediction == "v_prediction":
+            return alpha.square(), -s * alpha, alpha, step
+        return 1.0, -s, alpha, step
 
 
 class ScoreVEPrecond(Preconditioned):
@@ -362,7 +393,9 @@ def _cosine_schedule(C_1: float, C_2: float, M: int) -> Tensor:
     return torch.tensor(u[::-1], dtype=torch.float32)
 
 
-NETWORKS: dict[str, type[Network]] = {network.__name__: network for network in (SongUNet, DhariwalUNet, ADMUNet)}
+NETWORKS: dict[str, type[Network]] = {
+    network.__name__: network for network in (SongUNet, DhariwalUNet, ADMUNet, EDM2UNet)
+}
 PRECONDITIONINGS: dict[str, Callable[..., Preconditioned]] = {
     kind.__name__: kind
     for kind in (EDMPrecond, VEPrecond, VPPrecond, iDDPMPrecond, DiscretePrecond, ScoreVEPrecond, ScoreVPPrecond)

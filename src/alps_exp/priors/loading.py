@@ -29,14 +29,15 @@ def load_teacher(
     Parameters
     ----------
     name
-        Name of a shipped model, or path of a safetensors file, a pickle of NVlabs' EDM code, or a torch or Lightning
-        file of weights.
+        Name of a shipped model, or path of a safetensors file, a pickle of NVlabs' EDM or EDM2 code, a torch or
+        Lightning file of weights, or a folder of diffusers.
     architecture
         For files that contain only weights: a teacher with the same architecture, by name or path; for networks of
         guided diffusion, what their weights do not say: ``schedule`` (``linear`` or ``cosine``) and ``M`` of the noise,
         and in ``model`` ``head_channels``, ``heads``, ``new_attention_order`` and ``img_resolution``;
         for networks of score_sde, ``sde`` (``ve``, ``vp``, ``subvp``), ``continuous``, ``centered``, and in ``model``
-        ``img_resolution`` and ``resample_filter``.
+        ``img_resolution`` and ``resample_filter``; for networks of EDM2 and of diffusers, see
+        `alps_exp.checkpoints.edm2.edm2_network` and `alps_exp.checkpoints.diffusers_folder.diffusers_network`.
     class_label
         Class for a class-conditional network; None: unconditional.
     source
@@ -105,7 +106,7 @@ def _load(
     key: str | None,
     prefix: str | None,
 ) -> Preconditioned:
-    if source and not Path(name).is_file():
+    if source and not Path(name).exists():
         raise ValueError(f"no file {name}: download {source} to this path, or set another with {kind}.name=PATH")
     path = model_path(name, kind)
     if sha256 and (digest := file_hash(path)) != sha256:
