@@ -1,18 +1,20 @@
-"""Losses of both trainings on a GPU are those of the CPU, with their gradients."""
+"""Losses of all trainings on a GPU are those of the CPU, with their gradients."""
 
 import pytest
 import torch
 
 from alps_exp.priors import Denoiser
-from alps_exp.training import CosineAdam, EnergyDistillation, LogNormalSigma, TeacherTraining
+from alps_exp.training import CosineAdam, EnergyDistillation, EnergyTraining, LogNormalSigma, TeacherTraining
 
 pytestmark = pytest.mark.cuda
 
 
-@pytest.fixture(params=["teacher", "energy"])
+@pytest.fixture(params=["teacher", "energy", "scratch"])
 def training(request, network):
     if request.param == "teacher":
         return TeacherTraining(network(1), CosineAdam(), LogNormalSigma())
+    if request.param == "scratch":
+        return EnergyTraining(network(1), CosineAdam(), LogNormalSigma())
     return EnergyDistillation(Denoiser(network(1)), CosineAdam(), LogNormalSigma())
 
 

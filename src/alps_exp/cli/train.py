@@ -1,4 +1,4 @@
-"""`alps train`: train an EDM diffusion teacher."""
+"""`alps train`: train an EDM diffusion teacher, or an energy from scratch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def train(
     callbacks: DictConfig | None = None,
     output_root: str,
 ) -> int:
-    """Train a teacher and return the exit status.
+    """Train a teacher, or an energy from scratch, and return the exit status.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def train(
     data
         Training and validation images.
     training
-        What is trained: network, optimizer and noise.
+        What is trained, teacher or energy: network, optimizer and noise.
     callbacks
         Callbacks of Lightning by name; the averaging of the weights is one of them, and null leaves one out.
     seed
@@ -57,20 +57,28 @@ def train(
     checkpoint_minutes
         Minutes between checkpoints; one is written on SIGUSR1 and SIGUSR2 too.
     compile
-        Whether to compile the network.
+        Whether to compile the network of a teacher; the second derivatives of an energy cannot be.
     objective
-        What a sweeper optimizes, as validation/mse_sigma_1 with hydra/sweeper=optuna.
+        What a sweeper optimizes, as validation/mse_sigma_1 (of an energy: validation/energy_sigma_1) with
+        hydra/sweeper=optuna.
     trainer, logger, name, resume_anyway, verify, output_root
         As in `alps_exp.cli.restore.restore`.
+
+    Raises
+    ------
+    ValueError
+        If an energy is to be compiled.
 
     Examples
     --------
     alps train data=folder data.root=my/images name=mine
     alps train experiment=brain64_teacher trainer.max_time={hours:4}
-    alps train data=folder data.root=my/images debug=fast
+    alps train training=energy data=folder data.root=my/images debug=fast
     """
     torch.manual_seed(seed)  # for the initial weights
     module = instantiate(training)
+    if compile and module.kind == "energy":
+        raise ValueError("the second derivatives of an energy cannot be compiled: give compile=false")
     return run_training(
         job,
         module,
@@ -80,5 +88,5 @@ def train(
         TrainingOptions(weights, license, ema_decay, checkpoint_minutes, resume_anyway),
         callbacks=callbacks,
         compiled=module.network if compile else None,
-        checkpoints=weight_files("start", training.start) | weight_files("energy", training.energy),
+        checkpoints=weight_files("start", training.start) | weight_files("energy", training.get("energy")),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 VERBS = {
-    "train": "train an EDM diffusion teacher",
+    "train": "train an EDM diffusion teacher, or an energy from scratch",
     "distill": "distill a teacher into a multi-scale energy",
     "prepare": "prepare k-space: index, coil maps, images; resumable",
     "restore": "measure test images through an operator and restore them with a sampler",

@@ -1,9 +1,10 @@
-"""Training of teachers and their distillation into energies, as Lightning modules."""
+"""Training of teachers and energies, from data or by distillation, as Lightning modules."""
 
 from alps_exp.training.averaging import RampedAveraging
 from alps_exp.training.budget import Budget
 from alps_exp.training.distillation import EnergyDistillation
 from alps_exp.training.divergence import Diverged
+from alps_exp.training.energy import EnergyTraining
 from alps_exp.training.noise import LogNormalSigma
 from alps_exp.training.optimizers import BudgetAdam, CosineAdam, ScheduledAdam
 from alps_exp.training.stopping import EarlyStopping
@@ -16,6 +17,7 @@ __all__ = [
     "Diverged",
     "EarlyStopping",
     "EnergyDistillation",
+    "EnergyTraining",
     "LogNormalSigma",
     "RampedAveraging",
     "ScheduledAdam",
