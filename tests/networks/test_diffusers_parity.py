@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from alps_exp.cli.inference import weight_files
 from alps_exp.networks.discrete_schedules import noise_scales
 from alps_exp.priors import load_energy, load_teacher
 
@@ -138,14 +140,13 @@ def test_layouts_and_names_of_other_versions_are_the_same_network(pipeline, tmp_
     folder = pipeline("ddpm")
     x = images("ddpm")
     expected = load(folder, "ddpm").denoise(x, 2.0)
-    old, flat = tmp_path / "old.bin", tmp_path / "flat"
+    flat = tmp_path / "flat"
     flat.mkdir()
     for name in ("unet/config.json", "scheduler/scheduler_config.json"):
         (flat / Path(name).name).write_text((folder / name).read_text())
     torch.save(former(seeded("ddpm")), flat / "diffusion_pytorch_model.bin")
     for path in (folder / "unet", folder / "unet" / "diffusion_pytorch_model.safetensors", flat):
         assert torch.equal(load(path, "ddpm").denoise(x, 2.0), expected), path
-    assert not old.exists()
 
 
 def test_what_a_network_without_a_scheduler_does_not_say_is_said_aloud(pipeline, caplog):
@@ -175,7 +176,8 @@ BIAS = "up_blocks.2.resnets.0.conv_shortcut.bias"
         ({"weights": lambda w: w | {"wings.weight": torch.zeros(7)}}, "wings.weight is not of the network"),
         ({"config": {"layers_per_block": 3}}, "down_blocks.0.resnets.2.* is missing"),
         ({"config": {"_class_name": "UNet2DConditionModel"}}, "UNet2DConditionModel.*cross attention.*UNet2DModel"),
-        ({"config": {"time_embedding_type": "fourier"}}, "time_embedding_type is fourier, supported is positional"),
+        ({"config": {"time_embedding_type": "fourier"}}, "time_embedding_type is fourier.*the .pth of score_sde"),
+        ({"config": {"time_embedding_type": "learned"}}, "time_embedding_type is learned, supported is positional"),
         ({"config": {"act_fn": "gelu"}}, "act_fn is gelu, supported is silu or swish"),
         ({"config": {"down_block_types": ["SkipDownBlock2D"] * 3}}, "SkipDownBlock2D, supported are DownBlock2D"),
         ({"config": {"up_block_types": ["UpBlock2D"] * 3}}, "attention on other levels"),
@@ -212,9 +214,8 @@ def test_folders_without_a_network_or_with_two_are_refused_with_what_to_give(pip
     folder = pipeline("ddpm")
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     (folder / "unet").rename(folder / "unet_ema")
-    pipeline_copy = folder / "unet"
-    pipeline_copy.mkdir()
-    (pipeline_copy / "config.json").write_text("{}")
+    (folder / "unet").mkdir()
+    (folder / "unet" / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=f"2 networks: give {folder}/unet_ema or {folder}/unet"):
         load_teacher(folder)
     (folder / "unet_ema" / weights.name).rename(folder / "unet_ema" / "diffusion_pytorch_model.fp16.safetensors")
@@ -228,6 +229,17 @@ def test_folders_without_a_network_or_with_two_are_refused_with_what_to_give(pip
     (folder / "unet_ema" / "config.json").unlink()
     with pytest.raises(ValueError, match="weights of diffusers without config.json"):
         load_teacher(folder / "unet_ema" / "diffusion_pytorch_model.fp16.safetensors")
+
+
+def test_the_descriptions_beside_the_weights_are_files_of_a_run(pipeline):
+    folder = pipeline("ddpm")
+    config = OmegaConf.create({"_target_": "alps_exp.priors.load_teacher", "name": str(folder)})
+    files = weight_files("teacher", config)
+    assert files == {
+        "teacher": folder / "unet" / "diffusion_pytorch_model.safetensors",
+        "teacher.config": folder / "unet" / "config.json",
+        "teacher.scheduler_config": folder / "scheduler" / "scheduler_config.json",
+    }
 
 
 def test_weights_of_diffusers_are_no_energy(pipeline):

@@ -176,6 +176,11 @@ def _pipeline(folder: Path) -> Path:
 
 def _model(config: Mapping[str, Any]) -> Architecture:
     """Return the arguments of `ADMUNet` that a description says."""
+    if config.get("time_embedding_type") == "fourier":
+        raise ValueError(
+            "its time_embedding_type is fourier, as of NCSN++: take the .pth of score_sde instead, see "
+            "teacher=score_sde_ffhq256_ve"
+        )
     for name, known in ONLY.items():
         if config.get(name, known[0]) not in known:
             expected = " or ".join(map(str, known))
