@@ -127,7 +127,7 @@ class DhariwalUNet(nn.Module):
         self.enc, skips = encoder(
             levels, in_channels, widths[0], num_blocks, attn_resolutions, "standard", block, Conv2d
         )
-        self.dec = _decoder(levels, skips, num_blocks, attn_resolutions, block)
+        self.dec = decoder(levels, skips, num_blocks, attn_resolutions, block)
         self.out_norm = GroupNorm(widths[0], eps=1e-5)
         self.out_conv = Conv2d(widths[0], out_channels, 3)
         if not self.out_norm.weight.is_meta:  # where `build` only counts weights
@@ -173,12 +173,12 @@ class DhariwalUNet(nn.Module):
                 parameter.uniform_(-bound, bound)
 
 
-def _decoder(
+def decoder(
     levels: Sequence[tuple[int, int]],
     skips: list[int],
     num_blocks: int,
     attn_resolutions: Sequence[int],
-    block: partial[ADMBlock],
+    block: Callable[..., nn.Module],
 ) -> nn.ModuleDict:
     """Return the decoder blocks from the coarsest to the finest of the levels (side, width)."""
     blocks = nn.ModuleDict()

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alps_exp.networks.adm_unet import resampled
-from alps_exp.networks.song_unet import BUFFERS, attend, multiple_of
+from alps_exp.networks.dhariwal_unet import decoder
+from alps_exp.networks.song_unet import BUFFERS, attend, encoder, multiple_of
 
 SILU_MAGNITUDE = 0.596
 """Root mean square of SiLU of standard normal numbers."""
@@ -110,8 +111,10 @@ class EDM2UNet(nn.Module):
             clip_act=clip_act,
             dropout=dropout,
         )
-        self.enc, skips = _encoder(levels, in_channels + 1, num_blocks, attn_resolutions, block)
-        self.dec = _decoder(levels, skips, num_blocks, attn_resolutions, block)
+        self.enc, skips = encoder(
+            levels, in_channels + 1, widths[0], num_blocks, attn_resolutions, "standard", block, MPConv
+        )
+        self.dec = decoder(levels, skips, num_blocks, attn_resolutions, partial(block, decodes=True))
         self.out_conv = MPConv(widths[0], out_channels, 3)
         self.out_gain = nn.Parameter(torch.zeros([]))
         self.logvar_fourier = MPFourier(logvar_channels) if logvar_channels else None
@@ -154,58 +157,8 @@ class EDM2UNet(nn.Module):
         return self.logvar_linear(self.logvar_fourier(noise_labels)).squeeze(1)
 
 
-def _encoder(
-    levels: Sequence[tuple[int, int]],
-    inputs: int,
-    num_blocks: int,
-    attn_resolutions: Sequence[int],
-    block: Callable[..., Block],
-) -> tuple[nn.ModuleDict, list[int]]:
-    """Return the encoder blocks from the finest to the coarsest level (side, width), and the widths of the skips."""
-    blocks = nn.ModuleDict()
-    channels = levels[0][1]
-    skips: list[int] = []
-    for level, (side, width) in enumerate(levels):
-        prefix = f"{side}x{side}"
-        if level == 0:
-            blocks[f"{prefix}_conv"] = MPConv(inputs, channels, 3)
-        else:
-            blocks[f"{prefix}_down"] = block(channels, channels, way="down")
-        skips.append(channels)
-        for index in range(num_blocks):
-            blocks[f"{prefix}_block{index}"] = block(channels, width, attention=side in attn_resolutions)
-            channels = width
-            skips.append(channels)
-    return blocks, skips
-
-
-def _decoder(
-    levels: Sequence[tuple[int, int]],
-    skips: list[int],
-    num_blocks: int,
-    attn_resolutions: Sequence[int],
-    block: Callable[..., Block],
-) -> nn.ModuleDict:
-    """Return the decoder blocks from the coarsest to the finest of the levels (side, width)."""
-    blocks = nn.ModuleDict()
-    block = partial(block, decodes=True)
-    channels = skips[-1]
-    for level, (side, width) in reversed([*enumerate(levels)]):
-        prefix = f"{side}x{side}"
-        if level == len(levels) - 1:
-            blocks[f"{prefix}_in0"] = block(channels, channels, attention=True)
-            blocks[f"{prefix}_in1"] = block(channels, channels)
-        else:
-            blocks[f"{prefix}_up"] = block(channels, channels, way="up")
-        for index in range(num_blocks + 1):
-            attention = side in attn_resolutions
-            blocks[f"{prefix}_block{index}"] = block(channels + skips.pop(), width, attention=attention)
-            channels = width
-    return blocks
-
-
 class Block(nn.Module):
-    """Residual block that the embedding scales, with optional resampling (`way`) and self-attention."""
+    """Residual block that the embedding scales, with optional resampling and self-attention."""
 
     def __init__(
         self,
@@ -219,11 +172,13 @@ class Block(nn.Module):
         clip_act: float,
         dropout: float,
         decodes: bool = False,
-        way: str | None = None,
+        up: bool = False,
+        down: bool = False,
         attention: bool = False,
     ) -> None:
         super().__init__()
-        self.in_channels, self.decodes, self.way = in_channels, decodes, way
+        self.in_channels, self.decodes = in_channels, decodes
+        self.way = "up" if up else "down" if down else None
         self.res_balance, self.attn_balance = res_balance, attn_balance
         self.clip_act, self.dropout = clip_act, dropout
         self.emb_gain = nn.Parameter(torch.zeros([]))

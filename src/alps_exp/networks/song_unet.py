@@ -344,7 +344,7 @@ def encoder(
     attn_resolutions: Sequence[int],
     encoder_type: str,
     block: Callable[..., nn.Module],
-    conv: Callable[..., Conv2d],
+    conv: Callable[..., nn.Module],
 ) -> tuple[nn.ModuleDict, list[int]]:
     """Return the encoder blocks from the finest to the coarsest level (side, width), and the widths of the skips."""
     blocks = nn.ModuleDict()
@@ -353,7 +353,7 @@ def encoder(
     for level, (side, width) in enumerate(levels):
         prefix = f"{side}x{side}"
         if level == 0:
-            blocks[f"{prefix}_conv"] = Conv2d(inputs, channels, 3)
+            blocks[f"{prefix}_conv"] = conv(inputs, channels, 3)
         else:
             blocks[f"{prefix}_down"] = block(channels, channels, down=True)
             if encoder_type == "skip":
