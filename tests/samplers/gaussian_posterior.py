@@ -14,26 +14,32 @@ PIXELS = SIDE * SIDE
 
 
 class Impulses:
-    """Chain 0 gets no noise; every other chain gets a unit impulse in one coordinate of one draw."""
+    """Chain 0 gets no noise; every other chain gets a unit impulse in one coordinate of one draw.
 
-    def __init__(self, num_chains):
-        self.num_samples = num_chains
+    Complex draws for real images have impulses in both parts; for complex images, a response tells that to the other.
+    """
+
+    def __init__(self, num_chains, real_images):
+        self.num_samples, self.real_images = num_chains, real_images
         self.next_chain = 1
 
     def draw(self, x):
-        count = x[0].numel()
-        draw = torch.zeros(self.num_samples, count, dtype=x.dtype)
+        impulses = torch.eye(x[0].numel(), dtype=x.dtype)
+        if x.is_complex() and self.real_images:
+            impulses = torch.cat([impulses, 1j * impulses])
+        draw = torch.zeros(self.num_samples, x[0].numel(), dtype=x.dtype)
         if self.num_samples > 1:
-            draw[self.next_chain : self.next_chain + count] = torch.eye(count, dtype=x.dtype)
-        self.next_chain += count
+            draw[self.next_chain : self.next_chain + len(impulses)] = impulses
+        self.next_chain += len(impulses)
         return draw.reshape(self.num_samples, *x.shape)
 
 
 def sampler_moments(sampler, prior, operator, y):
     """Return mean (n,) and covariance (n, n) of the sampler's output (complex: covariance of one part)."""
-    counter = Impulses(1)
+    real_images = not operator.adjoint(y).is_complex()
+    counter = Impulses(1, real_images)
     sampler.sample(Problem(BatchedPrior(prior, None), operator, y, counter))
-    noise = Impulses(counter.next_chain)
+    noise = Impulses(counter.next_chain, real_images)
     samples = sampler.sample(Problem(BatchedPrior(prior, None), operator, y, noise)).x
     responses = samples.flatten(1)
     mean = responses[0]

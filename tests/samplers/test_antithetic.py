@@ -8,7 +8,7 @@ from alps_exp.estimates import Estimates, sample_std, std_of_mean
 from alps_exp.operators import Inpainting
 from alps_exp.priors import smooth_gaussian
 from alps_exp.randomness import KeyedNoise
-from alps_exp.samplers import ALPS, DAPS, MAP, SMC, GeometricSchedule
+from alps_exp.samplers import ALPS, DAPS, MALA, MAP, SMC, GeometricSchedule
 
 SIZE = 8
 SCHEDULE = GeometricSchedule(sigma_max=5.0, sigma_min=0.05, steps=30)
@@ -78,7 +78,7 @@ def test_a_single_pair_has_a_mean_and_no_standard_deviation():
         _ = pair.std
 
 
-@pytest.mark.parametrize("sampler", [SMC(SCHEDULE), MAP(SCHEDULE)])
+@pytest.mark.parametrize("sampler", [SMC(SCHEDULE), MAP(SCHEDULE), MALA(SCHEDULE)])
 def test_samplers_that_draw_by_chance_refuse_pairs(problem, sampler):
     with pytest.raises(ValueError, match=f"the chains of {type(sampler).__name__} are no antithetic pairs"):
         sampler(*problem, 4, antithetic=True)
@@ -95,7 +95,7 @@ def test_a_run_of_pairs_says_so_and_gives_a_spread_if_it_has_one(tmp_path, count
     assert (run.folder.load_result("0000").std is not None) == has_spread
 
 
-@pytest.mark.parametrize("sampler", [SMC(SCHEDULE), MAP(SCHEDULE)])
+@pytest.mark.parametrize("sampler", [SMC(SCHEDULE), MAP(SCHEDULE), MALA(SCHEDULE)])
 def test_a_run_that_cannot_have_pairs_is_refused(tmp_path, sampler):
     operator, prior = Inpainting(torch.ones(1, 1, 12, 12), noise_std=0.1), smooth_gaussian(size=12)
     with pytest.raises(ValueError, match="are no antithetic pairs: give antithetic=false"):

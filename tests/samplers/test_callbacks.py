@@ -12,8 +12,10 @@ from alps_exp.samplers import (
     ALPS,
     DAPS,
     DPS,
+    MALA,
     MAP,
     SMC,
+    ULA,
     DiffPIR,
     ExplicitSchedule,
     GeometricSchedule,
@@ -155,7 +157,13 @@ def test_energies_of_chains_are_those_of_each_alone():
 
 
 def test_the_number_of_steps_is_that_of_the_bar():
-    for sampler in (*SAMPLERS.values(), SMC(SCALES), DPS(KarrasSchedule(2.0, 0.1, 7), prior_kind="energy")):
+    for sampler in (
+        *SAMPLERS.values(),
+        ULA(SCALES),
+        MALA(SCALES),
+        SMC(SCALES),
+        DPS(KarrasSchedule(2.0, 0.1, 7), prior_kind="energy"),
+    ):
         states = []
         sampler(*two_images(), num_samples=2, callbacks=[states.append])
         assert len(states) == sampler.num_steps

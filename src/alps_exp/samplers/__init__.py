@@ -8,14 +8,17 @@ from alps_exp.samplers.daps import DAPS
 from alps_exp.samplers.ddnm import DDNM
 from alps_exp.samplers.diffpir import DiffPIR
 from alps_exp.samplers.dps import DPS
+from alps_exp.samplers.mala import MALA
 from alps_exp.samplers.map import MAP
 from alps_exp.samplers.mmps import MMPS
 from alps_exp.samplers.pigdm import PiGDM
+from alps_exp.samplers.pnp_ula import PnPULA
 from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.red_diff import REDDiff
 from alps_exp.samplers.schedules import ExplicitSchedule, GeometricSchedule, KarrasSchedule
 from alps_exp.samplers.smc import SMC
 from alps_exp.samplers.trajectory import Trajectory
+from alps_exp.samplers.ula import ULA
 
 __all__ = [
     "ALPS",
@@ -27,9 +30,11 @@ __all__ = [
     "DiffPIR",
     "GeometricSchedule",
     "ExplicitSchedule",
+    "MALA",
     "MAP",
     "MMPS",
     "PiGDM",
+    "PnPULA",
     "Problem",
     "KarrasSchedule",
     "REDDiff",
@@ -37,4 +42,5 @@ __all__ = [
     "Sampler",
     "State",
     "Trajectory",
+    "ULA",
 ]
