@@ -65,6 +65,7 @@ def test_what_did_not_converge_is_told_with_the_rest():
     assert estimate_flags("sample", 500, 100, 0.0, 30) == ["misfit", "energy"]
     for estimate in ESTIMATES:
         assert estimate_flags(estimate, 50, 100, None, 30, converged=False) == ["convergence"]
+    assert estimate_flags("map", 50, 100, None, 30, converged=False, saddle=True) == ["convergence", "saddle"]
     assert estimate_flags("map", 806_428, 107_520, None, 30, converged=False) == ["misfit", "convergence"]
 
 

@@ -8,7 +8,7 @@ from alps_exp.operators import Inpainting
 from alps_exp.priors import Energy, GaussianMixturePrior
 from alps_exp.samplers import ALPS, MAP, GeometricSchedule
 from alps_exp.samplers.batched_prior import BatchedPrior
-from alps_exp.samplers.map import _line_search
+from alps_exp.samplers.line_search import line_search
 from alps_exp.samplers.potential import Point, Potential
 
 SIGMA_MIN = 0.02
@@ -52,7 +52,7 @@ def test_it_says_what_it_did():
     assert len(trace) == 41 and torch.all(trace.diff() <= 1e-9 * trace.abs().max())
     assert trace[-1] == best.diagnostics["objective"][0, 0]
     assert best.diagnostics["converged"][0, 0] == 1
-    assert best.diagnostics["apart"][0, 0] < 1e-5  # one minimum
+    assert best.diagnostics["apart"][0, 0] < 1e-5 and best.diagnostics["basins"][0, 0] == 1
     hurried = MAP(GeometricSchedule(5.0, SIGMA_MIN, 10), tolerance=1e-6, max_iterations=1)(prior, operator, y)
     assert hurried.diagnostics["converged"][0, 0] == 0
 
@@ -68,6 +68,7 @@ def test_of_several_starts_the_lowest_end_is_the_estimate():
     several = MAP(schedule, tolerance=1e-6, starts=24)(prior, operator, y)
     assert (several.mean > 0).all()
     assert (several.diagnostics["apart"] > 1.5).all()
+    assert (several.diagnostics["basins"] == 2).all()
 
 
 class Uphill:
@@ -85,10 +86,10 @@ def test_a_search_that_finds_no_descent_ends_where_it_began():
     x = torch.zeros(1, 1, 1, 2, 2)
     potential = Uphill()
     point = Point(x, torch.zeros(1, 1), torch.ones_like(x), torch.ones_like(x))
-    found = _line_search(potential, point, -torch.ones_like(x))
+    found = line_search(potential, point, -torch.ones_like(x))
     assert torch.equal(found.x, x) and found.value.item() == 0
     assert potential.asked == 13  # the unit step and twelve halvings
-    assert _line_search(potential, point, torch.ones_like(x)) is point and potential.asked == 13  # an ascent
+    assert line_search(potential, point, torch.ones_like(x)) is point and potential.asked == 13  # an ascent
 
 
 def test_the_gradient_norm_is_that_of_an_exact_solve():
@@ -101,3 +102,26 @@ def test_the_gradient_norm_is_that_of_an_exact_solve():
     exact = Potential(BatchedPrior(prior, None), operator, y, SIGMA_MIN, accuracy=1e-8)(best.samples)
     norm = (exact.square / best.samples[0, 0].numel()).sqrt()
     assert torch.allclose(best.diagnostics["gradient_norm"], norm, rtol=0.02)
+
+
+def test_majorize_minimize_never_goes_up_and_finds_the_minimizer(network):
+    operator, dtype = operator_named("blur")
+    prior = random_prior(dtype, smallest=0.5)
+    y = measurement(operator, prior)
+    expected, _ = exact_posterior(prior, operator, y, 0.5)
+    sampler = MAP(GeometricSchedule(5.0, 0.5, 5), tolerance=1e-8, max_iterations=300, optimizer="majorize")
+    best = sampler(prior, operator, y)
+    assert (best.mean.flatten() - expected).norm() < 1e-6 * expected.norm()
+    assert best.diagnostics["gradient_norm"].item() <= 1e-8
+
+    torch.manual_seed(0)
+    rough = Energy(network(3)).double()  # not trained, and not convex
+    operator = Inpainting((torch.rand(2, 1, 16, 16) < 0.3).float(), noise_std=0.1)
+    y = operator.forward(torch.randn(2, 3, 16, 16, dtype=torch.float64))
+    trace = MAP(GeometricSchedule(2.0, 0.1, 5), optimizer="majorize")(rough, operator, y).diagnostics["trace"][0]
+    assert torch.all(trace.diff() <= 0) and torch.all(trace[:, :6].diff() < 0)
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="optimizer is 'adam', expected newton or majorize"):
+        MAP(optimizer="adam")

@@ -17,14 +17,17 @@ from alps_exp.samplers import (
     DAPS,
     DDNM,
     DPS,
+    MALA,
     MAP,
     MMPS,
     SMC,
+    ULA,
     DiffPIR,
     ExplicitSchedule,
     GeometricSchedule,
     KarrasSchedule,
     PiGDM,
+    PnPULA,
     REDDiff,
 )
 
@@ -34,7 +37,7 @@ SAMPLERS = {
     "alps diffused": (ALPS(SHORT, annealing="diffused"), 4, 4),
     "alps teacher": (ALPS(SHORT, prior_kind="teacher"), 4, 0),
     "alps paper": (ALPS(KarrasSchedule(10.0, 0.1, 2, 5.0, inner_steps=2), "reference", "static"), 4, 4),
-    "map": (MAP(SHORT, max_iterations=2), None, None),
+    "map": (MAP(SHORT, max_iterations=2, products=1), None, None),
     "smc": (SMC(SHORT), 8, 8),
     "daps": (DAPS(KarrasSchedule(10.0, 0.1, 2, 7.0), ode_steps=2), 4, 0),
     "dps": (DPS(KarrasSchedule(10.0, 0.01, 4, 7.0)), 4, 4),
@@ -46,6 +49,10 @@ SAMPLERS = {
     "ddnm": (DDNM(SHORT), 4, 0),
     "red diff": (REDDiff(SHORT), 4, 0),
     "csgm": (CSGM(SHORT), 4, 0),
+    "ula": (ULA(SHORT), 4, 4),
+    "mala": (MALA(SHORT), 8, 8),
+    "pnp ula": (PnPULA(SHORT), 4, 0),
+    "map by majorization": (MAP(SHORT, max_iterations=2, optimizer="majorize", products=1), None, None),
 }
 
 
@@ -160,6 +167,8 @@ def test_complex_noise_has_unit_variance_in_each_part():
         (lambda: REDDiff(learning_rate=0), "learning_rate must be a positive finite number, got 0"),
         (lambda: CSGM(step_size=0), "step_size must be a positive finite number, got 0"),
         (lambda: DPS(step_size=-1.0), "step_size must be a positive finite number, got -1.0"),
+        (lambda: PnPULA(bound=0), "bound must be a positive finite number, got 0"),
+        (lambda: MAP(products=0), "products must be at least 1, got 0"),
         (lambda: MAP(memory=0), "memory must be at least 1, got 0"),
         (lambda: ExplicitSchedule((), ()), "0 < sigma_min < sigma_max"),
         (lambda: DPS(micro_batch=0), "micro_batch must be at least 1, got 0"),

@@ -16,8 +16,10 @@ def estimate_flags(
     energy: SupportsFloat | None,
     size: int,
     converged: bool = True,
+    *,
+    saddle: bool = False,
 ) -> list[str]:
-    """Return which of the flags ``misfit``, ``energy`` and ``convergence`` apply to an estimate.
+    """Return which of the flags ``misfit``, ``energy``, ``convergence`` and ``saddle`` apply to an estimate.
 
     ``misfit``. For the ground truth, twice the misfit is chi-square distributed with m degrees of freedom, the number
     of real numbers `measured`: mean m, standard deviation sqrt(2 m). A misfit is out of range if it is off by more
@@ -45,6 +47,9 @@ def estimate_flags(
     0 for this sample, or for any sample that enters the estimate. Samplers with a fixed number of steps report
     nothing.
 
+    ``saddle``. The sampler minimizes, and found a point where the gradient vanishes and a curvature is negative: its
+    diagnostic ``saddle`` is 1.
+
     Parameters
     ----------
     estimate
@@ -59,6 +64,8 @@ def estimate_flags(
         Number of real numbers in x.
     converged
         Whether the sampler reports convergence.
+    saddle
+        Whether the sampler reports a saddle point.
 
     References
     ----------
@@ -72,5 +79,6 @@ def estimate_flags(
         "misfit": excess > tolerance or (drawn and excess < -tolerance),
         "energy": (share > ENERGY_FACTOR and (drawn or estimate == "map")) or (drawn and share < 1 / ENERGY_FACTOR),
         "convergence": not converged,
+        "saddle": saddle,
     }
     return [name for name, holds in flags.items() if holds]

@@ -25,6 +25,9 @@ _SAMPLERS = {
     "ddnm": ("DDNM", "#661100"),
     "red_diff": ("RED-diff", "#ddcc77"),
     "csgm": ("CSGM", "#b15928"),
+    "ula": ("ULA", "#6a3d9a"),
+    "mala": ("MALA", "#cab2d6"),
+    "pnp_ula": ("PnP-ULA", "#88ccee"),
     "zero_filled": ("Zero-filled", "#999999"),
     "sense": ("SENSE", "#666666"),
     "l1_wavelet": ("L1-wavelet", "#44aa99"),
@@ -38,6 +41,7 @@ FLAGS = {
     "misfit": ("misfit", "its misfit to the measurement is outside the range that the noise allows"),
     "energy": ("energy", "its energy is not that of a plausible image"),
     "convergence": ("not converged", "the sampler stopped before it reached its tolerance"),
+    "saddle": ("saddle", "the gradient vanishes there, but it is no minimum of the negative log posterior"),
     "truth": ("truth", "the truth does not explain the data that it was made from"),
 }
 """The label and the meaning of each flag of an estimate, see `alps_exp.evaluation.estimate_flags`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +110,7 @@ class Judge:
         count = len(estimates.samples)
         size = estimates.mean[0].numel() * (2 if estimates.samples.is_complex() else 1)
         converged = estimates.diagnostics.get("converged", torch.ones(count, len(measured.y)))[:, i].bool().cpu()
+        saddle = "saddle" in estimates.diagnostics and bool(estimates.diagnostics["saddle"][0, i])
         costs = {
             "num_samples": count,
             "antithetic": estimates.antithetic,
@@ -119,6 +121,8 @@ class Judge:
             **measured.truth_check(i),
             **measured.own_noise(i),
         }
+        if self.kind == "map":
+            costs["certificate"] = _certificate(estimates, i)
         of_truth = ["truth"] if measured.has_unsound_truth(i) else []
         measured_values = int(operator.measured_count(measured.y)[i])
 
@@ -126,7 +130,7 @@ class Judge:
             samples = estimates.samples[:, i] if kind == "mmse" else x[None]
             of_parts = {"volume": _share_of_volume(x, measured, i), "regions": self._regions(samples, measured, i)}
             misfit, energy = numbers["data_misfit"], numbers.get("energy")
-            flags = estimate_flags(kind, misfit, measured_values, energy, size, reached)
+            flags = estimate_flags(kind, misfit, measured_values, energy, size, reached, saddle=saddle)
             warnings = [] if kind == "sample" else self._warnings(x, measured, i)
             entries = costs | numbers | index | of_parts | {"warnings": warnings, "flags": flags + of_truth}
             return self.record(image_id, operator.noise_stds, kind, **entries)
@@ -203,6 +207,13 @@ def _uncertainty(samples: Tensor, estimates: Estimates, level: float | None) -> 
         if samples.is_complex():
             found["magnitude_interval"] = to_numpy(torch.stack(credible_interval(samples.abs(), level)))
     return found
+
+
+def _certificate(estimates: Estimates, i: int) -> dict[str, float] | None:
+    """Return the finite numbers that certify the MAP estimate of the i-th image; None if there are none."""
+    names = ("decrement", "decrement_bound", "curvature", "curvature_error", "basins")
+    numbers = {name: float(estimates.diagnostics[name][0, i]) for name in names if name in estimates.diagnostics}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)} or None
 
 
 def _share_of_volume(x: Tensor, measured: Measured, i: int) -> dict[str, str | float] | None:

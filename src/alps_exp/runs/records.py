@@ -79,6 +79,9 @@ class Record:
     regions
         The numbers of `alps_exp.evaluation.region_statistics` by the name of a region, and ``truth``, its mean in the
         truth.
+    certificate
+        Of a MAP estimate: ``decrement``, ``decrement_bound``, ``curvature``, ``curvature_error`` and ``basins``, see
+        `alps_exp.samplers.MAP`; without those that are infinite.
     warnings
         Sentences on settings that do not fit the image, see `alps_exp.evaluation.setting_warnings`.
     flags
@@ -123,6 +126,7 @@ class Record:
     prepared_noise_std: float | None = None
     volume: VolumeShare | None = None
     regions: dict[str, dict[str, float]] | None = None
+    certificate: dict[str, float] | None = None
     warnings: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     status: str = "ok"
@@ -142,7 +146,7 @@ class Record:
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""
         status = one_line(reason) or "unknown reason"
-        failed = replace(self, flags=[], volume=None, regions=None, warnings=[], status=status)
+        failed = replace(self, flags=[], volume=None, regions=None, certificate=None, warnings=[], status=status)
         for name in _RESULTS:
             setattr(failed, name, None)
         return failed

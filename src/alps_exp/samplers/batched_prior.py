@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from alps_exp.priors.base import VJP, EnergyPrior, Prior
+
+HessianProduct = Callable[[Tensor, Tensor], Tensor]
+"""Maps images v (S, B, ...) and a mask (S, B) to the product of a Hessian with v, for the images in the mask."""
 
 
 class BatchedPrior:
@@ -83,6 +87,35 @@ class BatchedPrior:
         energy[wanted], gradient[wanted] = torch.cat(energies).squeeze(1), torch.cat(gradients).squeeze(1)
         return energy, gradient
 
+    def hessians(self, x: Tensor, t: float, wanted: Tensor) -> Iterator[tuple[slice, HessianProduct]]:
+        """Yield slices of the chains x (S, B, ...), with the products of the Hessian of E at the images in `wanted`.
+
+        A product takes images v (s, B, ...) and a mask (s, B) within `wanted`, and returns Hess E v where the mask is
+        True, zero elsewhere. Each image has a graph of its own, so that it costs nothing once it is out of the mask.
+
+        Raises
+        ------
+        ValueError
+            If the prior has no energy.
+        """
+        prior, self.denoised = self._energy_prior(), None
+        size = len(self._parts(x)[0])
+        for first in range(0, len(x), size):
+            part = slice(first, first + size)
+            vjps = {}
+            for s, b in wanted[part].nonzero().tolist():
+                with self._count_calls(x[part][s, b], _only(b, x)):
+                    vjps[s, b] = prior.denoise_with_vjp(x[part][s, b], t)[1]
+            yield part, partial(self._hessian_product, vjps)
+
+    def _hessian_product(self, vjps: dict[tuple[int, int], VJP], v: Tensor, active: Tensor) -> Tensor:
+        product = torch.zeros_like(v)
+        for s, b in active.nonzero().tolist():
+            with self._count_calls(v[s, b], _only(b, v)):
+                # The Jacobian of d = x - grad E / curvature is I - Hess E / curvature.
+                product[s, b] = self.curvature * (v[s, b] - vjps[s, b](v[s, b]))
+        return product
+
     def energy(self, x: Tensor, t: float) -> Tensor:
         """Return E of shape x.shape[:-3] for x (S, B, ...) or (B, ...).
 
@@ -120,3 +153,8 @@ class BatchedPrior:
     def _parts(self, x: Tensor) -> Sequence[Tensor]:
         parts: Sequence[Tensor] = x.split(max(1, self.micro_batch // x.shape[1]) if self.micro_batch else len(x))
         return parts
+
+
+def _only(image: int, x: Tensor) -> Tensor:
+    """Return the mask (1, B) of one image of x (S, B, C, H, W)."""
+    return torch.arange(x.shape[-4])[None] == image

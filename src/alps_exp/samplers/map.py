@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from alps_exp.checks import check_count, positive
-from alps_exp.operators.per_image import inner_product, over_pixels
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.alps import ALPS, Annealing
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.potential import Point, Potential
+from alps_exp.samplers.certificate import Ends, count_basins
+from alps_exp.samplers.majorize import majorize_minimize
+from alps_exp.samplers.newton import NewtonSettings, newton
+from alps_exp.samplers.potential import Potential
 from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
 log = logging.getLogger(__name__)
-SUFFICIENT_DECREASE, CURVATURE, STILL_FALLING = 1e-4, 0.9, 0.2
-SMALLEST_STEP, LARGEST_STEP = 2.0**-12, 100.0
+Optimizer = Literal["newton", "majorize"]
 
 
 class MAP(Sampler):
@@ -30,12 +32,25 @@ class MAP(Sampler):
     Annealed ALPS chains with independent, keyed noise provide the starting points. (Without noise, the prior would
     receive a t that does not match the noise in its input, and unmeasured regions would end far from any image.) From
     each starting point, L-BFGS, preconditioned with the posterior covariance P of the ALPS step and with a line search
-    on U, runs to a gradient tolerance. The estimate is the result with the lowest U. It is a function of seed and image
-    id, and the same for all samples.
+    on U, runs until the gradient is small in units of P. Where the prior is wide, the minimizer may still be many times
+    that far away. Newton steps therefore follow, by conjugate gradients on the Hessian of U, until the Newton decrement
+    certifies that it is near. The estimate is the result with the lowest U. It is a function of seed and image id, and
+    the same for all samples.
 
-    Diagnostics for each image: ``objective``, U at the estimate; ``gradient_norm`` (see `tolerance`); ``converged``, 1
-    if the gradient norm is at most the tolerance, otherwise 0; ``trace``, U after every iteration (S, B,
-    max_iterations + 1); ``apart``, the largest root-mean-square distance between the estimate and the other results.
+    The decrement sqrt(g^H H^(-1) g / n), with the gradient g, the Hessian H, and n the real numbers in an image, is the
+    root-mean-square distance to the minimizer of the quadratic model, in posterior standard deviations (of the Laplace
+    approximation). Its upper bound, and the word minimum, rest on the smallest eigenvalue of H in units of P, found by
+    a Lanczos iteration from a random start. Both are as sure as the stated error of that eigenvalue: there is an
+    eigenvalue within the error, and a smaller one that the start barely contains would be missed.
+
+    Diagnostics for each image: ``objective``, U at the estimate; ``gradient_norm``, sqrt(g^H P g / n) with complex
+    numbers counted once; ``decrement`` and ``decrement_bound``, from below and above (infinite if unknown);
+    ``curvature``, the smallest eigenvalue of P^(1/2) H P^(1/2), and ``curvature_error``; ``minimum``, 1 if that is
+    positive beyond its error; ``saddle``, 1 if the gradient norm is within the tolerance and the curvature negative;
+    ``converged``, 1 at a minimum whose bound is within the tolerance; ``basins``, the number of different minimizers
+    among the results of the `starts`, where those within four tolerances of each other are one, and those that have not
+    converged none; ``apart``, the largest root-mean-square distance between the estimate and the
+    other results; ``trace``, U after every iteration (S, B, max_iterations + 1).
 
     Parameters
     ----------
@@ -44,24 +59,29 @@ class MAP(Sampler):
     starts
         Number of starting points per image.
     tolerance
-        L-BFGS stops for an image when sqrt(g^H P g / n), the gradient in units of the posterior's width, is at most
-        this; n counts pixels and channels.
+        Allowed decrement, in posterior standard deviations. L-BFGS ends where the gradient norm is within it.
     max_iterations
-        Maximum number of L-BFGS iterations.
+        Maximum number of iterations, of L-BFGS and of Newton steps together.
     memory
         Number of correction pairs that L-BFGS keeps.
+    optimizer
+        newton or majorize. ``newton``: as above. ``majorize``: majorize-minimize alone, until the gradient norm is
+        within the tolerance, see `majorize_minimize`.
+    products
+        Maximum number of Hessian products of a Newton step, and of the look at the curvature. A product costs
+        about three gradients.
     micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        If starts or memory < 1, max_iterations < 0, or the tolerance is not positive.
+        If starts, memory or products < 1, max_iterations < 0, the tolerance is not positive, or the optimizer unknown.
 
     References
     ----------
-    Nocedal & Wright, "Numerical Optimization", 2006, algorithm 7.4; Hager & Zhang, SIAM J. Optim. 16, 2005: the line
-    search criterion once rounding hides the decrease of U.
+    Nocedal & Wright, "Numerical Optimization", 2006, algorithms 7.1 and 7.4; Boyd & Vandenberghe, "Convex
+    Optimization", 2004, section 9.5.1: the decrement.
 
     Examples
     --------
@@ -87,14 +107,20 @@ class MAP(Sampler):
         max_iterations: int = 20,
         memory: int = 20,
         *,
+        optimizer: Optimizer = "newton",
+        products: int = 20,
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(schedule, "energy", micro_batch)
-        for name, value, least in (("starts", starts, 1), ("max_iterations", max_iterations, 0), ("memory", memory, 1)):
-            check_count(name, value, least=least)
+        counts = {"starts": starts, "memory": memory, "products": products}
+        for name, value in counts.items():
+            check_count(name, value, least=1)
+        if optimizer not in ("newton", "majorize"):
+            raise ValueError(f"optimizer is {optimizer!r}, expected newton or majorize")
         self.start, self.starts = ALPS(schedule, "independent", annealing), starts
-        self.annealing = annealing
-        self.tolerance, self.max_iterations, self.memory = positive("tolerance", tolerance), max_iterations, memory
+        self.annealing, self.optimizer, self.products = annealing, optimizer, products
+        self.tolerance, self.memory = positive("tolerance", tolerance), memory
+        self.max_iterations = check_count("max_iterations", max_iterations, least=0)
 
     @property
     def num_steps(self) -> int:
@@ -111,47 +137,51 @@ class MAP(Sampler):
             yield state
         t = self.schedule()[-1]
         potential = Potential(problem.prior, problem.operator, problem.y, t, accuracy=self.tolerance / 10)
-        start = ends = potential(state.x)
-        trace = [start.value]
-        for ends in self._iterations(potential, start):
-            trace.append(ends.value)
-            yield problem.state(ends.x, t)
-        trace += [ends.value] * (self.max_iterations + 1 - len(trace))
-        yield self._best(problem, t, ends, torch.stack(trace, dim=-1))
+        begin = point = potential(state.x)
+        trace = [begin.value]
+        iterations = self.max_iterations
+        if self.optimizer == "majorize":
+            iterations = 0
+            for point in islice(majorize_minimize(potential, begin, self.tolerance), self.max_iterations):
+                trace.append(point.value)
+                yield problem.state(point.x, t)
+        start = potential.whiten((starts.draw_measurement(), starts.draw()))
+        settings = NewtonSettings(self.tolerance, self.memory, self.products)
+        for step, ends in enumerate(newton(potential, point, start, settings, iterations)):
+            if step:
+                trace.append(ends.point.value)
+                yield problem.state(ends.point.x, t)
+        trace += [ends.point.value] * (self.max_iterations + 1 - len(trace))
+        yield self._best(problem, potential, ends, torch.stack(trace, dim=-1))
 
-    def _iterations(self, potential: Potential, point: Point) -> Iterator[Point]:
-        """Yield the points after every iteration, until all gradients are within the tolerance."""
-        pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=self.memory)
-        for _ in range(self.max_iterations):
-            active = _gradient_norm(point) > self.tolerance
-            if not active.any():
-                return
-            direction = -_inverse_hessian(potential, point.gradient, pairs)
-            is_descent = inner_product(direction, point.gradient) < 0
-            # Fall back to preconditioned steepest descent if rounding or a poor correction pair breaks descent.
-            direction = torch.where(over_pixels(is_descent), direction, -point.preconditioned)
-            after = _line_search(potential, point, direction * over_pixels(active))
-            pairs.append(_correction(point, after))
-            point = after
-            yield point
-
-    def _best(self, problem: Problem, t: float, ends: Point, trace: Tensor) -> State:
-        """Return the point of the lowest U for each image, with its diagnostics, given U of every iteration."""
-        best = ends.value.argmin(dim=0)
-        image = torch.arange(len(best), device=best.device)
-        x, norm = ends.x[best, image], _gradient_norm(ends)[best, image]
-        if unconverged := int((norm > self.tolerance).sum()):
-            log.warning("MAP: %d of %d images stopped above the tolerance", unconverged, len(best))
+    def _best(self, problem: Problem, potential: Potential, ends: Ends, trace: Tensor) -> State:
+        """Return the end of the lowest U for each image, with its diagnostics, given U of every iteration."""
+        chosen = ends.point.value.argmin(dim=0)[None]
+        best = ends.at(chosen)
+        converged, (curvature, error) = best.converged(self.tolerance), best.curvature
+        if unconverged := int((~converged).sum()):
+            log.warning(
+                "MAP: %d of %d images are not certified to be within the tolerance", unconverged, len(chosen[0])
+            )
+        distances = (ends.point.x - best.point.x).abs().square().mean(dim=(-3, -2, -1)).sqrt()
         diagnostics = {
-            "objective": ends.value[best, image],
-            "gradient_norm": norm,
-            "converged": (norm <= self.tolerance).to(norm.dtype),
-            "trace": trace[best, image],
-            "apart": (ends.x - x).abs().square().mean(dim=(-3, -2, -1)).sqrt().amax(dim=0),
+            "objective": best.point.value,
+            "gradient_norm": best.point.gradient_norm,
+            "decrement": best.decrement,
+            "decrement_bound": best.decrement_bound,
+            "curvature": curvature,
+            "curvature_error": error,
+            "minimum": best.minimum,
+            "saddle": best.saddle(self.tolerance),
+            "converged": converged,
+            "basins": count_basins(potential, ends, self.tolerance)[None],
+            "apart": distances.amax(dim=0, keepdim=True),
+            "trace": trace[chosen, torch.arange(chosen.shape[1])],
         }
         chains = problem.noise.num_samples
-        expanded = {name: values.expand(chains, *values.shape) for name, values in diagnostics.items()}
-        return problem.state(x.expand(chains, *x.shape), t, diagnostics=expanded)
+        real = best.point.value.dtype
+        expanded = {name: values.to(real).expand(chains, *values.shape[1:]) for name, values in diagnostics.items()}
+        return problem.state(best.point.x.expand(chains, *best.point.x.shape[1:]), potential.t, diagnostics=expanded)
 
 
 class _Starts:
@@ -165,64 +195,3 @@ class _Starts:
 
     def draw(self, x: Tensor) -> Tensor:
         return torch.stack([self.noise.draw(x)[0] for _ in range(self.num_samples)])
-
-
-def _gradient_norm(point: Point) -> Tensor:
-    return (point.square / point.x.shape[-3:].numel()).sqrt()
-
-
-def _inverse_hessian(potential: Potential, gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-    """Return the L-BFGS approximation of U''^(-1) applied to the gradient (two-loop recursion from P)."""
-    weights = []
-    v = gradient
-    for step, change, rho in reversed(pairs):
-        weight = rho * inner_product(step, v)
-        v = v - over_pixels(weight) * change
-        weights.append(weight)
-    v = potential.precondition(v)
-    for (step, change, rho), weight in zip(pairs, reversed(weights), strict=True):
-        v = v + over_pixels(weight - rho * inner_product(change, v)) * step
-    return v
-
-
-def _correction(before: Point, after: Point) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the step s, the gradient change g and 1 / <s, g>, or 0 in its place if the curvature is not positive."""
-    step, change = after.x - before.x, after.gradient - before.gradient
-    product = inner_product(step, change)
-    return step, change, torch.where(product > 0, 1 / product, 0)
-
-
-def _line_search(potential: Potential, point: Point, direction: Tensor) -> Point:
-    """Return a point of lower U for each image, or the current point if the search fails.
-
-    The unit step is halved until U decreases sufficiently. If U still decreases steeply at the end of the unit step,
-    the secant step is tried as well.
-    """
-    slope = inner_product(point.gradient, direction)
-    # Near the minimum the decrease of U drowns in rounding; the slopes, accurate there, decide instead.
-    resolution = 10 * torch.finfo(slope.dtype).eps * point.value.abs()
-    result = point
-    searching = slope < 0
-    size = 1.0
-    while searching.any() and size >= SMALLEST_STEP:
-        trial = potential(point.x + size * direction, searching)
-        end_slope = inner_product(trial.gradient, direction)
-        enough = trial.value <= point.value + SUFFICIENT_DECREASE * size * slope
-        flat = end_slope.abs() <= CURVATURE * slope.abs()
-        accepted = searching & (enough | (flat & (trial.value <= point.value + resolution)))
-        result = trial.where(accepted, result)
-        if size == 1.0:
-            result = _extend(potential, point, result, direction, accepted & (end_slope < STILL_FALLING * slope))
-        searching = searching & ~accepted
-        size /= 2
-    return result
-
-
-def _extend(potential: Potential, point: Point, unit: Point, direction: Tensor, chosen: Tensor) -> Point:
-    """Return the better of the unit step and the secant step, which is exact if U is quadratic along the direction."""
-    if not chosen.any():
-        return unit
-    slope, end_slope = inner_product(point.gradient, direction), inner_product(unit.gradient, direction)
-    size = torch.where(chosen, slope / (slope - end_slope), 1).clamp(1, LARGEST_STEP)
-    trial = potential(point.x + over_pixels(size) * direction, chosen)
-    return trial.where(chosen & (trial.value < unit.value), unit)

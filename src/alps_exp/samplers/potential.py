@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from alps_exp.operators import LinearOperator
 from alps_exp.operators.per_image import inner_product, over_pixels
-from alps_exp.samplers.batched_prior import BatchedPrior
+from alps_exp.samplers.batched_prior import BatchedPrior, HessianProduct
 
 
 @dataclass
@@ -25,6 +27,14 @@ class Point:
     def square(self) -> Tensor:
         """g^H P g (S, B): the squared norm of the gradient in units of the posterior's width."""
         return inner_product(self.gradient, self.preconditioned)
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        """sqrt(g^H P g / n) (S, B), where n counts complex numbers once.
+
+        It understates the distance to a minimizer where the data leave open what the prior knows less well than P says.
+        """
+        return (self.square / self.x.shape[-3:].numel()).sqrt()
 
     def where(self, chosen: Tensor, other: Point) -> Point:
         """Return this point where the mask `chosen` (S, B) is True, and `other` elsewhere."""
@@ -60,11 +70,26 @@ class Potential:
         gradient = gradient / t**2 + operator.adjoint(operator.forward(x) - self.y) / operator.noise_std**2
         return Point(x, energy / t**2 + operator.misfit(x, self.y), gradient, self.precondition(gradient))
 
-    def precondition(self, v: Tensor) -> Tensor:
-        """Return P v."""
+    def hessians(self, x: Tensor, wanted: Tensor) -> Iterator[tuple[slice, HessianProduct]]:
+        """Yield slices of the chains with the products of the Hessian of U there, as `BatchedPrior.hessians`."""
+        for part, of_energy in self.prior.hessians(x, self.t, wanted):
+            yield part, partial(self._hessian_product, of_energy)
+
+    def _hessian_product(self, of_energy: HessianProduct, v: Tensor, active: Tensor) -> Tensor:
+        return of_energy(v, active) / self.t**2 + self.operator.normal(v) / self.operator.noise_std**2
+
+    def precondition(self, v: Tensor, bound: Tensor | None = None) -> Tensor:
+        """Return P v, or that with `bound` (S, B) times the curvature of the prior."""
+        width = self.width if bound is None else self.width * bound.rsqrt()
         # The solver's tolerance is absolute, so scaling v sets the accuracy of P v.
-        return self.operator.noise_std**2 / self.scale * self.operator.solve(self.scale * v, self.width)
+        return self.operator.noise_std**2 / self.scale * self.operator.solve(self.scale * v, width)
 
     def color(self, noise: tuple[Tensor, Tensor]) -> Tensor:
         """Return a draw from N(0, P), given standard normal noise of the measurement's and of the image's shape."""
         return self.operator.posterior_sample(torch.zeros_like(noise[1]), torch.zeros_like(self.y), self.width, noise)
+
+    def whiten(self, noise: tuple[Tensor, Tensor]) -> Tensor:
+        """Return a draw from N(0, P^(-1)), given standard normal noise as for `color`."""
+        e1, e2 = noise
+        draw: Tensor = self.operator.adjoint(e1) / self.operator.noise_std + e2 / self.width
+        return draw
