@@ -96,21 +96,31 @@ def persistent(module, source, **state):
 
 
 @pytest.fixture
-def nvlabs_pickle(tmp_path, monkeypatch):
-    """Return what writes a network of ours as NVlabs would, with source that would leave a file behind."""
+def nvlabs_object(tmp_path, monkeypatch):
+    """Return what makes a network of ours one of NVlabs' for pickling, with source that would leave a file behind."""
     monkeypatch.setitem(sys.modules, "torch_utils.persistence", types.ModuleType("torch_utils.persistence"))
     monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
     sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj = reconstruct
     source = f"open({str(tmp_path / 'ran')!r}, 'w').close()"
 
-    def write(network, kwargs, positional=(), **content):
+    def made(network, kwargs, positional=()):
         state = {"_init_args": positional, "_init_kwargs": kwargs, "sigma_min": 0.002, "sigma_max": 80.0}
+        return persistent(network, source, **state)
+
+    yield made
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture
+def nvlabs_pickle(tmp_path, nvlabs_object):
+    """Return what writes a pickle of a network of ours as NVlabs would."""
+
+    def write(network, kwargs, positional=(), **content):
         path = tmp_path / "network.pkl"
-        loss = Persistent("EDMLoss", {"_init_args": (), "_init_kwargs": {}, "P_mean": -1.2}, source)
-        parts = {name: persistent(p, source) if isinstance(p, torch.nn.Module) else p for name, p in content.items()}
-        content = {"ema": persistent(network, source, **state), "loss_fn": loss, "augment_pipe": None, **parts}
+        loss = Persistent("EDMLoss", {"_init_args": (), "_init_kwargs": {}, "P_mean": -1.2}, "")
+        parts = {name: nvlabs_object(p, {}) if isinstance(p, torch.nn.Module) else p for name, p in content.items()}
+        content = {"ema": nvlabs_object(network, kwargs, positional), "loss_fn": loss, "augment_pipe": None, **parts}
         path.write_bytes(pickle.dumps(content, protocol=4))
         return path
 
-    yield write
-    assert not (tmp_path / "ran").exists()
+    return write

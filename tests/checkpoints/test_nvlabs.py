@@ -7,8 +7,8 @@ import pickle
 import pytest
 import torch
 
-from alps_exp.checkpoints import nvlabs
-from alps_exp.checkpoints.nvlabs import read_nvlabs
+from alps_exp.checkpoints.nvlabs import nvlabs_network
+from alps_exp.checkpoints.reading import read_checkpoint
 from alps_exp.checkpoints.unpickling import StoredObject, read_pickle
 from alps_exp.networks import DhariwalUNet, SongUNet, VPPrecond, iDDPMPrecond
 from alps_exp.priors import load_energy, load_teacher
@@ -36,7 +36,8 @@ def test_a_pickle_gives_the_outputs_of_its_network(nvlabs_pickle):
     network = vp_network()
     arguments = ARGUMENTS | {"label_dim": 4, "augment_dim": 9, "use_fp16": True, "label_dropout": 0.1}
     path = nvlabs_pickle(network, arguments, dataset_kwargs={"path": "x"})
-    read, notes = read_nvlabs(path)
+    checkpoint = read_checkpoint(path)
+    read, notes = checkpoint.network, checkpoint.notes
     x, sigma = torch.randn(5, 3, 16, 16), torch.tensor([0.002, 0.05, 1.0, 10.0, 80.0])
     labels, augment = torch.eye(4)[[0, 1, 2, 3, 0]], torch.randn(5, 9)
     assert torch.equal(read.eval()(x, sigma, labels, augment), network(x, sigma, labels, augment))
@@ -44,14 +45,15 @@ def test_a_pickle_gives_the_outputs_of_its_network(nvlabs_pickle):
     assert notes["noise scales"] == "0.002 to 80"
     denoised = load_teacher(path, class_label=1).denoise(x, sigma)
     assert torch.equal(denoised, network(x, sigma, torch.eye(4)[[1] * 5]))
-    with pytest.raises(ValueError, match="class_label.* 4.* 4 classes"):
-        load_teacher(path, class_label=4)
+    for wrong in (4, -1, None):
+        with pytest.raises(ValueError, match=r"network\.pkl has 4 classes: teacher\.class_label=0 to 3"):
+            load_teacher(path, class_label=wrong)
 
 
 def test_arguments_without_a_name_and_variances_are_understood(nvlabs_pickle):
     network = randomized(iDDPMPrecond(DhariwalUNet(**model_arguments(out_channels=6, attn_resolutions=[8])), M=50))
     rest = {"model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [8], "M": 50}
-    read, _ = read_nvlabs(nvlabs_pickle(network, rest, positional=(16, 3)))
+    read = read_checkpoint(nvlabs_pickle(network, rest, positional=(16, 3))).network
     x, sigma = torch.randn(2, 3, 16, 16), torch.tensor([0.5, 40.0])
     assert torch.equal(read.eval()(x, sigma), network(x, sigma))
 
@@ -104,12 +106,12 @@ def test_what_is_no_whole_network_is_refused(nvlabs_pickle, tmp_path):
     with pytest.raises(ValueError, match="truncated"):
         load_teacher(path)
     path.write_bytes(pickle.dumps({"G_ema": 1}))
-    with pytest.raises(ValueError, match="ema.*NVlabs"):
+    with pytest.raises(ValueError, match="no network `ema` of NVlabs' EDM code, but G_ema"):
         load_teacher(path)
 
 
 @pytest.mark.parametrize("damage", ["without end", "in itself", "sigma_min", "_modules"])
-def test_a_forged_module_is_refused_in_one_line(damage, nvlabs_pickle, monkeypatch):
+def test_a_forged_module_is_refused_in_one_line(damage, nvlabs_pickle):
     network = vp_network()
     path = nvlabs_pickle(network, ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
     content = read_pickle(path)
@@ -123,16 +125,15 @@ def test_a_forged_module_is_refused_in_one_line(damage, nvlabs_pickle, monkeypat
         children["again"] = model
     else:
         del (content["ema"] if damage == "sigma_min" else model).state[damage]
-    monkeypatch.setattr(nvlabs, "read_pickle", lambda path: content)
     with pytest.raises(ValueError, match=f"{path}.*architecture"):
-        read_nvlabs(path)
+        nvlabs_network(path, content, "ema")
 
 
 @pytest.mark.parametrize("forged", [{"channel_mult": []}, {"model_channels": 0}, {"img_resolution": 10**30}])
 def test_forged_arguments_are_refused_in_one_line(forged, nvlabs_pickle):
     path = nvlabs_pickle(vp_network(), ARGUMENTS | forged)
     with pytest.raises(ValueError, match="architecture") as refusal:
-        read_nvlabs(path)
+        read_checkpoint(path)
     assert "\n" not in str(refusal.value)
 
 
@@ -144,8 +145,8 @@ def test_the_authors_weights_load_onto_a_converted_teacher(nvlabs_pickle, tmp_pa
     weights = tmp_path / "best_model.pth"
     torch.save({f"net.{name}": value for name, value in energy.state_dict().items()}, weights)
     x, t = torch.randn(1, 3, 16, 16), 0.7
-    expected = (x - energy(x, torch.tensor([t]))).square().sum() / 2
-    assert torch.allclose(load_energy(weights, architecture=teacher).energy(x, t), expected)
+    expected = (x - energy(x, torch.tensor([t]), torch.eye(4)[[2]])).square().sum() / 2
+    assert torch.allclose(load_energy(weights, architecture=teacher, class_label=2).energy(x, t), expected)
     with pytest.raises(ValueError, match="weights alone.*teacher"):
         load_energy(weights)
     with pytest.raises(ValueError, match="net.model.map_label.weight"):
@@ -160,27 +161,25 @@ def test_a_missing_or_other_file_is_said_in_one_line(nvlabs_pickle, tmp_path):
         load_teacher(nvlabs_pickle(vp_network(), ARGUMENTS), sha256="00")
 
 
-def test_parameters_that_the_network_does_not_have_are_refused(nvlabs_pickle, monkeypatch):
+def test_parameters_that_the_network_does_not_have_are_refused(nvlabs_pickle):
     path = nvlabs_pickle(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
     content = read_pickle(path)
     wide = torch.zeros(1, dtype=torch.uint8).expand(10**12)  # of 4 TB in single precision
     content["ema"].state["_parameters"] = {f"\x1b[2J{i}": wide for i in range(1000)}
-    monkeypatch.setattr(nvlabs, "read_pickle", lambda path: content)
-    with pytest.raises(ValueError, match="do not fit their architecture.*Unexpected key") as refusal:
-        read_nvlabs(path)
+    with pytest.raises(ValueError, match="do not fit their architecture.*is no tensor of the architecture") as refusal:
+        nvlabs_network(path, content, "ema")
     assert len(str(refusal.value)) < 1000 and str(refusal.value).isprintable()
 
 
 def test_large_descriptions_are_refused_with_file_and_key(nvlabs_pickle):
     path = nvlabs_pickle(vp_network(), ARGUMENTS | {"num_blocks": 10**6})
     with pytest.raises(ValueError, match=f"{path}.*num_blocks is 1,000,000, expected at most 100,000"):
-        read_nvlabs(path)
+        read_checkpoint(path)
 
 
-def test_modules_of_endless_names_are_refused(nvlabs_pickle, monkeypatch):
+def test_modules_of_endless_names_are_refused(nvlabs_pickle):
     path = nvlabs_pickle(vp_network(), ARGUMENTS | {"label_dim": 4, "augment_dim": 9})
     content = read_pickle(path)
     content["ema"].state["_modules"]["n" * 300] = StoredObject("Linear", state={})
-    monkeypatch.setattr(nvlabs, "read_pickle", lambda path: content)
     with pytest.raises(ValueError, match="name is too long"):
-        read_nvlabs(path)
+        nvlabs_network(path, content, "ema")

@@ -15,8 +15,13 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from alps_exp.checkpoints import save_model
-from alps_exp.checkpoints.state_dicts import read_weights
+from alps_exp.checkpoints.state_dicts import read_content, weights_in
+from alps_exp.networks import EDMPrecond, SongUNet
 from alps_exp.priors import Denoiser, load_teacher
+
+
+def read_weights(path):
+    return weights_in(path, read_content(path))
 
 
 def under(prefix, state):
@@ -55,6 +60,14 @@ FILES = {
     "EMA of two": lambda state, other: {"model": other, "ema": state, "opt": {"state": {0: {"m": torch.ones(3)}}}},
     "averages of the parameters": lambda state, other: {"model": other, "ema": {"shadow": parameters(state)}},
     "timm": lambda state, other: {"epoch": 3, "state_dict": other, "state_dict_ema": state},
+    "EMA of several rates": lambda state, other: {"net": other, "emas": [state, other], "stds": [0.05, 0.1]},
+    "in a tuple": lambda state, other: (other, {"ema": state}),
+    "beside objects": lambda state, other: state | {"config": OmegaConf.create({"a": 1}), "root": Path("/data")},
+    "averages without dots": lambda state, other: {
+        "state_dict": under("model.", other)
+        | {f"model_ema.{name.replace('.', '')}": value for name, value in state.items()}
+        | {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(7)}
+    },
     "with a step": lambda state, other: {**state, "step": 3},
     "nested twice": lambda state, other: {"weights": {"net": state}, "step": 7},
     "Lightning": lambda state, other: {"state_dict": under("net.", state) | {"metric.total": torch.ones(1)}},
@@ -102,15 +115,97 @@ def test_averages_in_a_list_have_the_order_of_the_network(weights, network, tmp_
     assert same(tmp_path / "file.pt")
 
 
+@pytest.fixture
+def fourier(tmp_path):
+    """Return a network of random frequencies, and the path of another of its architecture."""
+
+    def made(seed):
+        torch.manual_seed(seed)
+        sizes = {"img_resolution": 16, "in_channels": 3, "out_channels": 3, "model_channels": 16}
+        return EDMPrecond(SongUNet(**sizes, channel_mult=(1, 2), num_blocks=1, embedding_type="fourier"))
+
+    save_model(tmp_path / "architecture.safetensors", made(1), "teacher")
+    return made(0), str(tmp_path / "architecture.safetensors")
+
+
+def test_random_frequencies_are_taken_from_beside_averages(fourier, tmp_path):
+    network, architecture = fourier
+    model = {name: value + 0.1 for name, value in network.state_dict().items()}
+    model["model.map_noise.freqs"] = network.model.map_noise.freqs
+    shadow = [parameter.data for parameter in network.parameters()]
+    torch.save({"model": under("module.", model), "ema": {"shadow_params": shadow}}, tmp_path / "file.pt")
+    state = load_teacher(tmp_path / "file.pt", architecture=architecture).network.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("form", ["a list", "names"])
+def test_random_frequencies_that_are_nowhere_are_asked_for(fourier, tmp_path, form):
+    network, architecture = fourier
+    named = {name: parameter.data for name, parameter in network.named_parameters()}
+    torch.save({"ema": [*named.values()] if form == "a list" else named}, tmp_path / "file.pt")
+    with pytest.raises(ValueError, match=r"model\.map_noise\.freqs of the architecture is missing"):
+        load_teacher(tmp_path / "file.pt", architecture=architecture)
+
+
+def test_averages_in_a_list_have_the_order_of_the_weights_beside_them(weights, tmp_path):
+    state, other, same = weights
+    names = sorted(state)
+    shadow = [state[name] for name in names if "filter" not in name]
+    torch.save({"model": {name: other[name] for name in names}, "ema": shadow}, tmp_path / "file.pt")
+    assert same(tmp_path / "file.pt")
+
+
+def test_averages_that_do_not_fit_are_left_and_it_is_said(weights, tmp_path, caplog):
+    state, other, same = weights
+    torch.save({"model": state, "ema": dict([*other.items()][1:])}, tmp_path / "file.pt")
+    assert same(tmp_path / "file.pt")
+    assert "takes the weights under the key model, since those under ema do not fit" in caplog.text
+    with pytest.raises(ValueError, match=f"{next(iter(other))} of the architecture is missing"):
+        same(tmp_path / "file.pt", key="ema")
+
+
+def test_what_counts_beside_weights_is_left(weights, tmp_path):
+    state, _, same = weights
+    torch.save(under("module.", state) | {"n_averaged": torch.tensor(5)}, tmp_path / "file.pt")
+    assert same(tmp_path / "file.pt")
+    torch.save(state | {"temperature": torch.tensor(0.5)}, tmp_path / "file.pt")
+    with pytest.raises(ValueError, match="temperature is no tensor of the architecture"):
+        same(tmp_path / "file.pt")
+
+
+def test_names_that_wrappers_alone_tell_apart_are_two_networks(weights, tmp_path):
+    state, other, same = weights
+    torch.save(state | under("_orig_mod.", other), tmp_path / "file.pt")
+    with pytest.raises(ValueError, match=r"2 networks: choose teacher\.prefix='' or teacher\.prefix=_orig_mod\."):
+        same(tmp_path / "file.pt")
+    assert same(tmp_path / "file.pt", prefix="")
+
+
+def test_an_optimizer_is_no_average(weights, tmp_path, caplog):
+    state, _, same = weights
+    moments = {"state": {"avg": {name: value * 0 for name, value in state.items()}}, "param_groups": []}
+    torch.save({"optimizer": moments, "model": state}, tmp_path / "file.pt")
+    assert same(tmp_path / "file.pt") and not caplog.text
+
+
+def test_a_tensor_that_is_missing_is_named_and_none_that_is_there(weights, tmp_path):
+    state, _, same = weights
+    first, last = [*state][0], [*state][-1]
+    torch.save({name: value for name, value in state.items() if name not in (first, last)}, tmp_path / "file.pt")
+    with pytest.raises(ValueError, match="2 of the .* tensors of the architecture are missing: ") as refused:
+        same(tmp_path / "file.pt")
+    assert {name for name in state if name in str(refused.value)} == {first, last}
+
+
 def test_there_is_a_choice_and_it_is_said(weights, tmp_path, caplog):
     state, other, same = weights
     torch.save({"model": state, "ema": other}, tmp_path / "file.pt")
     with caplog.at_level(logging.WARNING):
         assert not same(tmp_path / "file.pt")
-    assert "takes the weights under ema (choose key=model or key=ema)" in caplog.text
+    assert "takes the weights under the key ema (choose teacher.key=model or teacher.key=ema)" in caplog.text
     caplog.clear()
     assert same(tmp_path / "file.pt", key="model") and not caplog.text
-    with pytest.raises(ValueError, match="no such weights under key=net: choose key=model or key=ema"):
+    with pytest.raises(ValueError, match=r"no weights under key=net: choose teacher\.key=model or teacher\.key=ema"):
         same(tmp_path / "file.pt", key="net")
 
 
@@ -122,21 +217,21 @@ def test_one_of_several_networks_is_chosen_by_its_prefix(weights, tmp_path):
         and same(tmp_path / "file.ckpt", prefix="net_ema.")
         and not same(tmp_path / "file.ckpt", prefix="net.")
     )
-    with pytest.raises(ValueError, match=r"no network after prefix=ema\.: choose prefix=net\. or"):
+    with pytest.raises(ValueError, match=r"no network after prefix=ema\.: choose teacher\.prefix=net\. or"):
         same(tmp_path / "file.ckpt", prefix="ema.")
 
 
 def test_without_an_average_among_several_networks_there_is_no_default(weights, tmp_path):
     state, other, same = weights
     torch.save(state | under("other.", other), tmp_path / "file.pth")
-    with pytest.raises(ValueError, match=r"holds 2 networks: choose prefix='' or prefix=other\."):
+    with pytest.raises(ValueError, match=r"holds 2 networks: choose teacher\.prefix='' or teacher\.prefix=other\."):
         same(tmp_path / "file.pth")
     assert same(tmp_path / "file.pth", prefix="") and not same(tmp_path / "file.pth", prefix="other.")
 
 
 def test_a_whole_module_is_refused_with_the_cure(weights, network, tmp_path):
     torch.save(network(3), tmp_path / "module.pt")
-    with pytest.raises(ValueError, match=r"an object of alps_exp.*EDMPrecond: save its state_dict\(\) instead"):
+    with pytest.raises(ValueError, match=r"an object of alps_exp.*EDMPrecond: save the network's state_dict\(\)"):
         weights[2](tmp_path / "module.pt")
 
 

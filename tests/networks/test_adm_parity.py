@@ -117,10 +117,15 @@ def rename(old, new):
 @pytest.mark.parametrize(
     ("case", "change", "given", "message"),
     [
-        ("plain", dict, {}, "give architecture.model.img_resolution=256"),
+        ("plain", dict, {}, r"add its side in pixels, as \+teacher\.architecture\.model\.img_resolution=256"),
         ("plain", dict, {"model": {"num_blocks": 3}}, "num_blocks is 3, the shapes of the weights say 1"),
         ("plain", dict, {"schedule": "quadratic"}, "schedule is 'quadratic', expected one of linear, cosine"),
-        ("ffhq", rename("input_blocks.2.0", "input_blocks.2.0.transformer_blocks"), {}, "latent diffusion network"),
+        (
+            "ffhq",
+            rename("input_blocks.2.0", "input_blocks.2.0.transformer_blocks"),
+            {},
+            "a latent diffusion network, which works on codes",
+        ),
         (
             "ffhq",
             lambda state: state | {"input_blocks.0.0.weight": torch.zeros(32, 3, 3)},
@@ -134,7 +139,7 @@ def rename(old, new):
             "middle_block.1.norm.bias",
         ),
         ("ffhq", dict, {"model": {"head_channels": 48}}, "cannot be split into heads"),
-        ("classes", dict, {}, "has 10 classes, and learned no image without one: class_label=0"),
+        ("classes", dict, {}, r"has 10 classes: teacher\.class_label=0 to 9"),
     ],
 )
 def test_other_weights_are_refused_with_what_helps(file, case, change, given, message):

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from alps_exp.checkpoints import save_model
-from alps_exp.checkpoints.nvlabs import read_nvlabs
+from alps_exp.checkpoints.reading import read_checkpoint
 from alps_exp.networks import DhariwalUNet, EDMPrecond, SongUNet, VEPrecond, VPPrecond, iDDPMPrecond
-from alps_exp.priors import load_teacher
 
 RECORDED = Path(__file__).parents[1] / "reference" / "edm_seeded_outputs.npz"
 SIGMAS = (0.002, 0.05, 1.0, 10.0, 80.0)
@@ -86,9 +85,9 @@ def inputs(name):
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "ffhq64" else n for n in CASES])
 def test_a_converted_pickle_gives_the_recorded_outputs(nvlabs_pickle, tmp_path, name):
     network, arguments = directly(name)
-    read, _ = read_nvlabs(nvlabs_pickle(network, arguments))
+    read = read_checkpoint(nvlabs_pickle(network, arguments)).network
     save_model(tmp_path / "converted.safetensors", read, "teacher")
-    converted = load_teacher(tmp_path / "converted.safetensors").network
+    converted = read_checkpoint(tmp_path / "converted.safetensors").network.requires_grad_(False)
     x, sigma, labels, augment = inputs(name)
     with torch.no_grad():
         output = converted(x, sigma, labels, augment)

@@ -118,7 +118,7 @@ def without(name):
 @pytest.mark.parametrize(
     ("case", "change", "settings", "message"),
     [
-        ("ve", dict, {"model": {}}, "give architecture.model.img_resolution=256"),
+        ("ve", dict, {"model": {}}, r"as \+teacher\.architecture\.model\.img_resolution=256"),
         ("ve", dict, {"sde": "edm"}, "architecture.sde is 'edm', expected one of ve, vp, subvp"),
         ("vp", dict, {"centered": False}, "supported for images in .-1, 1. alone: centered=true"),
         ("vp", rename("Conv_2.weight", "NIN_0.W"), {}, "expected resblock_type=biggan"),

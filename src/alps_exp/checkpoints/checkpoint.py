@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alps_exp.checkpoints.loading import Misfit
 from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import Preconditioned
 
@@ -39,10 +40,10 @@ class Checkpoint:
 
 
 @contextmanager
-def fitting(path: Path) -> Iterator[None]:
-    """Turn the errors raised by a mismatch of weights and architecture into one ValueError."""
+def fitting(path: Path, cure: str = "") -> Iterator[None]:
+    """Turn the errors raised by a mismatch of weights and architecture into one ValueError, with what helps."""
     try:
         yield
     except Exception as error:  # a forged file can raise anything
-        reason = one_line(error)
+        reason = one_line(error) + (f": {cure}" if cure and isinstance(error, Misfit) else "")
         raise ValueError(f"the weights in {path} do not fit their architecture: {reason}") from error

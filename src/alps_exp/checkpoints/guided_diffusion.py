@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from alps_exp.checkpoints.other_files import what_network
 from alps_exp.checkpoints.unsaid import assumed, completed
 from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import Architecture
@@ -44,10 +45,13 @@ def adm_architecture(tensors: Mapping[str, Tensor], given: Mapping[str, object])
     names = {
         name.removeprefix(prefix): tuple(value.shape) for name, value in tensors.items() if name.startswith(prefix)
     }
-    if odd := next((name for name in names if "transformer_blocks" in name), None):
-        raise ValueError(f"{one_line(odd)} belongs to a latent diffusion network, which works on codes, not on images")
+    for odd in names:
+        if odd != "input_blocks.0.0.weight" and (told := what_network([odd])):
+            raise ValueError(f"{one_line(odd)} belongs to {told}")
     if len(names["input_blocks.0.0.weight"]) != 4:
         raise ValueError("the network is for signals or volumes, expected one for images")
+    if not any(name.startswith("output_blocks.") for name in names):
+        raise ValueError("the network has no output_blocks, as a classifier: take one that denoises images")
     model = _model(names)
     if (side := RESOLUTIONS.get(tuple(model["channel_mult"]))) is not None:
         model["img_resolution"] = side

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from alps_exp.checkpoints.checkpoint import fitting
 from alps_exp.checkpoints.edm2 import check_pixels, own_names, with_rounded_gains
-from alps_exp.checkpoints.unpickling import StoredObject, read_pickle
+from alps_exp.checkpoints.loading import load_weights
+from alps_exp.checkpoints.unpickling import KNOWN, StoredObject
 from alps_exp.checkpoints.wrappings import LONGEST_NAME
 from alps_exp.errors import one_line
 from alps_exp.networks.preconditioning import Architecture, Preconditioned, build
@@ -31,33 +32,40 @@ IDLE = ("use_fp16", "sigma_min", "sigma_max", "epsilon_t", "label_dropout")
 DEFAULT_NETWORK = {"VPPrecond": "SongUNet", "VEPrecond": "SongUNet", EDM2: "EDM2UNet"}
 
 
-def read_nvlabs(path: Path) -> tuple[Preconditioned, dict[str, str]]:
-    """Return the network `ema` of a pickle with its weights, and further facts from the file by name.
+def is_nvlabs_network(content: object) -> bool:
+    """Return whether something in a file is a network that NVlabs' EDM or EDM2 code pickled."""
+    return isinstance(content, StoredObject) and content.class_name in OWN
+
+
+def nvlabs_network(path: Path, content: Mapping[str, object], key: str) -> tuple[Preconditioned, dict[str, str]]:
+    """Return the network of a file of NVlabs' EDM code, and further facts by name.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        What it holds.
+    key
+        The name of the network in it: ``ema`` in a pickle, ``net`` in the state of a training.
 
     Raises
     ------
     ValueError
-        If the file is unsafe, damaged, or does not contain a network of NVlabs' EDM code.
+        If its weights do not fit its architecture.
     """
-    content = read_pickle(path)
-    ema = content.get("ema") if isinstance(content, dict) else None
-    if not isinstance(ema, StoredObject) or ema.class_name not in OWN:
-        found = ema.class_name if isinstance(ema, StoredObject) else "no such object"
-        expected = ", ".join(OWN)
-        raise ValueError(
-            f"{path} has {one_line(found)} as its network `ema`, expected one of NVlabs' EDM or EDM2 code: {expected}"
-        )
+    network = content[key]
+    assert isinstance(network, StoredObject)
     with fitting(path):
-        network = build(_architecture(ema), path.stat().st_size)
-        tensors = dict(_tensors(ema, set()))
-        if ema.class_name == EDM2:
-            check_pixels(network.channels, getattr(content.get("encoder"), "class_name", None))
-            network.model.load_state_dict(with_rounded_gains(own_names(tensors)))
+        built, tensors = build(_architecture(network), path.stat().st_size), dict(_tensors(network, set()))
+        if network.class_name == EDM2:
+            check_pixels(built.channels, getattr(content.get("encoder"), "class_name", None))
+            load_weights(built.model, with_rounded_gains(own_names(tensors)))
             notes = {}
         else:
-            network.load_state_dict(tensors)
-            notes = {"noise scales": f"{ema.state['sigma_min']:.4g} to {ema.state['sigma_max']:.4g}"}
-    return network, notes | {"beside the network": one_line(", ".join(str(name) for name in content if name != "ema"))}
+            load_weights(built, tensors)
+            notes = {"noise scales": f"{network.state['sigma_min']:.4g} to {network.state['sigma_max']:.4g}"}
+    return built, notes | {"beside the network": one_line(", ".join(str(name) for name in content if name != key))}
 
 
 def _architecture(ema: StoredObject) -> Architecture:
@@ -82,6 +90,8 @@ def _tensors(module: StoredObject, seen: set[int], prefix: str = "") -> Iterator
         raise ValueError(f"the module {one_line(prefix, LONGEST_NAME)} is there twice, or its name is too long")
     seen.add(id(module))
     hidden = module.state["_non_persistent_buffers_set"]
+    if isinstance(hidden, StoredObject):  # the set of a torch file
+        hidden = KNOWN["builtins.set"](*hidden.arguments)
     if not isinstance(hidden, set):
         raise TypeError(f"a set of buffers of {prefix or 'the network'} is a {type(hidden).__name__}")
     for name, value in (module.state["_parameters"] | module.state["_buffers"]).items():

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from alps_exp.checkpoints.checkpoint import Checkpoint, History, Origin, fitting
+from alps_exp.checkpoints.loading import load_weights
 from alps_exp.checkpoints.state_dicts import Weights
 from alps_exp.checkpoints.wrappings import state_dicts
 from alps_exp.errors import one_line
@@ -33,7 +34,7 @@ def read_safetensors(path: Path) -> Checkpoint:
     header, tensors = _read(path)
     with fitting(path):
         network = build(json.loads(header["architecture"]), path.stat().st_size)
-        network.load_state_dict(tensors)
+        load_weights(network, tensors)
     return Checkpoint(network, header["kind"], "safetensors", history=_history(path, header))
 
 
@@ -55,7 +56,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file ({one_line(error)})") from error
+        reason = one_line(error)
+        raise ValueError(f"{path} is a truncated or damaged safetensors file ({reason}): copy it again") from error
 
 
 def _history(path: Path, header: Mapping[str, str]) -> History | None:

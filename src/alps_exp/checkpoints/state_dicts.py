@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from alps_exp.checkpoints.other_files import OtherFile
 from alps_exp.checkpoints.torch_data import read_torch_data
-from alps_exp.checkpoints.unpickling import StoredObject, is_key
+from alps_exp.checkpoints.unpickling import StoredObject, is_key, reason_of
 from alps_exp.checkpoints.wrappings import Found, state_dicts
-from alps_exp.errors import one_line
+from alps_exp.errors import listed, one_line
 from alps_exp.networks.preconditioning import Architecture
 
 RECORD = "alps_exp"
@@ -35,25 +36,40 @@ class Weights:
     notes: dict[str, str]
 
 
-def read_weights(path: Path) -> Weights:
-    """Read the state dicts of a torch file or of a Lightning checkpoint (with the averaged weights, if it has any).
-
-    Whatever else the file holds, such as hyper-parameters of other packages' types, is left unread.
+def read_content(path: Path) -> Any:
+    """Return what a torch file holds, of which only tensors, numbers, text and containers are built.
 
     Raises
     ------
     ValueError
-        If the file is truncated or damaged, or has no state dict.
+        If the file is truncated, damaged, or no torch file.
     """
-    content = _content(path)
+    try:
+        with open(path, "rb") as file:
+            return read_torch_data(file)
+    except OtherFile as error:
+        raise ValueError(f"{path} is {error}") from error
+    except Exception as error:  # a damaged or forged file can raise anything
+        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {reason_of(error)}") from error
+
+
+def weights_in(path: Path, content: object) -> Weights:
+    """Return the state dicts in what a file holds, or in a Lightning checkpoint (with averaged weights, if it has any).
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a tensor claims more than the file holds.
+    """
     try:
         found = state_dicts(content)
     except ValueError as error:
         raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {one_line(error)}") from error
     if not found:
-        cure = "save its state_dict() instead" if isinstance(content, StoredObject) else "name it in a dictionary"
-        what = f"an object of {one_line(content.class_name)}" if isinstance(content, StoredObject) else _kinds(content)
-        raise ValueError(f"{path} holds no state dict (names with tensors), but {what}: {cure}")
+        raise ValueError(
+            f"{path} holds no state dict (names with tensors) and no network `ema` of NVlabs' EDM code, but "
+            f"{_kinds(content)}: save the network's state_dict() with torch.save"
+        )
     if not isinstance(content, dict) or "state_dict" not in content:
         return Weights("state dict", found, {}, {})
     counts = {key: content.get(key) for key in ("epoch", "global_step")}
@@ -75,15 +91,10 @@ def _check(path: Path, own: TrainingRecord, found: Mapping[str, Found]) -> None:
         )
 
 
-def _content(path: Path) -> Any:
-    """Return what a torch file holds."""
-    try:
-        with open(path, "rb") as file:
-            return read_torch_data(file)
-    except Exception as error:  # a damaged or forged file can raise anything
-        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {one_line(error)}") from error
-
-
 def _kinds(content: object) -> str:
-    names = ", ".join(one_line(str(name), 100) for name in list(content)[:5]) if isinstance(content, dict) else ""
-    return names or f"a {type(content).__name__}"
+    """Return what a file holds, for readers: names with the classes of their objects, or a class."""
+    if isinstance(content, dict) and content:
+        shown = ((name, f" ({_kinds(one)})" if isinstance(one, StoredObject) else "") for name, one in content.items())
+        return listed([one_line(f"{name}{kind}", 100) for name, kind in shown])
+    name = f"object of {content.class_name}" if isinstance(content, StoredObject) else type(content).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {one_line(name, 100)}"

@@ -14,9 +14,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from alps_exp.checkpoints.unpickling import KNOWN, DataUnpickler, KnownName, StoredObject, is_key
+from alps_exp.checkpoints.other_files import OtherFile, what_archive
+from alps_exp.checkpoints.unpickling import CUT_OFF, KNOWN, DataUnpickler, KnownName, StoredObject, is_key
 
-TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "collections.OrderedDict")
+READ = (
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch_utils.persistence._reconstruct_persistent_obj",
+    "collections.OrderedDict",
+    "dnnlib.util.EasyDict",
+)
+"""Names that are read; whatever else a file names stays a `StoredObject`."""
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """Number at the beginning of torch files before version 1.6."""
 DTYPES = {
@@ -39,7 +48,7 @@ class TorchUnpickler(DataUnpickler, ABC):
     def find_class(self, module: str, name: str) -> KnownName:
         """Return how to rebuild a tensor, or for any other name a stored object."""
         full_name = f"{module}.{name}"
-        known = KNOWN[full_name] if full_name in TENSORS else lambda *arguments: StoredObject(full_name, arguments)
+        known = KNOWN[full_name] if full_name in READ else lambda *arguments: StoredObject(full_name, arguments)
         return KnownName(full_name, known)
 
     @abstractmethod
@@ -113,7 +122,7 @@ class OldUnpickler(TorchUnpickler):
         for storage in map(self.storages.__getitem__, keys):
             (numel,) = struct.unpack("<q", self.file.read(8))
             if numel != storage.numel() or self.file.readinto(storage.view(torch.uint8).numpy().data) != storage.nbytes:
-                raise pickle.UnpicklingError("a storage is shorter or longer than its tensors say")
+                raise pickle.UnpicklingError("a storage is shorter or longer than its tensors say: copy it again")
         return content
 
 
@@ -139,10 +148,14 @@ def read_torch_data(file: BufferedIOBase) -> Any:
         if magic != OLD_MAGIC:
             raise pickle.UnpicklingError("it is no torch file")
         return OldUnpickler(file).load()
+    if not zipfile.is_zipfile(file):
+        raise pickle.UnpicklingError(CUT_OFF)
     with zipfile.ZipFile(file) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise pickle.UnpicklingError("it is compressed, which torch never does")
         pickled = [name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"]
+        if not pickled or "constants.pkl" in {PurePosixPath(name).name for name in archive.namelist()}:
+            raise OtherFile(what_archive(archive.namelist()))
         if len(pickled) != 1:
             raise pickle.UnpicklingError(f"it has {len(pickled)} files data.pkl, expected one")
         return ZipUnpickler(archive, pickled[0]).load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -105,7 +106,9 @@ class DataUnpickler(pickle._Unpickler):
         """Return what a name of the file stands for; raises UnpicklingError for any name outside the table."""
         full_name = f"{module}.{name}"
         if full_name not in KNOWN:
-            raise pickle.UnpicklingError(f"it names the global {full_name}, which is not allowed")
+            raise pickle.UnpicklingError(
+                f"it names the global {full_name}, which weights do not need: save the network's state_dict() alone"
+            )
         return KnownName(full_name, KNOWN[full_name])
 
     def _make(self) -> None:
@@ -225,6 +228,7 @@ KNOWN: dict[str, Callable[..., object]] = {
     "torch.nn.modules.container.ModuleList": _stored("ModuleList"),
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.storage._load_from_bytes": _storage,
     "numpy.dtype": _stored("dtype"),
     "numpy.ndarray": _stored("ndarray"),
@@ -239,6 +243,14 @@ KNOWN: dict[str, Callable[..., object]] = {
 """How what a name stands for is read."""
 
 
+CUT_OFF = "its end is missing: copy it again"
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says of a file that could not be read."""
+    return CUT_OFF if isinstance(error, EOFError | struct.error) else one_line(error)
+
+
 def read_pickle(path: Path) -> Any:
     """Return what a pickle holds, its objects as `StoredObject`; no code of the file runs.
 
@@ -251,5 +263,4 @@ def read_pickle(path: Path) -> Any:
         with open(path, "rb") as file:
             return DataUnpickler(file, path.stat().st_size).load()
     except Exception as error:  # a damaged or forged file can raise any
-        reason = one_line(error)
-        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {reason}") from error
+        raise ValueError(f"{path} is refused, as truncated, damaged or unsafe: {reason_of(error)}") from error

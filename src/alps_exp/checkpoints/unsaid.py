@@ -44,7 +44,10 @@ def completed(model: Architecture, given: Mapping[str, object], free: Sequence[s
             raise ValueError(f"architecture.model.{name} is {value}, the shapes of the weights say {model[name]}")
     model = model | model_given(given)
     if "img_resolution" not in model:
-        raise ValueError("the weights do not say the size of the images: give architecture.model.img_resolution=256")
+        raise ValueError(
+            "the weights do not say the size of the images: add its side in pixels, as "
+            "+teacher.architecture.model.img_resolution=256"
+        )
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from alps_exp.checkpoints.diffusers_folder import diffusers_weights
 from alps_exp.checkpoints.model_card import describe, write_card
 from alps_exp.checkpoints.reading import NoArchitecture, read_checkpoint
 from alps_exp.checkpoints.safetensors_file import model_bytes
-from alps_exp.checkpoints.wrappings import Found
+from alps_exp.checkpoints.wrappings import Choice, Found
 from alps_exp.files import file_hash, write_atomically
 from alps_exp.runs.job import JobContext
 
@@ -24,7 +25,7 @@ def checkpoint(
     *,
     action: Literal["inspect", "convert"],
     path: str,
-    architecture: str | None,
+    architecture: str | Mapping[str, object] | None,
     key: str | None,
     prefix: str | None,
     kind: Literal["teacher", "energy"] | None,
@@ -64,15 +65,16 @@ def checkpoint(
     alps checkpoint convert path=authors.pth architecture=faces64 kind=energy output=my.safetensors
     """
     source = diffusers_weights(Path(path)) if Path(path).is_dir() else Path(path)
+    choice = Choice(key, prefix)
     if not source.is_file():
         raise ValueError(f"no file {source}: expected a checkpoint in path=PATH")
     if action == "inspect":
-        print("\n".join(f"{name:20} {value}" for name, value in _facts(source, architecture, key, prefix).items()))
+        print("\n".join(f"{name:20} {value}" for name, value in _facts(source, architecture, choice).items()))
         return 0
     target = Path(output) if output else source.with_suffix(".safetensors")
     if target.exists():
         raise ValueError(f"{target} is there already: remove it, or name another with output=PATH")
-    read = read_checkpoint(source, architecture, key, prefix)
+    read = read_checkpoint(source, architecture, choice)
     content = model_bytes(read.network, _kind(source, read, kind), getattr(torch, weights), read.history)
     facts = {"sha256": hashlib.sha256(content).hexdigest(), "license": license}
     card = _source(source, read) | describe(read.network) | facts
@@ -82,9 +84,9 @@ def checkpoint(
     return 0
 
 
-def _facts(path: Path, architecture: str | None, key: str | None, prefix: str | None) -> dict[str, str]:
+def _facts(path: Path, architecture: str | Mapping[str, object] | None, choice: Choice) -> dict[str, str]:
     try:
-        read = read_checkpoint(path, architecture, key, prefix)
+        read = read_checkpoint(path, architecture, choice)
     except NoArchitecture as error:
         return {
             "format": error.weights.format,

@@ -8,6 +8,7 @@ from pathlib import Path
 from alps_exp.checkpoints.model_card import card_image_size
 from alps_exp.checkpoints.reading import read_checkpoint
 from alps_exp.checkpoints.shipped import model_path
+from alps_exp.checkpoints.wrappings import Choice
 from alps_exp.files import file_hash
 from alps_exp.networks.preconditioning import Preconditioned
 from alps_exp.priors.denoiser import Denoiser
@@ -39,7 +40,7 @@ def load_teacher(
         ``img_resolution`` and ``resample_filter``; for networks of EDM2 and of diffusers, see
         `alps_exp.checkpoints.edm2.edm2_network` and `alps_exp.checkpoints.diffusers_folder.diffusers_network`.
     class_label
-        Class for a class-conditional network; None: unconditional.
+        Class of the images, for networks that have classes; None for those that have none.
     source
         URL where the file is published, given in the error message if the file is missing.
     sha256
@@ -111,18 +112,21 @@ def _load(
     path = model_path(name, kind)
     if sha256 and (digest := file_hash(path)) != sha256:
         raise ValueError(f"{path} has the SHA-256 {digest}, expected {sha256}")
-    checkpoint = read_checkpoint(path, architecture, key, prefix)
+    checkpoint = read_checkpoint(path, architecture, Choice(key, prefix, f"{kind}."))
     if checkpoint.kind not in (kind, None):
         raise ValueError(f"{path} holds the weights of this kind: {checkpoint.kind}; expected: {kind}")
     network = checkpoint.network.requires_grad_(False)
-    classes = network.model.label_dim
-    if class_label is not None and not 0 <= class_label < classes:
-        raise ValueError(f"class_label is {class_label}, the network in {path} has {classes} classes")
-    if class_label is None and classes and getattr(network.model, "needs_class", False):
-        raise ValueError(
-            f"the network in {path} has {classes} classes, and learned no image without one: class_label=0"
-        )
+    _check_label(f"{kind}.class_label", class_label, network.model.label_dim, path)
     network.class_label = class_label
     side = network.model.arguments["img_resolution"]
     network.image_size = card_image_size(path) or (side, side)
     return network
+
+
+def _check_label(setting: str, label: int | None, classes: int, path: Path) -> None:
+    """Check that a class is given if and only if the network has classes, and that it is one of them."""
+    if not classes and label is not None:
+        raise ValueError(f"{setting} is {label}, but the network in {path} has no classes: leave it out")
+    if classes and (label is None or not 0 <= label < classes):
+        found = "no class is given" if label is None else f"{setting} is {label}"
+        raise ValueError(f"{found}, and the network in {path} has {classes} classes: {setting}=0 to {classes - 1}")
