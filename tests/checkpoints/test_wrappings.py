@@ -64,8 +64,8 @@ FILES = {
     "in a tuple": lambda state, other: (other, {"ema": state}),
     "beside objects": lambda state, other: state | {"config": OmegaConf.create({"a": 1}), "root": Path("/data")},
     "averages without dots": lambda state, other: {
-        "state_dict": under("model.", other)
-        | {f"model_ema.{name.replace('.', '')}": value for name, value in state.items()}
+        "state_dict": under("model.diffusion_model.", other)
+        | {f"model_ema.diffusion_model{name.replace('.', '')}": value for name, value in state.items()}
         | {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(7)}
     },
     "with a step": lambda state, other: {**state, "step": 3},

@@ -87,7 +87,7 @@ def test_a_converted_pickle_gives_the_recorded_outputs(nvlabs_pickle, tmp_path, 
     network, arguments = directly(name)
     read = read_checkpoint(nvlabs_pickle(network, arguments)).network
     save_model(tmp_path / "converted.safetensors", read, "teacher")
-    converted = read_checkpoint(tmp_path / "converted.safetensors").network.requires_grad_(False)
+    converted = read_checkpoint(tmp_path / "converted.safetensors").network.eval().requires_grad_(False)
     x, sigma, labels, augment = inputs(name)
     with torch.no_grad():
         output = converted(x, sigma, labels, augment)

@@ -108,7 +108,7 @@ def _build(
     path: Path, weights: Weights, architecture: str | Path | Mapping[str, object] | None, choice: Choice
 ) -> Checkpoint:
     """Return the network of an architecture with weights from a file."""
-    cure = f"name a teacher of theirs with {choice.place}architecture=PATH"
+    cure = f"take other weights, or name a teacher of their architecture as {choice.place}architecture=PATH"
     if isinstance(architecture, str | Path):
         network = read_checkpoint(model_path(architecture, "teacher")).network
     elif "architecture" in weights.record:

@@ -151,11 +151,11 @@ def read_torch_data(file: BufferedIOBase) -> Any:
     if not zipfile.is_zipfile(file):
         raise pickle.UnpicklingError(CUT_OFF)
     with zipfile.ZipFile(file) as archive:
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise pickle.UnpicklingError("it is compressed, which torch never does")
         pickled = [name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"]
         if not pickled or "constants.pkl" in {PurePosixPath(name).name for name in archive.namelist()}:
             raise OtherFile(what_archive(archive.namelist()))
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise pickle.UnpicklingError("it is compressed, which torch never does")
         if len(pickled) != 1:
             raise pickle.UnpicklingError(f"it has {len(pickled)} files data.pkl, expected one")
         return ZipUnpickler(archive, pickled[0]).load()

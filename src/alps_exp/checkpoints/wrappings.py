@@ -19,7 +19,7 @@ WRAPPERS = re.compile(
     r"(?<![^.])(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module|_fpw_module|_forward_module|module)\."
 )
 """What compilation, checkpointing of activations, sharding and data parallelism put into names."""
-AVERAGED = re.compile(r"(?<![a-z])(ema|avg)(?![a-z])|averag|shadow", re.IGNORECASE)
+AVERAGED = re.compile(r"(?<![a-z])(emas?|avg)(?![a-z])|averag|shadow", re.IGNORECASE)
 DEPTH = 3
 MOST_CHOICES = 10
 LONGEST_NAME = 200
@@ -181,7 +181,7 @@ def _with_names(network: nn.Module, found: Mapping[str, Found]) -> dict[str, Sta
     named = {key: tensors for key, tensors in found.items() if isinstance(tensors, dict)}
     beside: State = next((_after(at[0], one, at) for one in named.values() if (at := _prefixes(needed, one))), {})
     order = [name for name in beside or network.state_dict() if name in parameters]
-    fixed = {name: value for name, value in beside.items() if name not in parameters}
+    fixed = {name: value for name, value in beside.items() if name in needed and name not in parameters}
     for key, tensors in found.items():
         if isinstance(tensors, list):
             names = order if len(tensors) == len(order) else list(network.state_dict())
