@@ -90,7 +90,7 @@ def test_networks_on_latent_codes_are_refused_by_channels_and_by_encoder(file, n
 
 
 def test_a_network_of_classes_needs_one(file):
-    with pytest.raises(ValueError, match="has 7 classes, and learned no image without one: class_label=0"):
+    with pytest.raises(ValueError, match=r"has 7 classes: teacher\.class_label=0 to 6"):
         load_teacher(file(label_dim=7))
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import pickle
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from alps_exp.checkpoints import save_model
-from alps_exp.networks import ADMUNet, DhariwalUNet, DiscretePrecond, EDMPrecond
+from alps_exp.networks import ADMUNet, DhariwalUNet, DiscretePrecond, EDM2UNet, EDMPrecond
 from alps_exp.networks.preconditioning import architecture_of
 from alps_exp.priors import load_teacher
 from alps_exp.runs import RunFolder
@@ -21,6 +22,7 @@ from alps_exp.runs import RunFolder
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = (ROOT / "docs" / "checkpoints.md").read_text()
 RECORDED = np.load(ROOT / "tests" / "reference" / "score_sde_seeded_outputs.npz")
+DIFFUSERS = np.load(ROOT / "tests" / "reference" / "diffusers_seeded_outputs.npz")
 SMALL = ["data.test.size=16", "sampler.schedule.steps=2", "num_samples=1", "logger=none", "figures=false"]
 SMALL += ["trainer.accelerator=cpu"]
 EDM = {"img_resolution": 16, "img_channels": 3, "model_channels": 16, "channel_mult": [1, 2], "num_blocks": 1}
@@ -133,6 +135,44 @@ def test_networks_from_the_state_of_a_training_of_nvlabs(restored, network, nvla
     assert "in training" in compare(restored, tmp_path, line, model)
 
 
+class Precond(torch.nn.Module):
+    """What NVlabs' code of EDM2 calls its network."""
+
+    def __init__(self, unet):
+        super().__init__()
+        self.unet = unet
+
+
+def test_networks_from_pickles_of_edm2(restored, nvlabs_pickle, tmp_path):
+    sizes = {"img_resolution": 16, "model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1, "label_dim": 208}
+    sizes |= {"logvar_channels": 0}
+    model = seeded(EDMPrecond(EDM2UNet(in_channels=3, out_channels=3, **sizes)))
+    path = nvlabs_pickle(Precond(model.model), {"img_channels": 3, **sizes})
+    path.rename(tmp_path / "models" / "edm2-img64-s-1073741-0.075.pkl")
+    compare(restored, tmp_path, "teacher=edm2_img64 teacher.class_label=207", model, 207)
+
+
+def test_networks_from_folders_of_diffusers(restored, tmp_path):
+    folder = tmp_path / "models" / "ddpm-celebahq-256"
+    folder.mkdir()
+    network = {"_class_name": "UNet2DModel", "sample_size": 32, "in_channels": 3, "out_channels": 3}
+    network |= {"block_out_channels": [32, 32, 64], "layers_per_block": 1, "down_block_types": ["DownBlock2D"] * 2}
+    network["down_block_types"] += ["AttnDownBlock2D"]
+    network["up_block_types"] = ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"]
+    (folder / "config.json").write_text(json.dumps(network))
+    scheduler = {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "num_train_timesteps": 1000}
+    (folder / "scheduler_config.json").write_text(json.dumps(scheduler))
+    save_file(random_tensors(DIFFUSERS, "sample"), folder / "diffusion_pytorch_model.safetensors")
+    compare(restored, tmp_path, "teacher=ddpm_celebahq256", load_teacher(folder).network)
+
+
+def random_tensors(recorded, case):
+    """Return tensors of the names and shapes of a recorded network."""
+    torch.manual_seed(0)
+    shapes = dict(json.loads(str(recorded[f"{case}_names"])))
+    return {name: torch.randn(shape) / max(8, math.prod(shape[1:])) ** 0.5 for name, shape in shapes.items()}
+
+
 SCORE_SDE = {
     "ve": ("teacher=score_sde_ffhq256_ve", "ffhq_256_ncsnpp_continuous.pth"),
     "vp": ("teacher=score_sde_cifar10_vp", "cifar10_ddpmpp_continuous.pth"),
@@ -142,15 +182,13 @@ SCORE_SDE = {
 
 @pytest.mark.parametrize("sde", ["ve", "vp", pytest.param("subvp", marks=pytest.mark.slow)])
 def test_networks_of_score_sde(restored, tmp_path, sde):
-    line, name = SCORE_SDE[sde]
-    torch.manual_seed(0)
-    shapes = dict(json.loads(str(RECORDED[f"{sde}_names"])))
-    averages = {name: torch.randn(shape) / max(8, np.prod(shape[1:])) ** 0.5 for name, shape in shapes.items()}
+    line, file = SCORE_SDE[sde]
+    averages = random_tensors(RECORDED, sde)
     model = {f"module.{name}": value + 0.1 for name, value in averages.items()}
     fixed = [name for name in averages if name.endswith(".0.W")]
     model |= {f"module.{name}": averages[name] for name in fixed}
     shadow = [value for name, value in averages.items() if name not in fixed]
-    path = tmp_path / "models" / "score_sde" / name
+    path = tmp_path / "models" / "score_sde" / file
     torch.save({"model": model, "ema": {"decay": 0.999, "shadow_params": shadow}, "step": 7}, path)
     torch.save(averages, tmp_path / "averages.pth")
     architecture = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / f"{line.replace('=', '/')}.yaml").architecture)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alps_exp.checkpoints.unsaid import assumed, completed
 from alps_exp.checkpoints.wrappings import Found
-from alps_exp.errors import one_line
+from alps_exp.errors import listed, one_line
 from alps_exp.networks.preconditioning import Architecture, Network, build
 
 CONFIG, SCHEDULER, INDEX = "config.json", "scheduler_config.json", "model_index.json"
@@ -90,9 +90,10 @@ def diffusers_weights(folder: Path) -> Path:
     """
     places = [place for place in (folder, *(folder / name for name in NETWORKS)) if (place / CONFIG).is_file()]
     if not places:
+        there = listed(sorted(one_line(path.name, 100) for path in folder.iterdir())) or "nothing"
         raise ValueError(
-            f"{folder} is a folder without {CONFIG} or unet/{CONFIG}, by which diffusers says what a network is: "
-            "give the folder of a pipeline or of its unet, or a file"
+            f"{folder} is a folder of {there}, without {CONFIG} or unet/{CONFIG}, by which diffusers says what a "
+            "network is: give the folder of a pipeline or of its unet, or a file"
         )
     if len(places) > 1:
         raise ValueError(f"{folder} holds {len(places)} networks: give {' or '.join(map(str, reversed(places)))}")

@@ -33,7 +33,7 @@ KINDS: dict[bytes, tuple[str, str]] = {
 }
 """What files are by their first bytes, and what helps."""
 NETWORKS = {
-    r"lora[_.]|\.lora": "a LoRA, differences to the weights of another network: merge them into it first",
+    r"(?<![a-z])lora[_.]": "a LoRA, differences to the weights of another network: merge them into it first",
     r"encoder_kv|attn2\.to_k|text_encoder|token_embedding|transformer\.resblocks|cond_stage_model": (
         "a network conditioned on text, which works on codes or needs words: take an unconditional one of images"
     ),

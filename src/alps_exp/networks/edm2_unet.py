@@ -63,8 +63,6 @@ class EDM2UNet(nn.Module):
 
     __call__: Callable[..., Tensor]
     map_augment = None  # none is told of augmentation
-    needs_class = True
-    """Whether a class-conditional network has not learned images of no class."""
 
     def __init__(
         self,
