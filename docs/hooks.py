@@ -162,7 +162,10 @@ def _config_pages() -> tuple[str, str]:
             verbs += ["\n".join(rows(own))]
             for group, names in groups.items():
                 shown.setdefault(group, (verb, names))
-        choices = ["# Choices of each group", "A choice is made by `GROUP=CHOICE`; its keys are set by `GROUP.KEY=VALUE`."]
+        choices = [
+            "# Choices of each group",
+            "A choice is made by `GROUP=CHOICE`; its keys are set by `GROUP.KEY=VALUE`.",
+        ]
         for group, (verb, names) in shown.items():
             choices.append(f"## {group} {{ #{_anchor(group)} }}")
             for name in names:
@@ -178,8 +181,8 @@ def _config_pages() -> tuple[str, str]:
 
 
 _CONFIG_INTRODUCTION = """This page is made of what `alps VERB --help` shows; `alps VERB GROUP=CHOICE --help` shows the
-keys of a choice in a terminal. `KEY=VALUE` sets a key, `+KEY=VALUE` adds one where that is allowed, and `-m KEY=A,B` runs a job for
-each value. Every key and type is checked before anything runs."""
+keys of a choice in a terminal. `KEY=VALUE` sets a key, `+KEY=VALUE` adds one where that is allowed, and `-m KEY=A,B`
+runs a job for each value. Every key and type is checked before anything runs."""
 
 
 def _anchor(group: str) -> str:
