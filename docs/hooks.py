@@ -35,6 +35,7 @@ ELSEWHERE = {
     "experiments/gpu/README.md": "results/gpu.md",
     "experiments/gpu/RESULTS.md": "results/gpu_results.md",
     "experiments/inpainting/README.md": "results/inpainting.md",
+    "experiments/map/README.md": "results/map.md",
     "experiments/mri/README.md": "results/mri.md",
     "experiments/mri/REGULARIZATION.md": "results/regularization.md",
     "experiments/mri/SOLVES.md": "results/solves.md",
