@@ -2,7 +2,8 @@
 
     python experiments/demo/compare_tables.py BEFORE AFTER [COLUMN ...]
 
-BEFORE and AFTER are `table.csv` files (all digits), or Markdown files with such a table in them (as docs/results/demo.md).
+BEFORE and AFTER are `table.csv` files (all digits), or Markdown files with such a table in them
+(as docs/results/demo.md).
 Columns that are named are left out too; bold type is not looked at.
 """
 
