@@ -15,7 +15,7 @@ from gaussian_posterior import (
     random_prior,
     sampler_moments,
 )
-from test_smc import OneStream, run, two_modes
+from many_chains import OneStream, run, two_modes
 
 from alps_exp.operators import Inpainting, JointOperator, SuperResolution
 from alps_exp.priors import GaussianPrior

@@ -79,16 +79,6 @@ def test_samples_and_calls_are_the_same_with_and_without_callbacks(sampler):
     assert torch.equal(alone.nfe_forward, watched.nfe_forward) and torch.equal(alone.nfe_vjp, watched.nfe_vjp)
 
 
-def test_moves_tell_their_acceptance_and_other_steps_do_not():
-    trajectory, other = Trajectory(), Trajectory()
-    estimates = SMC(SCALES)(*two_images(), num_samples=8, callbacks=[trajectory])
-    ALPS(SCALES)(*two_images(), callbacks=[other])
-    assert other.acceptances == [None] * 6
-    # One move a scale: the mean over the scales is the acceptance that the sampler reports. The last state repeats it.
-    each = torch.stack(trajectory.acceptances[:-1]).double()
-    assert torch.allclose(each.mean(0), estimates.diagnostics["acceptance"].mean(0).double())
-
-
 def test_map_reports_the_chains_that_start_it_and_then_every_iteration():
     trajectory = Trajectory()
     estimates = MAP(SCALES, starts=2, max_iterations=4, tolerance=1e-9)(*two_images(), callbacks=[trajectory])
@@ -127,11 +117,10 @@ def test_repeated_scales_are_states_of_their_own():
 
 
 def test_convergence_is_drawn_from_a_trajectory(tmp_path):
-    for sampler in (ALPS(SCALES), SMC(SCALES)):
-        trajectory = Trajectory(every=0)
-        sampler(*two_images(), num_samples=4, callbacks=[trajectory])
-        path = convergence_figure(trajectory.rows(), tmp_path / "convergence.png")
-        assert path.read_bytes().startswith(b"\x89PNG")
+    trajectory = Trajectory(every=0)
+    ALPS(SCALES)(*two_images(), num_samples=4, callbacks=[trajectory])
+    path = convergence_figure(trajectory.rows(), tmp_path / "convergence.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="without steps"):
         convergence_figure([], tmp_path / "none.png")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -72,8 +70,7 @@ def exact_posterior(
 
     explained = (pulls.conj() * shifts).real.sum((1, 2)) / 2
     log_determinants = (2 if double.is_complex else 1) * factors.diagonal(dim1=1, dim2=2).real.log().sum(1)
-    log_noise_volume = operator.measured_count(y) / 2 * math.log(2 * math.pi * operator.noise_std**2)
-    log_likelihoods = explained - operator.misfit(means, y).squeeze(1) - log_determinants - log_noise_volume
+    log_likelihoods = explained - operator.misfit(means, y).squeeze(1) - log_determinants - operator.log_normalizer(y)
     log_joint = prior.weights.double().log() + log_likelihoods
     posterior_means = prior.means + shifts.reshape(prior.means.shape)
     return ExactPosterior(log_joint.softmax(0), posterior_means, halves.mH @ halves, log_joint.logsumexp(0))

@@ -43,9 +43,8 @@ def estimate_flags(
     arbitrarily low; it is flagged above only. The mean over several modes may have any energy, and point estimates do
     not come from this prior: neither is flagged.
 
-    ``convergence``. The sampler reports that it stopped before reaching its tolerance: its diagnostic ``converged`` is
-    0 for this sample, or for any sample that enters the estimate. Samplers with a fixed number of steps report
-    nothing.
+    ``convergence``. The sampler reports that it stopped before reaching its tolerance, or that too few of its chains
+    survived: its diagnostic ``converged`` is 0 for this sample, or for any sample that enters the estimate.
 
     ``saddle``. The sampler minimizes, and found a point where the gradient vanishes and a curvature is negative: its
     diagnostic ``saddle`` is 1.

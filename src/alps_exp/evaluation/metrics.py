@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d, conv2d
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from alps_exp.crops import center_crop
-from alps_exp.estimates import has_std, sample_std, std_of_mean
+from alps_exp.estimates import Weights, has_std, sample_mean, sample_std, std_of_mean
 
 _PIXELS = (-3, -2, -1)
 _HALF_WINDOW, _WINDOW_STD = 5, 1.5  # SSIM's Gaussian window has 11 x 11 pixels
@@ -127,7 +127,9 @@ def complex_nmse(estimate: Tensor, truth: Tensor) -> Tensor:
     return _relative_error(*_matched(estimate, truth))
 
 
-def spread_and_error(samples: Tensor, truth: Tensor, antithetic: bool = False) -> tuple[Tensor | None, Tensor]:
+def spread_and_error(
+    samples: Tensor, truth: Tensor, antithetic: bool = False, weights: Weights | None = None
+) -> tuple[Tensor | None, Tensor]:
     """Compute the spread of samples and the error of their mean.
 
     The spread is the root of the mean over pixels of the variance of a sample plus that of the mean (of S independent
@@ -143,6 +145,8 @@ def spread_and_error(samples: Tensor, truth: Tensor, antithetic: bool = False) -
         Ground truth; broadcasts against a sample.
     antithetic
         Whether the samples are antithetic pairs, see `alps_exp.estimates.Estimates`.
+    weights
+        Weights of the samples; None: they are equal.
 
     Returns
     -------
@@ -155,12 +159,12 @@ def spread_and_error(samples: Tensor, truth: Tensor, antithetic: bool = False) -
     ValueError
         If the shapes do not fit, or only one of the two is complex.
     """
-    mean, truth = _matched(samples.mean(0), truth)
+    mean, truth = _matched(sample_mean(samples, weights), truth)
     parts = 2 if mean.is_complex() else 1
     error = ((mean - truth).abs().square().mean(_PIXELS) / parts).sqrt()
     if not has_std(len(samples), antithetic):
         return None, error
-    of_sample, of_mean = sample_std(samples, antithetic).double(), std_of_mean(samples, antithetic).double()
+    of_sample, of_mean = (std(samples, antithetic, weights).double() for std in (sample_std, std_of_mean))
     return ((of_sample.square() + of_mean.square()).mean(_PIXELS) / parts).sqrt(), error
 
 

@@ -7,6 +7,7 @@ deviation 1.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -268,6 +269,13 @@ class LinearOperator(ShowsItsArguments, ABC):
         """
         measured = self._restrict(torch.ones_like(y)) != 0
         return measured.sum(dim=(-3, -2, -1)) * (2 if y.is_complex() else 1)
+
+    def log_normalizer(self, y: Tensor) -> Tensor:
+        """Return ``M/2 log(2 pi eta^2)`` of M measured real values, of shape ``y.shape[:-3]``.
+
+        The density of `y` given `x` is ``exp(-misfit - log_normalizer)``.
+        """
+        return self.measured_count(y) / 2 * math.log(2 * math.pi * self.noise_std**2)
 
     def _restrict(self, y: Tensor) -> Tensor:
         """Return `y` with zeros where nothing is measured."""

@@ -80,6 +80,11 @@ class JointOperator(LinearOperator):
         """Return the sum of ``w_k^2 A_k^H A_k x``."""
         return torch.stack([weight**2 * operator.normal(x) for weight, operator in self._weighted()]).sum(0)
 
+    def log_normalizer(self, y: Tensor) -> Tensor:
+        """Return the sum of those of the measurements: the density is that of the y_k without their weights."""
+        parts = zip(self.operators, self._split(y), strict=True)
+        return torch.stack([operator.log_normalizer(part) for operator, part in parts]).sum(0)
+
     def measurement_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return (..., B, 1, 1, M) for an image `shape`, where M is the total size of all measurements."""
         return (*shape[:-3], 1, 1, sum(self._sizes))

@@ -36,6 +36,9 @@ def energy_and_gradient(
 class Energy(EnergyPrior):
     """The energy of a preconditioned network psi; its gradient costs one forward pass and one VJP.
 
+    Distillation learns the gradient, which leaves open by how much E differs between modes that hardly any image lies
+    between: energies of separate modes do not compare, and give modes no weights (SMC, which does, needs no energy).
+
     Parameters
     ----------
     network

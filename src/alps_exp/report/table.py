@@ -207,7 +207,7 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.S
     bad = mine.index[mine["status"] != "ok"].unique()
     restored = mine.index.unique().difference(bad)
     good = mine.loc[mine.index.isin(restored)]
-    images = good.groupby("image_id")[_METRICS].mean()
+    images = _image_means(good)
     row = {"estimate": estimate, "images": len(images), "samples": mine["num_samples"].max()}
     row["seeds"] = group["seed"].nunique()
     row["truth"] = SLICES if mine["volume"].notna().any() else "image"
@@ -234,6 +234,15 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.S
     what = "samples" if estimate == "sample" else "estimates"
     remarks.append(_counted(row["flagged"], len(good), f"{what} flagged ({reasons})"))
     return row | {"status": "; ".join(filter(None, remarks)) or "ok"}, images["psnr"]
+
+
+def _image_means(records: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean metrics of every image over its seeds and its samples, the latter by their weights."""
+    if records["weight"].isna().all():
+        return records.groupby("image_id")[_METRICS].mean()
+    weights = records["weight"].astype(float)
+    known = records[_METRICS].notna().mul(weights, axis=0)
+    return records[_METRICS].mul(weights, axis=0).groupby("image_id").sum() / known.groupby("image_id").sum()
 
 
 def _counted(count: int, of: int, what: str) -> str:

@@ -89,6 +89,11 @@ class Calibration(Restoration):
         """The steps of the sampler for a batch, and of the generator before it."""
         return super().num_steps + (0 if self.generator is None else self.generator.num_steps)
 
+    def _sample(self, measured: Measured) -> Restored:
+        """Restore the images of a batch; ranks need samples of equal weight."""
+        restored = super()._sample(measured)
+        return replace(restored, estimates=restored.estimates.equally_weighted())
+
     def results(self, measured: Measured, restored: Restored) -> list[ImageResult]:
         """Judge the estimates of a batch, their samples also by the score of the posterior."""
         results = super().results(measured, restored)

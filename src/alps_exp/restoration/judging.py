@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from alps_exp.crops import center_crop
-from alps_exp.estimates import EstimateKind, Estimates, sample_std
+from alps_exp.estimates import FEWEST_ANCESTORS, UNCERTIFIED, EstimateKind, Estimates, Weights, sample_std
 from alps_exp.evaluation import (
     credible_interval,
     estimate_flags,
@@ -81,7 +81,7 @@ class Judge:
                 samples=to_numpy(estimates.samples[:, i]) if self.settings.save_samples else None,
                 diagnostics={name: to_numpy(values[:, i]) for name, values in estimates.diagnostics.items()},
                 source=measured.source(i),
-                **_uncertainty(estimates.samples[:, i], estimates, self.settings.interval),
+                **_uncertainty(estimates, i, self.settings.interval),
             )
             if self.kind == "mmse":
                 result.estimates["sample"] = to_numpy(estimates.samples[0, i])
@@ -118,28 +118,31 @@ class Judge:
             "peak_memory_mib": restored.peak_memory_mib,
             "nfe_forward": estimates.nfe_forward[i],
             "nfe_vjp": estimates.nfe_vjp[i],
+            **_evidence(estimates, i),
             **measured.truth_check(i),
             **measured.own_noise(i),
         }
         if self.kind == "map":
             costs["certificate"] = _certificate(estimates, i)
+        weights = None if estimates.weights is None else estimates.weights.of_image(i)
         of_truth = ["truth"] if measured.has_unsound_truth(i) else []
         measured_values = int(operator.measured_count(measured.y)[i])
 
-        def record(kind: str, x: Tensor, numbers: Numbers, reached: bool, **index: int) -> Record:
-            samples = estimates.samples[:, i] if kind == "mmse" else x[None]
-            of_parts = {"volume": _share_of_volume(x, measured, i), "regions": self._regions(samples, measured, i)}
+        def record(kind: str, x: Tensor, numbers: Numbers, reached: bool, **index: float) -> Record:
+            samples, mine = (estimates.samples[:, i], weights) if kind == "mmse" else (x[None], None)
+            regions = self._regions(samples, measured, i, mine)
+            of_parts = {"volume": _share_of_volume(x, measured, i), "regions": regions}
             misfit, energy = numbers["data_misfit"], numbers.get("energy")
             flags = estimate_flags(kind, misfit, measured_values, energy, size, reached, saddle=saddle)
-            warnings = [] if kind == "sample" else self._warnings(x, measured, i)
+            warnings = [] if kind == "sample" else self._warnings(x, measured, i) + _uncertified(weights)
             entries = costs | numbers | index | of_parts | {"warnings": warnings, "flags": flags + of_truth}
             return self.record(image_id, operator.noise_stds, kind, **entries)
 
         records = [record(self.kind, estimates.mean[i], _at(of_mean, i), bool(converged.all()))]
         if self.kind == "mmse":
             records += [
-                record("sample", estimates.samples[s, i], _at(of_samples, s, i), bool(converged[s]), sample_index=s)
-                for s in range(count)
+                record("sample", estimates.samples[s, i], _at(of_samples, s, i), bool(converged[s]), **index)
+                for s, index in enumerate(_indices(count, weights))
             ]
         return records
 
@@ -156,11 +159,13 @@ class Judge:
             image_size=self.prior.image_size,
         )
 
-    def _regions(self, samples: Tensor, measured: Measured, i: int) -> dict[str, dict[str, float]] | None:
+    def _regions(
+        self, samples: Tensor, measured: Measured, i: int, weights: Weights | None
+    ) -> dict[str, dict[str, float]] | None:
         """Return the numbers of the regions of the i-th image from its samples (S, C, H, W); None without regions."""
         found, pairs = {}, self.settings.antithetic is True
         for name, regions in measured.regions.items():
-            found[name] = region_statistics(samples, regions[i], self.settings.interval, pairs)
+            found[name] = region_statistics(samples, regions[i], self.settings.interval, pairs, weights)
             if measured.truth is not None:
                 found[name]["truth"] = region_statistics(measured.truth[i : i + 1], regions[i])["mean"]
         return found or None
@@ -192,17 +197,42 @@ class Judge:
 def _spread_and_error(estimates: Estimates, truth: Tensor | None) -> Numbers:
     """Return spread and error as far as they exist: a spread needs no truth, unlike an error."""
     samples = estimates.samples
-    spread, error = spread_and_error(samples, samples[0] if truth is None else truth, estimates.antithetic)
+    reference = samples[0] if truth is None else truth
+    spread, error = spread_and_error(samples, reference, estimates.antithetic, estimates.weights)
     known = {"spread": spread, "error": None if truth is None else error}
     return {name: value.cpu() for name, value in known.items() if value is not None}
 
 
-def _uncertainty(samples: Tensor, estimates: Estimates, level: float | None) -> dict[str, np.ndarray]:
-    """Return the spread of the magnitude of samples (S, C, H, W) of an image, and intervals at a level, if there is."""
-    found = {}
+def _indices(count: int, weights: Weights | None) -> list[dict[str, float]]:
+    """Return index and, if they are not equal, weight of every sample of an image."""
+    if weights is None:
+        return [{"sample_index": s} for s in range(count)]
+    return [{"sample_index": s, "weight": float(share)} for s, share in enumerate(weights.shares)]
+
+
+def _evidence(estimates: Estimates, i: int) -> dict[str, float]:
+    """Return what a sampler with weights says of the i-th image as a whole."""
+    if estimates.weights is None:
+        return {}
+    names = ("effective_sample_size", "log_evidence", "log_evidence_std")
+    numbers = {name: float(estimates.diagnostics[name][0, i]) for name in names}
+    return numbers | {"ancestors": int(estimates.weights.surviving[i])}
+
+
+def _uncertified(weights: Weights | None) -> list[str]:
+    """Return the warning that the weights (S,) of an image say nothing, where they do not."""
+    few = weights is not None and int(weights.surviving) < FEWEST_ANCESTORS
+    return [f"the samples {UNCERTIFIED}"] if few else []
+
+
+def _uncertainty(estimates: Estimates, i: int, level: float | None) -> dict[str, np.ndarray]:
+    """Return the spread of the magnitude of complex samples of an image, and intervals at a level, if there is."""
+    found, samples = {}, estimates.samples[:, i]
     if samples.is_complex() and estimates.has_std:
-        found["magnitude_std"] = to_numpy(sample_std(samples.abs(), estimates.antithetic))
+        weights = None if estimates.weights is None else estimates.weights.of_image(i)
+        found["magnitude_std"] = to_numpy(sample_std(samples.abs(), estimates.antithetic, weights))
     if level is not None:
+        samples = estimates.equally_weighted().samples[:, i]
         found["interval"] = to_numpy(torch.stack(credible_interval(samples, level)))
         if samples.is_complex():
             found["magnitude_interval"] = to_numpy(torch.stack(credible_interval(samples.abs(), level)))

@@ -19,16 +19,16 @@ Direction = Literal["maximize", "minimize"]
 VALIDATION = "validation.json"
 """The validation metrics of a training by name; a file of its run folder."""
 _OF_TRAINING = "validation/"
-METRICS = ("psnr", "ssim", "nmse", "lpips", "data_misfit")
+METRICS = ("psnr", "ssim", "nmse", "lpips", "data_misfit", "log_evidence")
 COSTS = ("nfe_forward", "nfe_vjp", "seconds")
-HIGHEST = ("psnr", "ssim")
+HIGHEST = ("psnr", "ssim", "log_evidence")
 BEST: dict[Direction, str] = {"maximize": "high", "minimize": "low"}
 OBJECTIVES = (*METRICS, "flagged", "miscalibration")
 """Metrics of an estimate that can be optimized."""
 
 
 def direction_of(objective: str) -> Direction:
-    """Return whether an objective is the better the higher or the lower it is; all but PSNR and SSIM are errors."""
+    """Return whether an objective is the better the higher, as PSNR, SSIM and evidence, or the lower it is."""
     return "maximize" if objective.rpartition("/")[2] in HIGHEST else "minimize"
 
 
@@ -99,8 +99,17 @@ def _metrics(records: Sequence[Record]) -> dict[str, float]:
 
 
 def _means(records: Sequence[Record], names: Sequence[str]) -> dict[str, float]:
-    known = {name: [v for record in records if (v := getattr(record, name)) is not None] for name in names}
-    return {name: fmean(values) for name, values in known.items() if values}
+    """Return means over records, of samples with weights by these: their sum is 1 for each image."""
+    means = {}
+    for name in names:
+        known = [record for record in records if getattr(record, name) is not None]
+        values = [getattr(record, name) for record in known]
+        weights = [record.weight for record in known if record.weight is not None]
+        if weights:
+            means[name] = sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
+        elif known:
+            means[name] = fmean(values)
+    return means
 
 
 def _calibration(records: Sequence[Record]) -> dict[str, float]:

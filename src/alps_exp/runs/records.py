@@ -12,7 +12,8 @@ from alps_exp.errors import one_line
 from alps_exp.runs.field_types import check_fields, is_finite
 
 ESTIMATES = ("sample", "mmse", "map", "point")
-_RESULTS = ("psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_misfit")
+_WEIGHED = ("weight", "effective_sample_size", "ancestors", "log_evidence", "log_evidence_std")
+_RESULTS = (*_WEIGHED, "psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_misfit")
 LONGEST_ID = 1000  # characters
 
 
@@ -54,6 +55,13 @@ class Record:
         Number of samples of the image.
     antithetic
         Whether they are antithetic pairs, see `alps_exp.estimates.Estimates`.
+    weight
+        Weight of a sample, with sum 1 over those of an image; None: they are equal.
+    effective_sample_size, ancestors
+        Of samples with weights, see `alps_exp.estimates.Weights`.
+    log_evidence, log_evidence_std
+        Logarithm of the density p(y) of the measurement under the prior, and its standard error, from a sampler that
+        estimates it.
     psnr, ssim, nmse, lpips
         Metrics, see `alps_exp.evaluation.image_metrics` and `alps_exp.evaluation.lpips_numbers`; PSNR in dB.
     spread, error
@@ -66,7 +74,8 @@ class Record:
         Most memory at a time, in MiB: on a GPU that of tensors while the batch of the image was sampled, on a CPU the
         resident set of the process since its start. In these two fields alone may two runs of one request differ.
     energy
-        E / t^2 at the sampler's last scale t, for an energy prior.
+        E / t^2 at the sampler's last scale t, for an energy prior. It does not compare images of separate modes, see
+        `alps_exp.priors.Energy`.
     data_misfit
         ||A x - y||^2 / (2 eta^2).
     truth_misfit, truth_residual
@@ -109,6 +118,11 @@ class Record:
     sample_index: int | None = None
     num_samples: int = 1
     antithetic: bool = False
+    weight: float | None = None
+    effective_sample_size: float | None = None
+    ancestors: int | None = None
+    log_evidence: float | None = None
+    log_evidence_std: float | None = None
     psnr: float | None = None
     ssim: float | None = None
     nmse: float | None = None

@@ -84,14 +84,14 @@ class Sampler(ShowsItsArguments, ABC):
         """
         ids = chain_ids(y, num_samples, image_ids)
         if not (self.composable or math.isclose(prior.curvature, 1)):
-            raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS, MAP and SMC do")
+            raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS and MAP do")
         if antithetic:
             self.check_pairs()
         noise = KeyedNoise(seed, ids, num_samples, first_sample, antithetic)
         problem = Problem(BatchedPrior(prior, self.micro_batch), operator, y, noise, ids)
         last = self.sample(problem, callbacks)
         forward, vjp = problem.prior.calls.expand(len(y), 2).T / num_samples
-        return Estimates(last.x, forward, vjp, last.diagnostics, antithetic)
+        return Estimates(last.x, forward, vjp, last.diagnostics, antithetic, last.weights)
 
     def check_pairs(self) -> None:
         """Raise ValueError if the chains cannot run in antithetic pairs."""

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from alps_exp.estimates import Weights
 from alps_exp.operators import LinearOperator
 from alps_exp.randomness import NoiseSource
 from alps_exp.samplers.batched_prior import BatchedPrior
@@ -57,10 +58,15 @@ class Problem:
         return self.noise.draw(self.y)
 
     def state(
-        self, x: Tensor, scale: float, acceptance: Tensor | None = None, diagnostics: dict[str, Tensor] | None = None
+        self,
+        x: Tensor,
+        scale: float,
+        acceptance: Tensor | None = None,
+        diagnostics: dict[str, Tensor] | None = None,
+        weights: Weights | None = None,
     ) -> State:
         """Return the state of the chains x after a step at a noise scale."""
-        return State(self, x, scale, self.prior.denoised, acceptance, diagnostics or {})
+        return State(self, x, scale, self.prior.denoised, acceptance, diagnostics or {}, weights)
 
 
 @dataclass
@@ -83,6 +89,8 @@ class State:
     diagnostics
         Numbers (S, B) or (S, B, ...) by name, of the last state alone. A diagnostic ``converged`` (1 or 0) determines
         the flag ``convergence`` of an estimate.
+    weights
+        Weights of the samples, of the last state alone; None: they are equal.
     """
 
     problem: Problem
@@ -91,6 +99,7 @@ class State:
     d: Tensor | None = None
     acceptance: Tensor | None = None
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    weights: Weights | None = None
 
     @cached_property
     def misfit(self) -> Tensor:

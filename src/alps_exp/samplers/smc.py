@@ -1,66 +1,67 @@
-"""Sequential Monte Carlo on the posterior family of ALPS: Metropolis-adjusted moves, weights and resampling."""
+"""Sequential Monte Carlo: weighted samples of the posterior, and the evidence of the measurement."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from alps_exp.operators.per_image import inner_product, over_pixels
+from alps_exp.checks import check_share
+from alps_exp.estimates import FEWEST_ANCESTORS, UNCERTIFIED, PriorKind, Weights, systematic_choice
+from alps_exp.priors import ComposedEnergy
 from alps_exp.samplers.base import Sampler
-from alps_exp.samplers.potential import Potential
+from alps_exp.samplers.gaussian_model import Matching, as_numbers
 from alps_exp.samplers.problem import Problem, State
 from alps_exp.samplers.schedules import GeometricSchedule, Schedule
 
-TARGET_ACCEPTANCE = 0.574
-FIRST_WINDOW = 16
+log = logging.getLogger(__name__)
+LARGEST_IMAGE, MOST_ENTRIES = 1024, 2**27
+"""Most real numbers of an image, and most entries (1 GiB) of one matrix of numbers x numbers for every chain."""
 
 
 class SMC(Sampler):
-    """Sequential Monte Carlo on the static posteriors p_t(x | y), exact in the limit of many chains.
+    """Matched, twisted sequential Monte Carlo: weighted samples of the posterior, and the evidence p(y).
 
-    At every scale each chain makes Metropolis-adjusted Langevin moves with proposals
-    x' = x - (h / 2) P grad U_t + sqrt(h) P^(1/2) z. From scale t to s its log-weight increases by U_t(x) - U_s(x). The
-    chains of an image are resampled if their effective sample size is low. Chains therefore populate modes in
-    proportion to their mass, which annealing alone does not achieve. Resampled chains are not independent; the
-    effective sample size tells how many independent chains they are worth.
+    The chains go down the scales by the steps of the diffusion, each given the measurement, with mean and covariance of
+    the image by Tweedie's formula: the denoiser D and its whole Jacobian. Weights correct what the Gaussian form of the
+    steps gets wrong. Therefore modes have their mass, which annealing alone does not give, and the mean weight is the
+    evidence. No energy is needed.
 
-    Diagnostics for each image: ``acceptance``; ``step_size``, h at the last scale; ``effective_sample_size``, the
-    smallest over the scales (at most S); ``log_evidence``, the log of the integral of exp(-U) at the last scale over
-    the integral at the first scale with the potential of N(0, t^2 / c I) in place of the prior's, c being the prior's
-    curvature (with the `log_partition` of a closed-form prior it gives the evidence; for the same measurement and
-    starting distribution, differences compare priors); ``r_hat`` at the last scale, if `agree` is set; ``log_weight``
-    (S, B), the log-weights of the chains, equal after resampling. Unless `resample_below` is 0, all chains are
-    resampled at the last scale.
+    It is a reference for small problems. A step costs n vector-Jacobian products a chain for images of n real numbers,
+    and the scatter of the weights grows with n and with the error of the denoiser.
+
+    The estimates have `weights`, and the samples the order of these, the heaviest first. Diagnostics of each image:
+    ``log_evidence``, log p(y) with every normalizer, for the prior at the last scale; ``log_evidence_std``, its
+    standard error; ``effective_sample_size`` and ``ancestors``, see `alps_exp.estimates.Weights`; ``converged``, 1 with
+    at least 10 ancestors: with fewer, neither weights nor evidence are certified. ``weight`` (S, B) of the samples.
 
     Parameters
     ----------
     schedule
-        Scales t in decreasing order; repeating a scale adds a move at that scale.
+        Scales, each once. At the first the prior must be nearly Gaussian.
     resample_below
-        The chains of an image are resampled if their effective sample size is below this fraction of S. 0: never; the
-        chains then stay independent and populate modes as plain annealing does.
-    agree
-        Moves at the last scale continue until the potential scale reduction factor R-hat (largest over the pixels) is
-        at most this. None: no additional moves.
-    max_moves
-        Maximum number of these additional moves, at least 16.
-    micro_batch
+        The chains of an image are resampled if their effective sample size is below this fraction of S. 0: never.
+    denoiser_error
+        Relative error eps of the denoiser, ||D - exact|| / ||x - D||, 0 for closed forms. Covariances are widened by
+        4 eps^2 u^2 at noise u, or else the error of the denoiser, in units of a too narrow step, ruins the weights.
+    prior_kind, micro_batch
         As in `Sampler`.
 
     Raises
     ------
     ValueError
-        If resample_below is outside [0, 1], agree is not above 1, or max_moves is below 16; during sampling, if agree
-        is set and there is only one chain.
+        If resample_below is outside [0, 1], denoiser_error is negative or a scale is repeated; during sampling, if
+        there is only one chain, the images are too large, or the prior is a composed energy.
 
     References
     ----------
-    Chand & Jacob 2026 (arXiv 2601.02594): p_t(x | y) and P. Del Moral, Doucet & Jasra, J. R. Stat. Soc. B 68, 2006:
-    the weights. Roberts & Rosenthal, J. R. Stat. Soc. B 60, 1998: acceptance 0.574. Gelman & Rubin, Stat. Sci. 7,
-    1992: R-hat.
+    Wu, Trippe, Naesseth, Blei, Cunningham, "Practical and asymptotically exact conditional sampling in diffusion
+    models", NeurIPS 2023 (arXiv 2306.17775): diffusion steps with twisted weights. Rozet et al., NeurIPS 2024 (arXiv
+    2405.13712): Tweedie's covariance. Lee & Whiteley, "Variance estimation in the particle filter", Biometrika 105,
+    2018 (arXiv 1509.00394): standard errors by ancestors.
 
     Examples
     --------
@@ -68,172 +69,130 @@ class SMC(Sampler):
     >>> from alps_exp.operators import Inpainting
     >>> from alps_exp.priors import two_mode_mixture
     >>> from alps_exp.samplers import GeometricSchedule
-    >>> operator = Inpainting(torch.ones(1, 1, 8, 8), noise_std=0.5)
-    >>> sampler = SMC(GeometricSchedule(steps=10))
-    >>> estimates = sampler(two_mode_mixture(size=8), operator, torch.zeros(1, 1, 8, 8), num_samples=8)
-    >>> estimates.samples.shape
-    torch.Size([8, 1, 1, 8, 8])
+    >>> prior, operator = two_mode_mixture(size=4), Inpainting(torch.ones(1, 1, 4, 4), noise_std=0.5)
+    >>> estimates = SMC(GeometricSchedule(steps=20))(prior, operator, torch.zeros(1, 1, 4, 4), num_samples=50)
+    >>> bright = estimates.samples.sum((-3, -2, -1)) > 0
+    >>> probability, standard_error = estimates.expectation(bright.double())
+    >>> probability.shape, estimates.diagnostics["log_evidence"].shape
+    (torch.Size([1]), torch.Size([50, 1]))
     """
 
-    independent = takes_pairs = False  # chains are copied, and moves accepted, by chance
-    composable = True
+    independent = takes_pairs = False  # chains are weighed against each other
 
     def __init__(
         self,
-        schedule: Schedule = GeometricSchedule(steps=100),  # noqa: B008 - immutable
+        schedule: Schedule = GeometricSchedule(),  # noqa: B008 - immutable
         resample_below: float = 0.5,
-        agree: float | None = None,
-        max_moves: int = 1000,
+        denoiser_error: float = 0.0,
+        prior_kind: PriorKind = "teacher",
         micro_batch: int | None = None,
     ) -> None:
-        super().__init__(schedule, "energy", micro_batch)
-        if not 0 <= resample_below <= 1:
-            raise ValueError(f"resample_below must lie in [0, 1], got {resample_below}")
-        if (agree is not None and agree <= 1) or max_moves < FIRST_WINDOW:
-            raise ValueError(f"agree must be above 1 and max_moves at least 16, got {agree} and {max_moves}")
-        self.resample_below, self.agree, self.max_moves = resample_below, agree, max_moves
-
-    @property
-    def num_steps(self) -> int:
-        """The scales, and the moves until the chains agree as one more step."""
-        return len(self.schedule()) + 1
+        super().__init__(schedule, prior_kind, micro_batch)
+        if len(set(schedule())) < len(schedule()):
+            raise ValueError("the scales of SMC must differ, got some that are repeated: give another schedule")
+        if not 0 <= denoiser_error < math.inf:
+            raise ValueError(f"denoiser_error must be at least 0, got {denoiser_error}")
+        self.resample_below, self.denoiser_error = check_share("resample_below", resample_below), denoiser_error
 
     def chain(self, problem: Problem) -> Iterator[State]:
-        """Yield the state after the moves at every scale, and a last one with the diagnostics."""
-        if self.agree is not None and problem.noise.num_samples < 2:
-            raise ValueError("the number of chains with agree must be at least 2, got num_samples=1")
-        scales = self.schedule()
-        population = _Population(problem, scales[0])
+        """Yield the chains at every scale; the last state has the weights and the diagnostics."""
+        _check(problem)
+        *scales, last = self.schedule()
+        matching = Matching(problem, last, self.denoiser_error)
+        model, u = matching.start(scales[0], problem.noise.num_samples), math.inf
+        population = _Population(model.log_twist)
         for t in scales:
-            # Resampling at the last scale gives the samples equal weights; the moves there separate copies of a chain.
-            last = t == scales[-1] and self.resample_below > 0
-            population.change_scale(t, 1.0 if last else self.resample_below)
-            population.move()
-            yield problem.state(population.point.x, t, population.acceptance)
-        r_hat = {} if self.agree is None else {"r_hat": _move_until_agreement(population, self.agree, self.max_moves)}
-        chains = problem.noise.num_samples, len(problem.y)
-        diagnostics = {name: values.expand(chains) for name, values in (population.diagnostics() | r_hat).items()}
-        yield problem.state(population.point.x, scales[-1], population.acceptance, diagnostics)
-
-
-def _move_until_agreement(population: _Population, agree: float, max_moves: int) -> Tensor:
-    """Make moves in windows of doubling length until R-hat is at most `agree` for every image; return R-hat (B,)."""
-    moves, window = 0, FIRST_WINDOW
-    r_hat = torch.full_like(population.log_step, math.inf)
-    while moves + window <= max_moves and (moving := ~(r_hat <= agree)).any():
-        r_hat = torch.where(moving, population.window_r_hat(window, moving), r_hat)
-        moves, window = moves + window, 2 * window
-    return r_hat
+            model = model.select(population.resample(_uniform(problem), self.resample_below))
+            s = math.sqrt(t**2 - last**2)  # on top of an image at the last scale
+            x, log_ratio = model.step(u, s, as_numbers(problem.draw()))
+            after = matching(x, s)
+            population.reweight(log_ratio + after.log_twist - model.log_twist)
+            yield problem.state(matching.images(x), t)
+            model, u = after, s
+        model = model.select(population.resample(_uniform(problem), self.resample_below))
+        x, _ = model.step(
+            u, 0.0, as_numbers(problem.draw())
+        )  # drawn from the model given y itself: no change of weight
+        yield _last_state(problem, matching.images(x), last, population)
 
 
 class _Population:
-    """The chains (S, B) with their weights, their current scale, and a step size for every image."""
+    """The weights (S, B) of chains, and the first chains that they descend from."""
 
-    def __init__(self, problem: Problem, t: float) -> None:
-        self.problem, self.potential = problem, self._potential(problem, t)
-        noise, operator, y = (problem.draw_measurement(), problem.draw()), problem.operator, problem.y
-        x = operator.posterior_sample(torch.zeros_like(noise[1]), y, self.potential.width, noise)
-        self.point = self.potential(x)
-        initial_potential = inner_product(x, x) / (2 * self.potential.width**2) + operator.misfit(x, y)
-        self.log_weight = initial_potential - self.point.value
-        self.log_evidence = torch.zeros_like(self.log_weight[0])
-        self.least_size = torch.full_like(self.log_evidence, problem.noise.num_samples)
-        # The optimal Langevin step size decreases like n^(-1/3) in dimension n; it is then adapted at every scale.
-        self.log_step = torch.full_like(self.log_evidence, -math.log(x[0, 0].numel()) / 3)
-        self.accepted, self.moves = torch.zeros_like(self.log_weight), torch.zeros_like(self.log_evidence)
-        self.scale_acceptance: list[Tensor] = []
+    def __init__(self, log_weight: Tensor) -> None:
+        self.log_weight, self.log_evidence = _finite(log_weight), torch.zeros_like(log_weight[0])
+        self.all = torch.arange(len(log_weight), device=log_weight.device)[:, None].expand_as(log_weight)
+        self.ancestors = self.all
 
-    def change_scale(self, t: float, resample_below: float) -> None:
-        """Change to scale t: adapt the step size, update the weights, and resample where few chains are effective."""
-        if t == self.potential.t:
-            return
-        self.log_step = self.log_step + self.acceptance - TARGET_ACCEPTANCE
-        self.scale_acceptance = []
-        before = self.point.value
-        self.potential = self._potential(self.problem, t)
-        self.point = self.potential(self.point.x)
-        self.log_weight = self.log_weight + before - self.point.value
-        size = _effective_size(self.log_weight)
-        self.least_size = torch.minimum(self.least_size, size)
-        self._resample(size < resample_below * len(self.log_weight))
+    def reweight(self, log_factor: Tensor) -> None:
+        """Multiply the weights by factors (S, B)."""
+        self.log_weight = _finite(self.log_weight + log_factor)
 
-    def move(self, moving: Tensor | None = None) -> None:
-        """Make a Metropolis-adjusted Langevin move for the images selected by `moving` (B,), or for all."""
-        point, h = self.point, self.log_step.exp()
-        noise = self.potential.color((self.problem.draw_measurement(), self.problem.draw()))
-        x = point.x - over_pixels(h) / 2 * point.preconditioned + over_pixels(h.sqrt()) * noise
-        mask = None if moving is None else moving.expand_as(point.value)
-        proposal = self.potential(x, mask)
-        log_ratio = point.value - proposal.value - h / 8 * (proposal.square - point.square)
-        log_ratio = log_ratio + inner_product(x - point.x, proposal.gradient + point.gradient) / 2
-        accepted = torch.special.log_ndtr(self._normal()) < log_ratio
-        probability = log_ratio.clamp(max=0).exp()
-        if mask is not None:
-            accepted, probability = accepted & mask, torch.where(mask, probability, 0)
-        self.point = proposal.where(accepted, point)
-        self.scale_acceptance.append(probability)
-        self.accepted, self.moves = self.accepted + probability, self.moves + (1 if moving is None else moving)
+    def resample(self, offset: Tensor, below: float) -> Tensor:
+        """Return the chains (S, B) that go on: resampled where the effective sample size is below a fraction of S."""
+        shares = self.log_weight.softmax(0)
+        few = 1 / shares.square().sum(0) < below * len(shares)
+        chosen = torch.where(few, systematic_choice(shares, offset), self.all)
+        self.ancestors = self.ancestors.gather(0, chosen)
+        self.log_evidence = torch.where(few, self.log_evidence + self.log_mean, self.log_evidence)
+        self.log_weight = torch.where(few, 0, self.log_weight)
+        return chosen
 
     @property
-    def acceptance(self) -> Tensor:
-        """Mean probability of acceptance at the current scale, (B,)."""
-        return torch.stack(self.scale_acceptance).mean(dim=(0, 1))
-
-    def window_r_hat(self, window: int, moving: Tensor) -> Tensor:
-        """Make `window` moves for the `moving` images; return R-hat over them (B,), the largest over the pixels."""
-        mean, square = torch.zeros_like(self.point.x), torch.zeros_like(self.point.x.real)
-        for count in range(1, window + 1):
-            self.move(moving)
-            change = self.point.x - mean
-            mean = mean + change / count
-            square = square + (change.conj() * (self.point.x - mean)).real
-        within = square.mean(0) / (window - 1)
-        total = (window - 1) / window * within + mean.var(0)
-        return (total / within).sqrt().amax(dim=(-3, -2, -1))
-
-    def diagnostics(self) -> dict[str, Tensor]:
-        """Return the diagnostics by name, (B,) or (S, B).
-
-        Raises
-        ------
-        FloatingPointError
-            If the potential of a proposal was not finite.
-        """
-        acceptance = self.accepted / self.moves
-        if not acceptance.isfinite().all():
-            raise FloatingPointError("the potential of a Metropolis proposal is not finite")
-        return {
-            "acceptance": acceptance,
-            "step_size": self.log_step.exp(),
-            "effective_sample_size": self.least_size,
-            "log_evidence": self.log_evidence + _log_mean(self.log_weight),
-            "log_weight": self.log_weight,
-        }
-
-    def _resample(self, mask: Tensor) -> None:
-        """Resample the chains of the images in `mask` (B,) by their weights, using systematic resampling."""
-        count = len(self.log_weight)
-        offset = torch.special.ndtr(self._normal()[0])
-        positions = (offset + torch.arange(count, device=offset.device)[:, None]) / count
-        cumulative = self.log_weight.softmax(0).cumsum(0)
-        ancestors = torch.searchsorted(cumulative.mT.contiguous(), positions.mT.contiguous()).mT.clamp(max=count - 1)
-        self.point = self.point.at(torch.where(mask, ancestors, torch.arange(count, device=offset.device)[:, None]))
-        self.log_evidence = self.log_evidence + torch.where(mask, _log_mean(self.log_weight), 0)
-        self.log_weight = torch.where(mask, 0, self.log_weight)
-
-    def _normal(self) -> Tensor:
-        """Return one standard normal number per chain (S, B)."""
-        return self.problem.noise.draw(self.problem.adjoint.real[:, :1, :1, :1])[..., 0, 0, 0]
-
-    @staticmethod
-    def _potential(problem: Problem, t: float) -> Potential:
-        return Potential(problem.prior, problem.operator, problem.y, t)
+    def log_mean(self) -> Tensor:
+        """Logarithm of the mean weight, (B,)."""
+        return self.log_weight.logsumexp(0) - math.log(len(self.log_weight))
 
 
-def _effective_size(log_weight: Tensor) -> Tensor:
-    """Return the effective sample size (B,) of log-weights (S, B)."""
-    return (2 * log_weight.logsumexp(0) - (2 * log_weight).logsumexp(0)).exp()
+def _last_state(problem: Problem, x: Tensor, t: float, population: _Population) -> State:
+    """Return the state of the final chains, the heaviest first, with their weights and the diagnostics."""
+    shares = population.log_weight.softmax(0)
+    order = shares.float().argsort(dim=0, descending=True, stable=True)  # float: rounding does not decide
+    weights = Weights(shares.gather(0, order), population.ancestors.gather(0, order))
+    if uncertified := int((weights.surviving < FEWEST_ANCESTORS).sum()):
+        log.warning("SMC: %d of %d images %s", uncertified, len(x[0]), UNCERTIFIED)
+    of_images = {
+        "log_evidence": population.log_evidence + population.log_mean,
+        "log_evidence_std": weights.std_of_log_evidence,
+        "effective_sample_size": weights.effective_sample_size,
+        "ancestors": weights.surviving,
+        "converged": weights.surviving >= FEWEST_ANCESTORS,
+    }
+    diagnostics = {name: values.to(shares).expand_as(shares) for name, values in of_images.items()}
+    image = torch.arange(len(problem.y), device=x.device)
+    return problem.state(x[order, image], t, None, diagnostics | {"weight": weights.shares}, weights)
 
 
-def _log_mean(log_weight: Tensor) -> Tensor:
-    return log_weight.logsumexp(0) - math.log(len(log_weight))
+def _check(problem: Problem) -> None:
+    """Raise ValueError if SMC cannot sample a posterior."""
+    if isinstance(problem.prior.prior, ComposedEnergy):
+        raise ValueError("SMC needs the denoiser of a density, and a composed energy has none: choose sampler=alps")
+    chains, images = problem.noise.num_samples, len(problem.y)
+    if chains < 2:
+        raise ValueError(f"SMC weighs chains against each other: num_samples must be at least 2, got {chains}")
+    size = as_numbers(problem.adjoint).shape[-1]
+    if size > LARGEST_IMAGE:
+        raise ValueError(
+            f"SMC computes with a matrix of n x n numbers for each chain, and images have n = {LARGEST_IMAGE:,} real "
+            f"numbers at most, got {size:,}: give smaller images, or choose sampler=alps_teacher"
+        )
+    if (entries := chains * images * size**2) > MOST_ENTRIES:
+        raise ValueError(
+            f"SMC needs a matrix of {size} x {size} numbers for each of {chains} chains of {images} images, "
+            f"{entries / 2**27:.1f} GiB at a time of at most {MOST_ENTRIES / 2**27:g}: give fewer num_samples, a "
+            "smaller data.batch_size, or smaller images"
+        )
+
+
+def _uniform(problem: Problem) -> Tensor:
+    """Return a uniform random number for each image, (B,)."""
+    normal = problem.noise.draw(problem.adjoint.real[:, :1, :1, :1])[0, :, 0, 0, 0]
+    uniform: Tensor = torch.special.ndtr(normal.double())
+    return uniform
+
+
+def _finite(log_weight: Tensor) -> Tensor:
+    """Return log-weights; raises FloatingPointError if one of them is not finite."""
+    if not log_weight.isfinite().all():
+        raise FloatingPointError("the weight of a chain is not finite")
+    return log_weight
