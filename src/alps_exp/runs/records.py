@@ -55,13 +55,6 @@ class Record:
         Number of samples of the image.
     antithetic
         Whether they are antithetic pairs, see `alps_exp.estimates.Estimates`.
-    weight
-        Weight of a sample, with sum 1 over those of an image; None: they are equal.
-    effective_sample_size, ancestors
-        Of samples with weights, see `alps_exp.estimates.Weights`.
-    log_evidence, log_evidence_std
-        Logarithm of the density p(y) of the measurement under the prior, and its standard error, from a sampler that
-        estimates it.
     psnr, ssim, nmse, lpips
         Metrics, see `alps_exp.evaluation.image_metrics` and `alps_exp.evaluation.lpips_numbers`; PSNR in dB.
     spread, error
@@ -82,6 +75,13 @@ class Record:
         How well the truth explains the k-space that it was made from, see `alps_exp.mri.truth.TruthCheck`.
     prepared_noise_std
         Noise level that the data bring, where `noise_std` is another one, of the request.
+    weight
+        Weight of a sample, with sum 1 over those of an image; None: they are equal.
+    effective_sample_size, ancestors
+        Of samples with weights, see `alps_exp.estimates.Weights`.
+    log_evidence, log_evidence_std
+        Logarithm of the density p(y) of the measurement under the prior, and its standard error, from a sampler that
+        estimates it.
     volume
         Of a slice: ``name`` of its volume, its number of ``slices``, the ``reference`` of its metrics
         (``RSS`` or ``combined coils``), and the sums of `alps_exp.evaluation.slice_sums`.
@@ -118,11 +118,6 @@ class Record:
     sample_index: int | None = None
     num_samples: int = 1
     antithetic: bool = False
-    weight: float | None = None
-    effective_sample_size: float | None = None
-    ancestors: int | None = None
-    log_evidence: float | None = None
-    log_evidence_std: float | None = None
     psnr: float | None = None
     ssim: float | None = None
     nmse: float | None = None
@@ -138,6 +133,11 @@ class Record:
     truth_misfit: float | None = None
     truth_residual: float | None = None
     prepared_noise_std: float | None = None
+    weight: float | None = None
+    effective_sample_size: float | None = None
+    ancestors: int | None = None
+    log_evidence: float | None = None
+    log_evidence_std: float | None = None
     volume: VolumeShare | None = None
     regions: dict[str, dict[str, float]] | None = None
     certificate: dict[str, float] | None = None
