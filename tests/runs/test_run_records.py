@@ -12,8 +12,8 @@ from alps_exp.runs import Record
 CONTRACT = (
     "image_id task operator noise_std sampler seed estimate sample_index num_samples antithetic psnr ssim nmse lpips"
     " spread error nfe_forward nfe_vjp seconds peak_memory_mib energy data_misfit truth_misfit truth_residual"
-    " prepared_noise_std weight effective_sample_size ancestors log_evidence log_evidence_std volume regions warnings"
-    " flags status"
+    " prepared_noise_std weight effective_sample_size ancestors log_evidence log_evidence_std volume regions"
+    " certificate warnings flags status"
 ).split()
 
 
@@ -37,7 +37,7 @@ def test_a_line_of_an_earlier_version_lacks_what_is_new():
 
 TEXT = st.text('aé脳"\\\0\n\x85\u2028', max_size=6)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-OTHERS = ("ancestors", "volume", "regions", "warnings", "flags", "status")
+OTHERS = ("ancestors", "volume", "regions", "certificate", "warnings", "flags", "status")
 RESULTS = [name for name in CONTRACT[10:] if name not in OTHERS]
 SHARE = {
     "name": TEXT,

@@ -84,7 +84,7 @@ class Sampler(ShowsItsArguments, ABC):
         """
         ids = chain_ids(y, num_samples, image_ids)
         if not (self.composable or math.isclose(prior.curvature, 1)):
-            raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS and MAP do")
+            raise ValueError(f"{type(self).__name__} does not sample a composed energy; ALPS, MALA, MAP and ULA do")
         if antithetic:
             self.check_pairs()
         noise = KeyedNoise(seed, ids, num_samples, first_sample, antithetic)
