@@ -129,11 +129,11 @@ def _report(seed: int, figures: bool, run: Run, trainer: pl.Trainer) -> list[Pat
     written = write_calibration(report, run.folder.path)
     drawn = calibration_figure([report], run.folder.path / "calibration.png") if figures else []
     print(f"{run.folder.path}\n{(run.folder.path / 'calibration.md').read_text()}")
-    log_result(trainer, _scalars(report), "calibration", drawn)
+    log_result(trainer, numbers_of(report), "calibration", drawn)
     return written + drawn
 
 
-def _scalars(report: Report) -> dict[str, float]:
+def numbers_of(report: Report) -> dict[str, float]:
     """Return the single numbers of a report, the coverage at each level, and how many images they are over."""
     counts = {key: report[key] for key in ("images", "failed")}
     covered = zip(report["levels"], report["coverage"]["value"], strict=True)

@@ -99,6 +99,8 @@ def _put_config_name(argv: list[str]) -> str:
         argv.insert(1, "restore")
     if argv[1] == "checkpoint" and len(argv) > 2 and argv[2].isalpha():
         argv[2] = f"action={argv[2]}"
+    if argv[1] == "reproduce" and len(argv) > 2 and not re.search("[-=]", argv[2]):
+        argv[2] = f"rows={argv[2]}"
     if argv[1] == "export":
         argv[2:] = export_words(argv[2:])
     if argv[1] in VERBS:

@@ -13,6 +13,7 @@ VERBS = {
     "restore": "measure test images through an operator and restore them with a sampler",
     "calibrate": "measure how well the uncertainty of a sampler is calibrated",
     "table": "collect the records of runs into tables and figures",
+    "reproduce": "run the rows of a table of results: PASS or FAIL for each number",
     "bench": "measure what the package costs above its networks",
     "export": "write the estimates of a run as PNG, TIFF, npz and NIfTI",
     "checkpoint": "inspect a checkpoint, or convert it to safetensors",
