@@ -8,12 +8,11 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-import pandas as pd
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,9 +20,8 @@ from alps_exp.checks import positive
 from alps_exp.cli.calibrate import numbers_of
 from alps_exp.cli.faults import FAILED, OK
 from alps_exp.config.arguments import nearest
-from alps_exp.files import write_atomically
 from alps_exp.report.calibration import REPORT
-from alps_exp.report.layout import DisplayTable, csv_table, footnotes, markdown_table
+from alps_exp.report.reproduction import Comparison, write_reproduction
 from alps_exp.runs import RunFolder
 from alps_exp.runs.job import JobContext
 from alps_exp.runs.objective import means_of
@@ -71,31 +69,6 @@ class Row:
     needs: list[Needed] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A number of a row beside its expected value; `problem` says why there is none, and is ``ok`` otherwise."""
-
-    row: str
-    number: str
-    measured: float | None
-    expected: float
-    tolerance: float
-    paper: float | None
-    minutes: float
-    problem: str
-
-    @property
-    def verdict(self) -> str:
-        """PASS or FAIL."""
-        passes = self.measured is not None and abs(self.measured - self.expected) <= self.tolerance
-        return "PASS" if passes else "FAIL"
-
-    def __str__(self) -> str:
-        paper = "" if self.paper is None else f", paper {self.paper:g}"
-        found = self.problem if self.measured is None else f"{self.measured:.4g}"
-        return f"{self.verdict}  {self.number} {found} (expected {self.expected:g} ± {self.tolerance:g}{paper})"
-
-
 def reproduce(job: JobContext, /, *, rows: DictConfig, output: str) -> int:
     """Run the rows that are not done yet, compare their numbers with those expected, and return the exit status.
 
@@ -114,7 +87,7 @@ def reproduce(job: JobContext, /, *, rows: DictConfig, output: str) -> int:
     --------
     alps reproduce closed_form
     alps reproduce faces output=outputs/again
-    alps reproduce mine --config-dir my/conf
+    alps reproduce -m rows=closed_form,mri,calibration
     """
     table = _rows(rows)
     job.under_way = True
@@ -124,12 +97,9 @@ def reproduce(job: JobContext, /, *, rows: DictConfig, output: str) -> int:
         for comparison in _compared(name, row, Path(output) / name):
             print(f"  {comparison}", flush=True)
             found.append(comparison)
-    text = f"{_table(found)}\nExpected values are of {rows.hardware}.\n"
-    numbers = pd.DataFrame([{**asdict(comparison), "verdict": comparison.verdict} for comparison in found])
-    write_atomically(Path(output) / "reproduction.md", text.encode())
-    write_atomically(Path(output) / "reproduction.csv", csv_table(numbers).encode())
+    markdown, _ = write_reproduction(found, rows.hardware, Path(output))
     passed = sum(comparison.verdict == "PASS" for comparison in found)
-    print(f"\n{text}\n{passed} of {len(found)} numbers as expected; table in {output}")
+    print(f"\n{markdown.read_text()}\n{passed} of {len(found)} numbers as expected: {markdown}")
     return OK if passed == len(found) else FAILED
 
 
@@ -185,20 +155,3 @@ def _numbers(run: RunFolder) -> dict[str, float]:
     calibration = run.path / REPORT
     report = numbers_of(json.loads(calibration.read_bytes())) if calibration.exists() else {}
     return means_of(run.records()) | report
-
-
-def _table(found: Sequence[Comparison]) -> str:
-    """Return the comparisons as a table in Markdown, with what went wrong as notes."""
-    cells, notes = footnotes([each.problem for each in found], [each.verdict for each in found])
-    texts = pd.DataFrame(
-        {
-            "Row": [each.row for each in found],
-            "Number": [each.number for each in found],
-            "Measured": ["-" if each.measured is None else f"{each.measured:.4g}" for each in found],
-            "Expected": [f"{each.expected:g} ± {each.tolerance:g}" for each in found],
-            "Paper": ["-" if each.paper is None else f"{each.paper:g}" for each in found],
-            "Minutes": [f"{each.minutes:.1f}" for each in found],
-            "Verdict": [each.verdict if cell == "ok" else cell for cell, each in zip(cells, found, strict=True)],
-        }
-    )
-    return markdown_table(DisplayTable(texts, "Reproduction", notes))
