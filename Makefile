@@ -8,7 +8,7 @@ BRAIN := experiment=demo_brain operator=mri_4x,mri_8x
 .PHONY: help demo demo-faces demo-brains bench reproduce-small test test-all lint docs clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 # The first command makes .venv; touch of a mark says which extras it has.
 .venv/demo.installed .venv/test.installed .venv/docs.installed: .venv/%.installed: pyproject.toml constraints.txt
@@ -35,13 +35,10 @@ demo-brains:
 bench: .venv/demo.installed  ## what the package costs beyond its networks, 40 minutes
 	$(BIN)/alps bench baseline=experiments/bench/baseline.json
 
-test: .venv/test.installed  ## the tests that CI runs
-=======
 reproduce-small: .venv/demo.installed  ## ten minutes: numbers of ours, again, by models and images that come with the package
 	OMP_NUM_THREADS=2 $(BIN)/alps reproduce -m rows=closed_form,mri,calibration
 
-test: .venv/test.installed
->>>>>>> 55c3e93 (alps reproduce: the rows of a table are run, and each number is compared with the one expected)
+test: .venv/test.installed  ## the tests that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m 'not slow'
 
 test-all: .venv/test.installed  ## the slow tests too, every snippet of the documentation among them

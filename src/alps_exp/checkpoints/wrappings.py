@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from torch import Tensor, nn
 
@@ -76,7 +77,7 @@ def _items(content: object) -> Iterator[tuple[str, object]]:
     yield from ((_name(name), item) for name, item in named if isinstance(item, Mapping) or _is_list(item))
 
 
-def _is_list(content: object) -> bool:
+def _is_list(content: object) -> TypeGuard[Sequence[object]]:
     return isinstance(content, list | tuple)
 
 
