@@ -14,7 +14,7 @@ for prior in gaussian mixture; do
     prior="energy=$prior teacher=$prior output_root=outputs/closed_form"
     by_operator $prior sampler=alps sampler.annealing=diffused,static
     by_operator $prior sampler=alps sampler.noise=independent
-    by_operator $prior sampler=alps_teacher,alps_paper,smc,daps,diffpir,pigdm,mmps,csgm
+    by_operator $prior sampler=alps_teacher,alps_paper,daps,diffpir,pigdm,mmps,csgm
     by_operator $prior sampler=daps sampler.langevin_steps=0
     by_operator $prior sampler=dps sampler.step_size=1
     run $prior operator=inpaint_random,gaussian_blur,motion_blur sampler=ddnm

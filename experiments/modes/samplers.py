@@ -42,14 +42,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chains", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--samplers", nargs="*", default=list(NAMES))
     settings = parser.parse_args()
     problems = [problem(name) for name in PROBLEMS]
     ids = [str(seed) for seed in range(settings.seeds)]
     print(f"| Sampler | {' | '.join(PROBLEMS)} |")
     print("|---" * (len(PROBLEMS) + 1) + "|")
     print(f"| exact | {' | '.join(f'{one.weight:.3f}' for one in problems)} |")
-    for shown, name in NAMES.items():
-        sampler, cells = sampler_of(name), []
+    for shown in settings.samplers:
+        sampler, cells = sampler_of(NAMES[shown]), []
         for one in problems:
             y = one.y.expand(len(ids), *one.y.shape[1:])
             estimates = sampler(one.prior, one.operator, y, settings.chains, image_ids=ids)
