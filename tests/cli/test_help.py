@@ -104,7 +104,7 @@ def test_experiments_are_those_that_the_verb_can_run():
 
 def test_a_choice_brings_its_keys_and_groups(alps):
     _, out, _ = alps("restore", "data=kspace_example", "sampler=smc", "--help")
-    assert "sampler.max_moves=1000" in out and "sampler.annealing" not in out
+    assert "sampler.denoiser_error=0.0" in out and "sampler.annealing" not in out
     assert re.search(r"^  maps@data.test.maps=espirit +espirit, low_resolution$", out, re.MULTILINE)
     _, out, _ = alps("train", "callbacks=early_stopping", "--help")
     assert "callbacks.early_stopping.patience=10" in out and "callbacks.ema.decay" in out
