@@ -1,16 +1,20 @@
 """`alps checkpoint`: inspects and converts, with one clear line for what it cannot."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from alps_exp.checkpoints import save_model
+from alps_exp.checkpoints.diffusers_folder import diffusers_names
 from alps_exp.cli import checkpoint as verb
 from alps_exp.files import file_hash
+from alps_exp.networks import ADMUNet, DiscretePrecond
 from alps_exp.networks.preconditioning import architecture_of
-from alps_exp.priors import load_energy
+from alps_exp.priors import load_energy, load_teacher
 
 
 @pytest.fixture
@@ -54,6 +58,30 @@ def test_convert_writes_weights_and_card_that_load(alps, files, monkeypatch, sou
     assert "# energy: energy" in card and "| source sha256 |" in card and "| preconditioning | EDMPrecond" in card
     status, _, err = alps("checkpoint", "convert", f"path={source}", "output=new/energy.safetensors", *more)
     assert status == 2 and "new/energy.safetensors is there already" in err
+
+
+def test_what_is_read_is_never_named_as_what_to_remove(alps, files, monkeypatch):
+    monkeypatch.chdir(files)
+    status, _, err = alps("checkpoint", "convert", "path=teacher.safetensors")
+    assert status == 2 and "teacher.safetensors is the file that is read: name the one to write with output=PATH" in err
+
+
+def test_a_folder_of_diffusers_is_converted_to_a_file_beside_it(alps, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 3, "out_channels": 3}
+    config |= {"block_out_channels": [32], "layers_per_block": 1, "norm_num_groups": 8}
+    config |= {"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"], "add_attention": False}
+    Path("unet").mkdir()
+    Path("unet/config.json").write_text(json.dumps(config))
+    arguments = {"channel_mult": [1], "num_blocks": 1, "attention_levels": [], "norm_groups": 8, "out_channels": 3}
+    model = ADMUNet(8, model_channels=32, middle_attention=False, scale_shift=False, **arguments)
+    theirs = {diffusers_names(name, 2)[0]: value for name, value in model.state_dict().items()}
+    save_file(theirs, "unet/diffusion_pytorch_model.safetensors")
+    status, out, err = alps("checkpoint", "convert", "path=unet")
+    assert status == 0 and out.split()[-1] == str(tmp_path / "unet.safetensors"), err
+    x, sigma = torch.randn(2, 3, 8, 8), torch.tensor([0.5, 5.0])
+    read = load_teacher("unet.safetensors").network
+    assert torch.equal(read(x, sigma), DiscretePrecond(model, beta_start=1e-4, beta_end=0.02).eval()(x, sigma))
 
 
 def test_a_conversion_that_breaks_off_between_its_files_is_repeated(alps, files, monkeypatch):

@@ -287,7 +287,7 @@ def _converted(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Ten
     rest = {_present_name(name): value for name, value in tensors.items()}
     own = {}
     for name, like in network.state_dict().items():
-        theirs = _their_names(name, network.arguments["num_blocks"] + 1)
+        theirs = diffusers_names(name, network.arguments["num_blocks"] + 1)
         shape = (len(like) // len(theirs), *like.shape[1:])
         own[name] = torch.cat([_taken(rest, part, shape) for part in theirs])
     if odd := next(iter(rest), None):
@@ -302,7 +302,7 @@ def _present_name(name: str) -> str:
     return f"{start}.{FORMER[last]}.{kind}" if last in FORMER else name
 
 
-def _their_names(own: str, each: int) -> list[str]:
+def diffusers_names(own: str, each: int) -> list[str]:
     """Return the names in diffusers of a tensor of ours, where a level has so many blocks in the decoder."""
     layer, _, kind = own.rpartition(".")
     if layer in OUTSIDE:

@@ -71,7 +71,9 @@ def checkpoint(
     if action == "inspect":
         print("\n".join(f"{name:20} {value}" for name, value in _facts(source, architecture, choice).items()))
         return 0
-    target = Path(output) if output else source.with_suffix(".safetensors")
+    target = Path(output) if output else _beside(Path(path))
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target} is the file that is read: name the one to write with output=PATH")
     if target.exists():
         raise ValueError(f"{target} is there already: remove it, or name another with output=PATH")
     read = read_checkpoint(source, architecture, choice)
@@ -82,6 +84,11 @@ def checkpoint(
     write_atomically(target, content)  # last: existing weights mean that the conversion is complete
     print(target)
     return 0
+
+
+def _beside(path: Path) -> Path:
+    """Return the safetensors file of the name of a file or folder, in the folder that holds it."""
+    return path.with_suffix(".safetensors") if path.is_file() else Path(f"{path.resolve()}.safetensors")
 
 
 def _facts(path: Path, architecture: str | Mapping[str, object] | None, choice: Choice) -> dict[str, str]:

@@ -456,7 +456,8 @@ def _check_values(arguments: Mapping[str, object]) -> None:
             raise ValueError(f"{name} has {len(parts):,} parts, expected at most {MOST_PARTS}")
         for part in parts:
             if not isinstance(part, str if name in WORDS else int | float):
-                kind = "word" if name in WORDS else "number"
+                other = f"; settings that are words are {', '.join(WORDS)}" if isinstance(part, str) else ""
+                kind = "word" if name in WORDS else f"number{other}"
                 raise ValueError(f"{name} is or holds a {type(part).__name__}, expected a {kind}")
             if isinstance(part, int | float) and not abs(part) <= LARGEST:
                 shown = f"{part:,}" if isinstance(part, float) or abs(part) < 2**63 else "too large"
