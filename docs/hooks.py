@@ -36,6 +36,7 @@ ELSEWHERE = {
     "experiments/gpu/RESULTS.md": "results/gpu_results.md",
     "experiments/inpainting/README.md": "results/inpainting.md",
     "experiments/map/README.md": "results/map.md",
+    "experiments/modes/README.md": "results/modes.md",
     "experiments/mri/README.md": "results/mri.md",
     "experiments/mri/REGULARIZATION.md": "results/regularization.md",
     "experiments/mri/SOLVES.md": "results/solves.md",
