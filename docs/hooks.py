@@ -20,6 +20,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
 SOURCE = ROOT / "src" / "alps_exp"
 CONF = ROOT / "conf"
 ELSEWHERE = {
@@ -113,6 +114,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def _api(module: str, folder: Path) -> str:
     """Return the page of what a room exports."""
+    from alps_exp.config.docstrings import find
+
     tree = ast.parse((folder / "__init__.py").read_text())
     names = next(
         ast.literal_eval(node.value)
@@ -120,15 +123,13 @@ def _api(module: str, folder: Path) -> str:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     )
     summary = (ast.get_docstring(tree) or "").partition("\n\n")[0]
-    modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
-    blocks = [f"::: {module}.{name}" for name in sorted(names) if name not in modules]
+    blocks = [f"::: {module}.{name}" for name in sorted(names) if find(f"{module}.{name}")]  # classes and functions
     rooms = [f"[`{room}`]({room}.md)" for room in ROOMS] if module == "alps_exp" else []
     return "\n\n".join([f"# `{module}`", summary, *([f"Rooms: {', '.join(rooms)}."] if rooms else []), *blocks]) + "\n"
 
 
 def _config_pages() -> tuple[str, str]:
     """Return the page of the verbs with their keys, and that of the choices of each group with theirs."""
-    sys.path.insert(0, str(ROOT / "src"))
     from hydra import compose, initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig

@@ -52,6 +52,7 @@ def can_be_planned(words):
     return words[0] in PLANNING and not any(word.startswith(OWN) for word in words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "words"), [case for case in CONSOLE if can_be_planned(case[1])], ids=lambda x: str(x)[:60]
 )
