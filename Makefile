@@ -50,7 +50,7 @@ lint: .venv/test.installed  ## ruff and mypy
 	$(BIN)/mypy
 
 docs: .venv/docs.installed  ## the documentation as a website, site/; a warning is an error
-	$(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:  ## remove .venv, outputs and site
 	rm -rf .venv outputs site
