@@ -36,6 +36,7 @@ def picture(run, image_id, channels=3):
         std=samples.std(0, ddof=1),
         samples=samples,
         interval=np.stack([samples.min(0), samples.max(0)]),
+        half_width=np.stack([2 * samples.std(0, ddof=1), 3 * samples.std(0, ddof=1)]),
     )
     run.save_result(image_id, found)
     return found
@@ -82,9 +83,10 @@ def test_a_picture_is_in_0_to_1_and_its_png_has_8_bits(run, tmp_path):
     samples = tifffile.imread(tmp_path / "out/a.samples.tiff")
     np.testing.assert_allclose(np.moveaxis(samples, -1, 1), (result.samples + 1) / 2, atol=1e-7)
     with np.load(tmp_path / "out/a.npz") as arrays:
-        assert sorted(arrays) == ["image_id", "interval", "mmse", "sample", "samples", "std", "units"]
+        assert sorted(arrays) == ["half_width", "image_id", "interval", "mmse", "sample", "samples", "std", "units"]
         assert arrays["image_id"] == "a" and arrays["units"] == "0 is black, 1 is white"
         np.testing.assert_allclose(arrays["interval"], (result.interval + 1) / 2, atol=1e-7)
+        np.testing.assert_allclose(arrays["half_width"], result.half_width / 2, rtol=1e-6)
         # Half of the unbiased standard deviation is that of the halved samples.
         np.testing.assert_allclose(arrays["std"], arrays["samples"].std(0, ddof=1), rtol=1e-5)
 

@@ -115,3 +115,31 @@ def test_records_that_are_none_are_damage_and_not_quoted(path, text):
     with pytest.raises(DamagedFile, match="a.h5 is damaged: not a record: ") as refused:
         read_records(path)
     assert "hunter2" not in str(refused.value)
+
+
+BOUNDS = {"images": 9, "levels": [0.8, 0.9], "pixel_share": 0.95, "half_width": [1.0, None], "covered": None}
+BOUNDS |= {name: [1.0, 2.0] for name in ("error", "psnr", "ssim")}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_half_widths_of_other_levels_than_the_record_has_are_damage(tmp_path, count):
+    record = Record("a", "blur", "blur", 0.05, "alps", 0, "mmse", conformal=BOUNDS)
+    result = ImageResult([record], truth=IMAGE, estimates={"mmse": IMAGE}, half_width=np.stack([IMAGE] * count))
+    write_result(tmp_path / "a.h5", result)
+    if count == 2:
+        assert read_result(tmp_path / "a.h5").record("mmse").conformal == BOUNDS
+    else:
+        with pytest.raises(DamagedFile, match="half_width has not one map for each level"):
+            read_result(tmp_path / "a.h5")
+
+
+def test_an_image_that_failed_keeps_its_half_widths_without_bounds(tmp_path):
+    record = Record("a", "blur", "blur", 0.05, "alps", 0, "mmse", psnr=float("nan"), conformal=BOUNDS)
+    result = ImageResult([record], truth=IMAGE, estimates={"mmse": IMAGE}, half_width=np.stack([IMAGE, IMAGE]))
+    write_result(tmp_path / "a.h5", result)
+    assert read_result(tmp_path / "a.h5").record("mmse").conformal is None
+
+
+def test_a_record_without_a_bound_for_each_level_is_none():
+    with pytest.raises(ValueError, match="conformal has not one bound for each level"):
+        Record("a", "blur", "blur", 0.05, "alps", 0, "mmse", conformal=BOUNDS | {"psnr": [1.0]})

@@ -13,7 +13,7 @@ CONTRACT = (
     "image_id task operator noise_std sampler seed estimate sample_index num_samples antithetic psnr ssim nmse lpips"
     " spread error nfe_forward nfe_vjp seconds peak_memory_mib energy data_misfit truth_misfit truth_residual"
     " prepared_noise_std weight effective_sample_size ancestors log_evidence log_evidence_std volume regions"
-    " certificate warnings flags status"
+    " certificate conformal warnings flags status"
 ).split()
 
 
@@ -37,13 +37,20 @@ def test_a_line_of_an_earlier_version_lacks_what_is_new():
 
 TEXT = st.text('aé脳"\\\0\n\x85\u2028', max_size=6)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-OTHERS = ("ancestors", "volume", "regions", "certificate", "warnings", "flags", "status")
+OTHERS = ("ancestors", "volume", "regions", "certificate", "conformal", "warnings", "flags", "status")
 RESULTS = [name for name in CONTRACT[10:] if name not in OTHERS]
 SHARE = {
     "name": TEXT,
     "slices": st.integers(1, 9),
     "reference": st.sampled_from(["RSS", "combined coils"]),
     **dict.fromkeys(("pixels", "squared_error", "squared_reference", "ssim"), NUMBERS),
+}
+BOUNDS = {
+    "images": st.integers(0, 9),
+    "levels": st.lists(NUMBERS, min_size=2, max_size=2),
+    "pixel_share": NUMBERS,
+    **dict.fromkeys(("half_width", "error", "psnr", "ssim"), st.lists(st.none() | NUMBERS, min_size=2, max_size=2)),
+    "covered": st.none() | st.lists(NUMBERS, min_size=2, max_size=2),
 }
 
 
@@ -64,6 +71,7 @@ SHARE = {
         ancestors=st.none() | st.integers(1, 9),
         volume=st.none() | st.fixed_dictionaries(SHARE),
         regions=st.none() | st.dictionaries(TEXT, st.dictionaries(TEXT, NUMBERS, max_size=2), max_size=2),
+        conformal=st.none() | st.fixed_dictionaries(BOUNDS),
         warnings=st.lists(TEXT, max_size=2),
         flags=st.lists(TEXT, max_size=2),
         status=TEXT,

@@ -1,8 +1,9 @@
-"""`alps calibrate`: coverage and rank statistics of a sampler's uncertainty."""
+"""`alps calibrate`: coverage and rank statistics of a sampler's uncertainty, and conformal bounds."""
 
 from __future__ import annotations
 
 import copy
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -23,8 +24,10 @@ from alps_exp.priors import Precision, Prior
 from alps_exp.report import calibration_figure, write_calibration
 from alps_exp.restoration import Calibration, RestorationSettings, calibration_report
 from alps_exp.restoration.calibration import Report
+from alps_exp.restoration.conformal import Settings, settings_of, write_conformal
 from alps_exp.restoration.run import Run, log_result, predict
 from alps_exp.runs.job import JobContext
+from alps_exp.runs.records import GUARANTEE
 
 
 def calibrate(
@@ -67,7 +70,7 @@ def calibrate(
     generator
         Sampler that draws images from a prior that is not in closed form.
     images
-        prior: draws of the prior; data: the test images.
+        prior: draws of the prior; data: the test images, which give conformal.json too.
     count
         Number of images.
     seed
@@ -96,12 +99,13 @@ def calibrate(
     module = Calibration(
         model, rule, chosen_sampler, job.folder, settings, generator=instantiate(generator) if draws else None
     )
+    bounded = settings_of(rule, chosen_sampler, model, num_samples) if images == "data" else None
     run = predict(
         job,
         module,
         source,
         open_trainer(job, trainer, logger),
-        report=partial(_report, seed, figures),
+        report=partial(_report, seed, figures, bounded),
         checkpoints=prior.checkpoints,
         resume_anyway=resume_anyway,
     )
@@ -121,8 +125,11 @@ def _images(
     return ZeroImages(source.test, count) if images == "prior" else FirstImages(source.test, count)
 
 
-def _report(seed: int, figures: bool, run: Run, trainer: pl.Trainer) -> list[Path]:
-    """Write the calibration of the restored images, give it to logger and terminal, and return what is written."""
+def _report(seed: int, figures: bool, bounded: Settings | None, run: Run, trainer: pl.Trainer) -> list[Path]:
+    """Write the calibration of the restored images, give it to logger and terminal, and return what is written.
+
+    With the settings that they are bounded to, conformal bounds are written as well.
+    """
     report = calibration_report(run.folder, run.entries, seed)
     if report is None:
         return []
@@ -130,7 +137,18 @@ def _report(seed: int, figures: bool, run: Run, trainer: pl.Trainer) -> list[Pat
     drawn = calibration_figure([report], run.folder.path / "calibration.png") if figures else []
     print(f"{run.folder.path}\n{(run.folder.path / 'calibration.md').read_text()}")
     log_result(trainer, numbers_of(report), "calibration", drawn)
+    if bounded is not None:
+        written.append(_write_bounds(run, bounded))
     return written + drawn
+
+
+def _write_bounds(run: Run, settings: Settings) -> Path:
+    """Write the conformal bounds of a run, and say for which images and levels they hold; return the file."""
+    bounds = write_conformal(run.folder, settings)
+    print(f"{bounds.path}: {GUARANTEE}")
+    for shortage in bounds.shortages:
+        print(f"warning: {shortage}", file=sys.stderr)
+    return bounds.path
 
 
 def numbers_of(report: Report) -> dict[str, float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from alps_exp.batch import ImageDataset
-from alps_exp.cli.inference import ChosenPrior
 from alps_exp.masks.file import mask_files
 from alps_exp.runs import collect_provenance
 from alps_exp.runs.folder import DONE
@@ -22,7 +23,7 @@ def is_finished(
     job: JobContext,
     data: DictConfig,
     rules: tuple[object, ...],
-    prior: ChosenPrior,
+    checkpoints: Mapping[str, Path],
     seed: int,
     resume_anyway: bool,
 ) -> bool:
@@ -37,8 +38,8 @@ def is_finished(
         unfinished here, as do those that were never done: `alps_exp.restoration` asks again.
     rules
         Operator and regions, whose mask files count as data.
-    prior
-        The prior of the request, whose weights are hashed.
+    checkpoints
+        Files by role that are hashed as the weights of the prior are.
     seed
         Seed of the request.
     resume_anyway
@@ -47,7 +48,7 @@ def is_finished(
     Raises
     ------
     ValueError
-        If images or weights differ from those of the run, and `resume_anyway` is false.
+        If images or these files differ from those of the run, and `resume_anyway` is false.
     """
     if not (job.folder.path / DONE).exists() or data.get("_target_") != DATA_MODULE or data.get("test") is None:
         return False
@@ -55,7 +56,7 @@ def is_finished(
     start = partial(
         collect_provenance,
         seeds={"seed": seed},
-        checkpoints=prior.checkpoints,
+        checkpoints=checkpoints,
         data_hash=index_hash(images, mask_files(*rules)),
         num_images=len(images),
     )

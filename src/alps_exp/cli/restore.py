@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hydra.utils import instantiate
@@ -42,6 +43,7 @@ def restore(
     lpips: str | None,
     interval: float | None,
     regions: DictConfig | None,
+    conformal: str | None = None,
     figures: bool,
     objective: str | None = None,
     precision: Precision = "float32",
@@ -89,6 +91,8 @@ def restore(
         Level of intervals to keep; 0.9 needs 19 samples.
     regions
         Masks of regions of interest, as {tumor:tumor.npy}.
+    conformal
+        Bounds that hold: conformal.json of alps calibrate; null: none.
     objective
         What a sweeper optimizes, as mmse/psnr with hydra/sweeper=optuna.
     callbacks
@@ -115,7 +119,8 @@ def restore(
     chosen_sampler, rule = instantiate(sampler), instantiate(operator)
     masks = {str(name): instantiate(MASK, path=path) for name, path in (regions or {}).items()}
     prior = choose_prior(chosen_sampler, teacher, energy)
-    if is_finished(job, data, (rule, masks), prior, seed, resume_anyway):
+    files = {**prior.checkpoints, **({"conformal": Path(conformal)} if conformal else {})}
+    if is_finished(job, data, (rule, masks), files, seed, resume_anyway):
         return 0
 
     # Imported only now: a finished job has answered long before Lightning and torchmetrics are loaded.
@@ -142,6 +147,7 @@ def restore(
         interval=interval,
         antithetic=antithetic,
         regions=masks,
+        conformal=conformal,
         figures=figures,
         batch_size="auto" if images.is_auto else images.batch_size,
         num_workers=images.num_workers,

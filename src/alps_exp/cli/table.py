@@ -13,10 +13,12 @@ from alps_exp.checks import check_count
 from alps_exp.report import (
     FigureSettings,
     PageTable,
+    build_conformal_table,
     build_region_table,
     build_trials_table,
     build_volume_table,
     check_display,
+    display_conformal,
     display_table,
     display_volumes,
     estimates_of,
@@ -31,6 +33,7 @@ from alps_exp.report import (
     table_of,
     task_figures,
     write_calibration_tables,
+    write_conformal_tables,
     write_page,
     write_region_table,
     write_tables,
@@ -110,6 +113,8 @@ def table(
         written.append(write_region_table(regions, Path(output)))
     if len(volumes := select_rows(build_volume_table(read, records, seeds), where)):
         written += write_volume_tables(volumes, Path(output))
+    if len(bounds := select_rows(build_conformal_table(read, records), where)):
+        written += write_conformal_tables(bounds, Path(output))
     if figures:
         written += task_figures(tasks, Path(output), settings)
         written += pareto_figure(numbers, Path(output) / "pareto.png", settings.formats)
@@ -120,13 +125,14 @@ def table(
     if page:
         shown = [PageTable("Restorations", displayed)]
         shown += [PageTable("Whole volumes", display_volumes(volumes))] if len(volumes) else []
+        shown += [PageTable("Conformal bounds", display_conformal(bounds))] if len(bounds) else []
         written.append(
             write_page(shown, gallery_tasks(read, records, seeds, estimates_of(where), page_images), Path(output))
         )
     job.folder.save_config(job.config)
     if len(numbers):
         print(for_terminal(numbers, displayed))
-    for name in ("volumes", "trials", "calibration"):
+    for name in ("volumes", "conformal", "trials", "calibration"):
         if (path := Path(output) / f"{name}.md") in written:
             print(path.read_text())
     print(f"{output}: {', '.join(str(path.relative_to(output)) for path in written)}")

@@ -24,6 +24,7 @@ MEANINGS = {
     "magnitude_std": "the standard deviation of |x| over the samples x, saved or not; it is not taken from std",
     "interval": "the lower and the upper end of the central interval of x, for Re x and Im x where it is complex",
     "magnitude_interval": "the lower and the upper end of the central interval of |x|",
+    "half_width": "the half-widths of the conformal intervals around mmse, one for each level of the records",
 }
 """What each quantity is."""
 MAGNITUDES = tuple(f"{name}_magnitude" for name in ESTIMATES)
@@ -34,20 +35,21 @@ PICTURES = (*ESTIMATES, *MAGNITUDES)
 def quantities(result: ImageResult) -> dict[str, Array]:
     """Return the estimates of an image with their spread, samples and intervals, in the units of `units_of`.
 
-    Images and spreads are (C, H, W), samples (S, C, H, W) and intervals (2, C, H, W). Pictures x in [-1, 1] become
-    (x + 1) / 2, and their standard deviation half of itself. Complex images, and all that belongs to them, are
-    multiplied with the scale of their source, which is a positive number for each pixel.
+    Images and spreads are (C, H, W), samples (S, C, H, W), intervals (2, C, H, W) and half-widths (L, C, H, W).
+    Pictures x in [-1, 1] become (x + 1) / 2, and standard deviations and half-widths half of themselves. Complex
+    images, and all that belongs to them, are multiplied with the scale of their source, which is a positive number for
+    each pixel.
 
     Raises
     ------
     ValueError
         If the scale has another size than the estimates.
     """
-    further = ("samples", "std", "magnitude_std", "interval", "magnitude_interval")
+    further = ("samples", "std", "magnitude_std", "interval", "magnitude_interval", "half_width")
     given = {name: array for name in further if (array := getattr(result, name)) is not None}
     found: dict[str, Array] = {**result.estimates, **given}
     if not is_complex(result):
-        return {name: array / 2 if name == "std" else (array + 1) / 2 for name, array in found.items()}
+        return {name: array / 2 if name in ("std", "half_width") else (array + 1) / 2 for name, array in found.items()}
     found |= {f"{name}_magnitude": np.abs(found[name]) for name in _ESTIMATES if name in found}
     scale = result.source.scale if result.source else None
     if scale is None:

@@ -6,6 +6,7 @@ from alps_exp.report.calibration import (
     write_calibration,
     write_calibration_tables,
 )
+from alps_exp.report.conformal import build_conformal_table, display_conformal, write_conformal_tables
 from alps_exp.report.convergence import convergence_figure
 from alps_exp.report.display import check_display, display_table, to_latex, to_markdown, write_tables
 from alps_exp.report.figures import run_figure, samples_figure, task_figure, task_figures, uncertainty_figure
@@ -26,6 +27,7 @@ __all__ = [
     "FigureSettings",
     "FigureTask",
     "PageTable",
+    "build_conformal_table",
     "build_region_table",
     "build_table",
     "build_trials_table",
@@ -33,6 +35,7 @@ __all__ = [
     "calibration_figure",
     "check_display",
     "convergence_figure",
+    "display_conformal",
     "display_table",
     "display_volumes",
     "estimates_of",
@@ -58,6 +61,7 @@ __all__ = [
     "volume_metrics",
     "write_calibration",
     "write_calibration_tables",
+    "write_conformal_tables",
     "write_page",
     "write_region_table",
     "write_tables",

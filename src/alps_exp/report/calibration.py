@@ -4,8 +4,8 @@ Images drawn from the prior depend on the prior that the sampler uses. If a repo
 of its task, its status says so (`alps_exp.report.comparison`).
 
 Numbers come with their 95 % bootstrap interval over images. For a calibrated sampler, the coverage equals the level;
-the ratios and the rank dispersion are 1; the rank bias, the squared bias, the Wasserstein excess and the kernel Stein
-discrepancy are 0.
+the ratios and the dispersions of ranks are 1; the biases of ranks, the squared bias, the Wasserstein excess and the
+kernel Stein discrepancy are 0. TARP is the joint test of all pixels (`alps_exp.evaluation.tarp`).
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ _NUMBERS = {
     "spread_error": ("Spread/error", ".2f", 1),
     "rank_dispersion": ("Rank dispersion", ".2f", 1),
     "rank_bias": ("Rank bias", ".3f", 0),
+    "tarp_dispersion": ("TARP dispersion", ".2f", 1),
+    "tarp_bias": ("TARP bias", ".3f", 0),
     "stein_variance_ratio": ("Stein variance ratio", ".2f", 1),
     "kernel_stein_discrepancy": ("Kernel Stein discrepancy", ".3g", 0),
     "std_ratio": ("Std / exact", ".3f", 1),
@@ -100,6 +102,9 @@ class _Written(_Always, total=False):
     spread_error: _Number
     rank_dispersion: _Number
     rank_bias: _Number
+    tarp_dispersion: _Number
+    tarp_bias: _Number
+    tarp_coverage: _Curve
     stein_variance_ratio: _Number
     kernel_stein_discrepancy: _Number
     std_ratio: _Number
@@ -166,8 +171,9 @@ def _read(path: Path) -> Report:
         check_fields(report, _Written)
         if wrong := [name for name, value in report.items() if not is_finite(value)]:
             raise ValueError(f"{wrong[0]} is not finite")
-        for name, count in (("coverage", len(report["levels"])), ("rank_histogram", report["samples"] + 1)):
-            if any(len(numbers) != count for numbers in report[name].values()):
+        of_levels = dict.fromkeys(("coverage", "tarp_coverage"), len(report["levels"]))
+        for name, count in (of_levels | {"rank_histogram": report["samples"] + 1}).items():
+            if any(len(numbers) != count for numbers in report.get(name, {}).values()):
                 raise ValueError(f"{name} has not {count} numbers")
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedFile(f"{path} is no report of alps calibrate: {one_line(error)}") from error
@@ -303,7 +309,8 @@ def calibration_figure(reports: Sequence[Report], path: Path, formats: Sequence[
         _draw_ranks(row[1], mine, colors)
     lines = [Line2D([], [], color=color, linewidth=1.2) for color in colors.values()]
     ideal = Line2D([], [], color=_IDEAL, linewidth=0.8)
-    add_legend(figure, [*lines, ideal], [*map(sampler_name, colors), "calibrated"])
+    joint = Line2D([], [], color=_IDEAL, linewidth=1.2, linestyle="--")
+    add_legend(figure, [*lines, ideal, joint], [*map(sampler_name, colors), "calibrated", "all pixels jointly (TARP)"])
     add_notes(figure, [f"{r['sampler']} on {r['task']}: {status}." for r in reports if (status := _status(r)) != "ok"])
     return save_figures(figure, path, formats)
 
@@ -319,6 +326,8 @@ def _draw_coverage(axis: Axes, reports: Sequence[Report], colors: Mapping[str, s
         axis.plot(levels, report["coverage"]["value"], color=color, linewidth=1.2, marker=".", markersize=3)
         low, high = (np.array(report["coverage"][end], float) for end in ("low", "high"))
         axis.fill_between(levels, low, high, color=color, alpha=0.2, linewidth=0)
+        if "tarp_coverage" in report:
+            axis.plot(levels, report["tarp_coverage"]["value"], color=color, linewidth=1.2, linestyle="--")
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     label_axes(axis, task, "Level of the interval", "Coverage")
 

@@ -20,10 +20,11 @@ from alps_exp.pictures import rms, visible
 from alps_exp.report.marks import Region, hidden_pixels, largest_region
 from alps_exp.report.names import ESTIMATE_NAMES, kind_name, sampler_name
 from alps_exp.report.panels import Panel, Row, Scale, draw_rows, in_blocks, save_figure, save_figures
-from alps_exp.report.pixels import ERROR, LARGEST, STD, Maps, maps_of, measurement_image
+from alps_exp.report.pixels import ERROR, HALF_WIDTH, LARGEST, LEVEL, STD, Maps, maps_of, measurement_image, psnr_bound
 from alps_exp.report.scales import LABELS, MAP_COLORS, image_scale, map_scales, on_scale, quantile_of, unit_of
 from alps_exp.report.selection import FigureSettings, FigureTask
 from alps_exp.runs import ESTIMATES, ImageResult, RunFolder
+from alps_exp.runs.records import ConformalBounds
 
 _MOST_WARNINGS, _MOST_SAMPLES = 8, 4
 _LONGEST_LABEL = 200  # characters
@@ -60,7 +61,7 @@ def run_figure(run: RunFolder, num_images: int = 4) -> Path:
         rows = _task_rows(of_images, [(sampler, name) for name in names], "auto")
     else:
         rows = _run_rows(results, names)
-    return save_figure(draw_rows(rows, _warnings(results.values())), run.path / "figure.png")
+    return save_figure(draw_rows(rows, _remarks(results.values())), run.path / "figure.png")
 
 
 def task_figures(tasks: Sequence[FigureTask], folder: Path, settings: FigureSettings | None = None) -> list[Path]:
@@ -186,8 +187,8 @@ def _run_rows(results: Mapping[str, ImageResult], names: Sequence[str]) -> list[
     for name in names:
         rows.append(Row(_capital(ESTIMATE_NAMES[name]), scale, [_estimate_panel(r, name) for r in each]))
     for kind, of_map in map_scales(maps, unit_of(_first(each[0]))).items():
-        label = f"Error of {ESTIMATE_NAMES[main]}" if kind == ERROR else "Samples"
-        rows.append(Row(label, of_map, [_map_panel(r, m, kind) for r, m in zip(each, maps, strict=True)]))
+        labels = {ERROR: f"Error of {ESTIMATE_NAMES[main]}", STD: "Samples", HALF_WIDTH: "Conformal"}
+        rows.append(Row(labels[kind], of_map, [_map_panel(r, m, kind) for r, m in zip(each, maps, strict=True)]))
     titled = [
         panel and replace(panel, title=one_line(i, _LONGEST_LABEL))
         for i, panel in zip(results, rows[0].panels, strict=True)
@@ -261,7 +262,9 @@ def _measurement_panel(result: ImageResult, scale: Scale) -> Panel | None:
 
 def _estimate_panel(result: ImageResult, name: str, title: str = "") -> Panel:
     record = result.record(name)
-    caption = "" if record.psnr is None else f"PSNR {record.psnr:.1f} dB"
+    known = "" if record.psnr is None else f"PSNR {record.psnr:.1f} dB"
+    bound = psnr_bound(record)
+    caption = "\n".join(filter(None, [known, "" if bound is None else f"above {bound:.1f} dB"]))
     return Panel(on_scale(result.estimates[name]), title, caption, record.flags, hidden=_hidden(result))
 
 
@@ -315,10 +318,21 @@ def _capital(text: str) -> str:
 
 
 def _notes(task: FigureTask, of_images: Mapping[str, Results]) -> list[str]:
-    return [*task.notes, *_warnings([r for of_image in of_images.values() for r in of_image.values()])]
+    return [*task.notes, *_remarks([r for of_image in of_images.values() for r in of_image.values()])]
 
 
-def _warnings(results: Iterable[ImageResult]) -> list[str]:
-    """Return what does not fit the images."""
-    sentences = dict.fromkeys(warning for result in results for record in result.records for warning in record.warnings)
-    return [f"Warning: {one_line(sentence, _LONGEST_LABEL)}" for sentence in islice(sentences, _MOST_WARNINGS)]
+def _remarks(results: Iterable[ImageResult]) -> list[str]:
+    """Return what does not fit the images, after what conformal bounds promise of them."""
+    records = [record for result in results for record in result.records]
+    promises = dict.fromkeys(_promise(bounds) for record in records if (bounds := record.conformal) is not None)
+    sentences = dict.fromkeys(warning for record in records for warning in record.warnings)
+    return [*promises, *(f"Warning: {one_line(one, _LONGEST_LABEL)}" for one in islice(sentences, _MOST_WARNINGS))]
+
+
+def _promise(bounds: ConformalBounds) -> str:
+    level, share = f"{100 * LEVEL:g} %", f"{100 * bounds['pixel_share']:g} %"
+    return (
+        f"Conformal bounds at {level}, from {bounds['images']} calibration images: of images like these, {level} have"
+        f" at least {share} of their pixel values within the half-width of the MMSE estimate, and {level} have a PSNR"
+        " above the bound."
+    )

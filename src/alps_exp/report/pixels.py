@@ -7,14 +7,17 @@ from typing import TypeAlias
 import numpy as np
 
 from alps_exp.pictures import rms, visible
-from alps_exp.runs import ImageResult
+from alps_exp.runs import ImageResult, Record
 
-ERROR, STD = "Absolute error", "Standard deviation"
+ERROR, STD, HALF_WIDTH = "Absolute error", "Standard deviation", "Half-width"
 LARGEST = 0.995
 """Quantile of a map at which its scale ends."""
 
+LEVEL = 0.9
+"""Level of the conformal bounds that are shown."""
+
 Maps: TypeAlias = dict[str, np.ndarray]
-"""Maps (H, W) by `ERROR` and `STD`."""
+"""Maps (H, W) by `ERROR`, `STD` and `HALF_WIDTH`."""
 
 
 def peak_of(result: ImageResult) -> float:
@@ -41,11 +44,28 @@ def visible_measurement(result: ImageResult, peak: float) -> tuple[str, np.ndarr
 
 
 def maps_of(result: ImageResult, estimate: str) -> Maps:
-    """Return error and, of an MMSE estimate, standard deviation: root mean squares over the channels."""
+    """Return error and, of an MMSE estimate, standard deviation and half-width: root mean squares over the channels."""
     shown = result.estimates[estimate]
     if not np.iscomplexobj(shown):
         shown = shown.clip(-1, 1)
     maps = {} if result.truth is None else {ERROR: rms(shown - result.truth)}
     if estimate == "mmse" and result.std is not None:
         maps[STD] = rms(result.std)
+    if estimate == "mmse" and (widths := _half_width(result)) is not None:
+        maps[HALF_WIDTH] = rms(widths)
     return maps
+
+
+def _half_width(result: ImageResult) -> np.ndarray | None:
+    """Return the half-widths (C, H, W) of the conformal intervals at `LEVEL`, if there are finite ones."""
+    bounds = result.record("mmse").conformal
+    if result.half_width is None or bounds is None or LEVEL not in bounds["levels"]:
+        return None
+    widths: np.ndarray = result.half_width[bounds["levels"].index(LEVEL)]
+    return widths if np.isfinite(widths).all() else None
+
+
+def psnr_bound(record: Record) -> float | None:
+    """Return the conformal bound of the PSNR of an estimate at `LEVEL`, in dB, if there is one."""
+    bounds = record.conformal
+    return None if bounds is None or LEVEL not in bounds["levels"] else bounds["psnr"][bounds["levels"].index(LEVEL)]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from alps_exp.report.panels import Scale
-from alps_exp.report.pixels import ERROR, LARGEST, STD, Maps
+from alps_exp.report.pixels import ERROR, HALF_WIDTH, LARGEST, LEVEL, STD, Maps
 
-MAP_COLORS = {ERROR: "inferno", STD: "viridis"}
-LABELS = {ERROR: "Absolute error", STD: "Std. deviation"}
+MAP_COLORS = {ERROR: "inferno", STD: "viridis", HALF_WIDTH: "cividis"}
+LABELS = {ERROR: "Absolute error", STD: "Std. deviation", HALF_WIDTH: f"Half-width, {100 * LEVEL:g} %"}
 
 
 def image_scale(images: Sequence[np.ndarray]) -> Scale:

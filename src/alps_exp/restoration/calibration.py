@@ -20,9 +20,12 @@ from alps_exp.evaluation.calibration import (
     stein_variance_ratio,
     summarize,
 )
+from alps_exp.evaluation.conformal import conformal_scores
+from alps_exp.evaluation.tarp import tarp_statistics
 from alps_exp.operators import Inpainting
 from alps_exp.priors import GaussianMixturePrior, Prior
 from alps_exp.randomness import torch_generator
+from alps_exp.restoration.conformal import PREFIX
 from alps_exp.restoration.judging import Restored, to_numpy
 from alps_exp.restoration.measuring import Measured, OperatorRule, operator_of
 from alps_exp.restoration.module import Restoration
@@ -40,8 +43,9 @@ JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "s
 class Calibration(Restoration):
     """Restoration that keeps the samples and also evaluates them with the posterior score of the prior itself.
 
-    Every result has the diagnostics ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples relative
-    to p_t(x | y) at the sampler's last scale t. The score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2, with c the
+    Every result has the scores of `alps_exp.evaluation.conformal` among its diagnostics (as ``conformal_pixels``, ...),
+    and ``kernel_stein_discrepancy`` and ``stein_variance_ratio`` of its samples relative to p_t(x | y) at the sampler's
+    last scale t. The score is c (D(x, t) - x) / t^2 - A^H (A x - y) / eta^2, with c the
     curvature of the prior; for an energy the first term is -grad E / t^2. For closed-form priors there are also the
     numbers of `alps_exp.evaluation.compare_with_exact`.
 
@@ -102,6 +106,10 @@ class Calibration(Restoration):
         for statistic in (kernel_stein_discrepancy, stein_variance_ratio):
             for result, value in zip(results, to_numpy(statistic(x, scores)), strict=True):
                 result.diagnostics[statistic.__name__] = value
+        assert measured.truth is not None
+        for name, values in conformal_scores(restored.estimates, measured.truth, measured.crop).items():
+            for result, value in zip(results, to_numpy(values), strict=True):
+                result.diagnostics[f"{PREFIX}{name}"] = value
         if isinstance(self.prior, GaussianMixturePrior):
             for i, one in enumerate(one_by_one(measured.batch)):
                 operator = operator_of(self.operator, one)
@@ -135,7 +143,8 @@ def draw_images(
 def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) -> Report | None:
     """Return the numbers of a run's calibration report as plain values for JSON; None if no image was restored.
 
-    They are those of `alps_exp.evaluation.calibration.summarize` over the restored images, with the run's labels,
+    They are those of `alps_exp.evaluation.calibration.summarize` over the restored images, those of
+    `alps_exp.evaluation.tarp.tarp_statistics` among them, with the run's labels,
     ``images`` (how many), ``failed`` (how many were not restored), ``samples``, ``levels`` of the coverage, and the
     cost: ``nfe_forward`` and ``nfe_vjp`` of a sample, ``seconds`` of an image.
 
@@ -146,7 +155,7 @@ def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) 
     records
         Records of the run.
     seed
-        Seed of the breaking of ties among ranks, and of the bootstrap.
+        Seed of the breaking of ties among ranks, of the points of TARP, and of the bootstrap.
     """
     failed = {record.image_id for record in records if record.status != "ok"}
     restored = [r for r in records if r.estimate == "mmse" and r.image_id not in failed]
@@ -165,6 +174,7 @@ def _statistics(result: ImageResult, seed: int) -> dict[str, Tensor]:
     """Return the statistics of one image, each with a leading axis of length one."""
     samples, truth = torch.as_tensor(result.samples)[:, None], torch.as_tensor(result.truth)[None]
     statistics = image_statistics(samples, truth, torch.Generator().manual_seed(seed))
+    statistics |= tarp_statistics(samples, truth, torch_generator(seed, result.records[0].image_id, "tarp"))
     judged = (name for name in JUDGED if name in result.diagnostics)
     return statistics | {name: torch.as_tensor(result.diagnostics[name]).double()[None] for name in judged}
 

@@ -68,9 +68,14 @@ class Judge:
         of_mean = self.numbers(mean, measured) | _spread_and_error(estimates, measured.truth)
         of_samples = self.numbers(estimates.samples, measured) if self.kind == "mmse" else {}
         adjoint = measured.operator.adjoint(measured.y)
+        conformal = self.settings.conformal
+        bounds = conformal.bounds(estimates, measured.truth, measured.crop) if conformal else [None] * len(mean)
         results = []
-        for i in range(len(mean)):
+        for i, of_image in enumerate(bounds):
             records = self._records(i, measured, restored, of_mean, of_samples)
+            if of_image is not None:
+                records[0].conformal = of_image.numbers
+                records[0].warnings += of_image.warnings
             result = ImageResult(
                 records,
                 truth=None if measured.truth is None else to_numpy(measured.truth[i]),
@@ -79,6 +84,7 @@ class Judge:
                 estimates={self.kind: to_numpy(mean[i])},
                 std=None if std is None else to_numpy(std[i]),
                 samples=to_numpy(estimates.samples[:, i]) if self.settings.save_samples else None,
+                half_width=None if of_image is None else to_numpy(of_image.half_width),
                 diagnostics={name: to_numpy(values[:, i]) for name, values in estimates.diagnostics.items()},
                 source=measured.source(i),
                 **_uncertainty(estimates, i, self.settings.interval),

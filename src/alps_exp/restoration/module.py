@@ -239,6 +239,7 @@ def settings_for(sampler: Sampler | Reconstruction, settings: RestorationSetting
     if sampler.estimate != "mmse":
         return replace(settings, num_samples=1, interval=None, antithetic=False)
     if settings.antithetic == "auto":
-        can = isinstance(sampler, Sampler) and sampler.takes_pairs and settings.interval is None
+        independent = settings.interval is not None or settings.conformal is not None
+        can = isinstance(sampler, Sampler) and sampler.takes_pairs and not independent
         return replace(settings, antithetic=can and has_std(settings.num_samples, antithetic=True))
     return settings

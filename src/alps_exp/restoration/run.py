@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,7 +12,6 @@ from typing import Literal
 
 import pandas as pd
 import pytorch_lightning as pl
-import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
@@ -32,6 +30,7 @@ from alps_exp.reconstruction import Reconstruction
 from alps_exp.report import run_figure
 from alps_exp.representation import as_settings
 from alps_exp.restoration.batch_size import auto_batch_size
+from alps_exp.restoration.conformal import read_conformal, settings_of, weights_hash
 from alps_exp.restoration.measuring import OperatorRule, Regions
 from alps_exp.restoration.module import Restoration
 from alps_exp.restoration.settings import Labels, RestorationSettings
@@ -122,6 +121,7 @@ def restore(
     lpips: LPIPS | None = None,
     interval: float | None = None,
     regions: Regions | None = None,
+    conformal: str | Path | None = None,
     antithetic: bool | Literal["auto"] = "auto",
     callbacks: Sequence[Callback] = (),
     figures: bool = True,
@@ -162,9 +162,13 @@ def restore(
         Level of the central intervals of pixels and regions to keep, such as 0.9, which needs 19 samples; None: none.
     regions
         Masks (B, 1, H, W) of regions of interest by name, as functions of a batch: `alps_exp.masks.FileMask(path)`.
+    conformal
+        The ``conformal.json`` of a run of ``alps calibrate images=data`` with the same sampler, operator and prior: its
+        bounds are in records and results. None: there are none.
     antithetic
         Whether samples are drawn in pairs of opposite noise, whose mean is far more exact: see
-        `alps_exp.randomness.KeyedNoise`. ``auto``: if there are at least 4, the sampler can, and there is no interval.
+        `alps_exp.randomness.KeyedNoise`. ``auto``: if there are at least 4, the sampler can, and neither interval nor
+        bounds are asked for.
     callbacks
         Functions that the sampler calls with its `State` after every step.
     figures
@@ -188,8 +192,8 @@ def restore(
     Raises
     ------
     ValueError
-        If images, operator, sampler and prior do not fit, the folder holds a run with other arguments, or the trainer
-        is in inference mode.
+        If images, operator, sampler and prior do not fit, the folder holds a run with other arguments, the conformal
+        bounds are of others, or the trainer is in inference mode.
 
     Examples
     --------
@@ -208,8 +212,11 @@ def restore(
     if not hasattr(dataset, "image_ids"):
         raise ValueError(f"expected images as a tensor (N, C, H, W) or a dataset, got {type(images).__name__}")
     labels = labels or _class_names(operator, sampler)
+    bounds = None if conformal is None else read_conformal(conformal)
+    if bounds is not None:
+        bounds.check_settings(settings_of(operator, sampler, prior, num_samples))
     settings = RestorationSettings(
-        labels, num_samples, seed, save_samples, lpips, interval, regions or {}, antithetic, callbacks
+        labels, num_samples, seed, save_samples, lpips, interval, regions or {}, antithetic, callbacks, conformal=bounds
     )
     job = folder if isinstance(folder, JobContext) else _job(Path(folder), operator, sampler, prior, settings)
     module = Restoration(prior, operator, sampler, job.folder, settings)
@@ -295,16 +302,16 @@ def _provenance(
     module: Restoration, images: ImageDataset, checkpoints: Mapping[str, Path] | None, device: str = ""
 ) -> Provenance:
     """Return the provenance of a start on a device."""
-    masks = mask_files(module.operator, dict(module.settings.regions))
+    masks, conformal = mask_files(module.operator, dict(module.settings.regions)), module.settings.conformal
     start = collect_provenance(
         seeds={"seed": module.settings.seed},
         device=device,
-        checkpoints=checkpoints,
+        checkpoints={**(checkpoints or {}), **({"conformal": conformal.path} if conformal else {})},
         data_hash=index_hash(images, masks),
         num_images=len(images),
     )
-    if checkpoints is None and (digest := _weights_hash(module.prior)):
-        start.checkpoints = {"prior": {"path": type(module.prior).__name__, "sha256": digest}}
+    if checkpoints is None and (digest := weights_hash(module.prior)):
+        start.checkpoints["prior"] = {"path": type(module.prior).__name__, "sha256": digest}
     return start
 
 
@@ -368,6 +375,7 @@ def _job(
             "save": "samples" if settings.save_samples else "summary",
             "interval": settings.interval,
             "antithetic": settings.antithetic,
+            "conformal": None if settings.conformal is None else str(settings.conformal.path),
             "regions": as_settings(dict(settings.regions)),
             "precision": precision_of(prior),
         }
@@ -375,15 +383,6 @@ def _job(
     job = JobContext(config, RunFolder(folder))
     job.check_same_request("restore")
     return job
-
-
-def _weights_hash(prior: Prior) -> str | None:
-    """Return the SHA-256 of the numbers of a prior; None if it has none."""
-    digest, state = hashlib.sha256(), prior.state_dict()
-    for name in sorted(state):
-        digest.update(f"{name} {state[name].dtype} {tuple(state[name].shape)}".encode())
-        digest.update(state[name].detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest() if state else None
 
 
 @contextmanager

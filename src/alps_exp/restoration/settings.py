@@ -8,6 +8,7 @@ from typing import Literal
 
 from alps_exp.checks import check_count
 from alps_exp.evaluation import LPIPS, samples_needed
+from alps_exp.restoration.conformal import Conformal
 from alps_exp.restoration.measuring import Regions
 from alps_exp.samplers.problem import Callback
 
@@ -53,14 +54,17 @@ class RestorationSettings:
         Regions whose numbers are in the records.
     antithetic
         Whether samples are drawn in pairs of opposite noise, see `alps_exp.randomness.KeyedNoise`. ``auto``: if there
-        are enough for a standard deviation, the sampler can, and no interval needs independent ones.
+        are enough for a standard deviation, the sampler can, and no interval or bound needs independent ones.
     callbacks
         Functions that the sampler calls with its `State` after every step.
+    conformal
+        Conformal factors of this sampler, operator and prior; None: there are no bounds.
 
     Raises
     ------
     ValueError
-        If num_samples is below 1, or too small for the interval, or antithetic samples are to give one.
+        If num_samples is below 1, or too small for the interval, or antithetic samples are to give one, or
+        conformal bounds.
     """
 
     labels: Labels
@@ -72,6 +76,7 @@ class RestorationSettings:
     regions: Regions = field(default_factory=dict)
     antithetic: bool | Literal["auto"] = False
     callbacks: Sequence[Callback] = ()
+    conformal: Conformal | None = None
 
     def __post_init__(self) -> None:
         check_count("num_samples", self.num_samples)
@@ -79,5 +84,7 @@ class RestorationSettings:
             raise ValueError(f"interval must lie between 0 and 1, got {self.interval}")
         if self.interval is not None and self.antithetic is True:
             raise ValueError("an interval needs independent samples: give antithetic=false")
+        if self.conformal is not None and self.antithetic is True:
+            raise ValueError("conformal bounds were calibrated with independent samples: give antithetic=false")
         if self.interval is not None and self.num_samples < (needed := samples_needed(self.interval)):
             raise ValueError(f"an interval of {self.interval:g} needs num_samples={needed}, got {self.num_samples}")

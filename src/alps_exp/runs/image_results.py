@@ -20,10 +20,11 @@ from alps_exp.runs.records import Record
 from alps_exp.runs.units import attributes_of
 from alps_exp.source import SourceSlice
 
-_ARRAYS = ("truth", "measurement", "adjoint", "std", "magnitude_std", "interval", "magnitude_interval", "samples")
+_OF_SPREAD = ("std", "magnitude_std", "interval", "magnitude_interval", "half_width")
+_ARRAYS = ("truth", "measurement", "adjoint", *_OF_SPREAD, "samples")
 _GROUPS = ("estimates", "diagnostics")
 _AXES = {"truth": 3, "adjoint": 3, "std": 3, "magnitude_std": 3, "interval": 4, "magnitude_interval": 4, "samples": 4}
-_AXES["source_scale"] = 3
+_AXES |= {"half_width": 4, "source_scale": 3}
 """Number of axes of images; estimates have three, measurements and diagnostics any number."""
 RECORDS, CHECKSUMS, SOURCE, SCALE = "records", "checksums", "source", "source_scale"
 
@@ -63,6 +64,9 @@ class ImageResult:
         samples; and that of the magnitude of these. None if no interval was requested.
     samples
         All samples, (S, C, H, W); None if they are not kept.
+    half_width
+        Half-widths of the conformal intervals of every pixel around the MMSE estimate, real, (L, C, H, W) for the L
+        levels of the record; for complex pixels the radius of a disk. None without conformal factors.
     diagnostics
         Real numbers by name, per chain (S, ...) or per image ().
     source
@@ -80,6 +84,7 @@ class ImageResult:
     interval: np.ndarray | None = None
     magnitude_interval: np.ndarray | None = None
     samples: np.ndarray | None = None
+    half_width: np.ndarray | None = None
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
     source: SourceSlice | None = None
 
@@ -282,12 +287,15 @@ def _check_shapes(arrays: dict[str, np.ndarray]) -> None:
 
 
 def _check_estimates(result: ImageResult) -> None:
-    """Raise ValueError if an estimate has no record, or a record without a fault no estimate."""
+    """Raise ValueError if an estimate has no record, a record without a fault no estimate, or a level no half-width."""
     for name in result.estimates:
         result.record(name)
     restored = {record.estimate for record in result.records if record.status == "ok"}
     if missing := restored - result.estimates.keys():
         raise ValueError(f"the estimate {min(missing)!r} is missing")
+    levels = {len(record.conformal["levels"]) for record in result.records if record.conformal}
+    if levels and result.half_width is not None and levels != {len(result.half_width)}:
+        raise ValueError("half_width has not one map for each level")
 
 
 def _checksums(file: h5py.File) -> dict[str, str]:

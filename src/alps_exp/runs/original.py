@@ -39,13 +39,14 @@ class Original:
 
 def changed_settings(before: dict[str, object], now: DictConfig, verb: str) -> list[str]:
     """Describe the differences between two configs in what they request of a verb, one phrase for each key."""
-    old, new = (_flat(request(config, verb)) for config in (before, now))
+    old, new = (flat_settings(request(config, verb)) for config in (before, now))
     keys = [key for key in {**old, **new} if key not in old or key not in new or old[key] != new[key]]
     return [f"{key} {old.get(key, 'not given')} before, {new.get(key, 'not given')} now" for key in keys]
 
 
-def _flat(node: object, key: str = "") -> dict[str, object]:
+def flat_settings(node: object, key: str = "") -> dict[str, object]:
+    """Return the values of nested settings by their full keys, as ``sampler.schedule.steps``."""
     if not isinstance(node, dict | list) or not node:
         return {key: node}
     items = node.items() if isinstance(node, dict) else enumerate(node)
-    return {name: value for k, item in items for name, value in _flat(item, f"{key}.{k}".lstrip(".")).items()}
+    return {name: value for k, item in items for name, value in flat_settings(item, f"{key}.{k}".lstrip(".")).items()}

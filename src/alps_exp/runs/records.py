@@ -29,6 +29,46 @@ class VolumeShare(TypedDict):
     ssim: float
 
 
+class ConformalBounds(TypedDict):
+    """What is promised of an image that is exchangeable with the calibration images, see `GUARANTEE`.
+
+    Attributes
+    ----------
+    images
+        Number of calibration images.
+    levels
+        Levels, at each of which there is one of the following; None: no finite bound.
+    pixel_share
+        Share of the pixel values that the half-widths are for.
+    half_width
+        Mean over the pixels of the half-width of their intervals around the MMSE estimate.
+    error
+        Largest error of the MMSE estimate, see `Record.error`.
+    psnr, ssim
+        Smallest PSNR (dB) and SSIM of the MMSE estimate.
+    covered
+        Share of the pixel values of the truth that lie in their intervals; None if the truth is unknown.
+    """
+
+    images: int
+    levels: list[float]
+    pixel_share: float
+    half_width: list[float | None]
+    error: list[float | None]
+    psnr: list[float | None]
+    ssim: list[float | None]
+    covered: list[float] | None
+
+
+GUARANTEE = (
+    "Each of these holds, with at least the probability of the level over calibration images and a new image that is"
+    " exchangeable with them: at least 95 % of the pixel values of the new image lie within the half-width of its MMSE"
+    " estimate; the error of this estimate is at most its bound; its PSNR is at least its bound; its SSIM is at least"
+    " its bound. They need not hold all together."
+)
+"""What conformal bounds promise; it is about single images, not an average over the pixels of many."""
+
+
 @dataclass
 class Record:
     """One estimate of one image; the fields are listed in the order in which they are written.
@@ -91,6 +131,8 @@ class Record:
     certificate
         Of a MAP estimate: ``decrement``, ``decrement_bound``, ``curvature``, ``curvature_error`` and ``basins``, see
         `alps_exp.samplers.MAP`; without those that are infinite.
+    conformal
+        Bounds of the MMSE estimate that hold with a stated probability, where the run was given conformal factors.
     warnings
         Sentences on settings that do not fit the image, see `alps_exp.evaluation.setting_warnings`.
     flags
@@ -104,8 +146,8 @@ class Record:
     TypeError
         If a value has the wrong type.
     ValueError
-        If `estimate` is none of these, `num_samples` cannot be meant, or `image_id` has more than `LONGEST_ID`
-        characters.
+        If `estimate` is none of these, `num_samples` cannot be meant, `conformal` has not a bound for each level, or
+        `image_id` has more than `LONGEST_ID` characters.
     """
 
     image_id: str
@@ -141,6 +183,7 @@ class Record:
     volume: VolumeShare | None = None
     regions: dict[str, dict[str, float]] | None = None
     certificate: dict[str, float] | None = None
+    conformal: ConformalBounds | None = None
     warnings: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     status: str = "ok"
@@ -153,6 +196,8 @@ class Record:
         check_fields(vars(self), Record)
         if self.estimate not in ESTIMATES:
             raise ValueError(f"unknown estimate {self.estimate!r}, expected one of {', '.join(ESTIMATES)}")
+        if self.conformal is not None:
+            _check_lengths(self.conformal)
         if len(self.image_id) > LONGEST_ID:
             raise ValueError(f"image_id has {len(self.image_id):,} characters, expected at most {LONGEST_ID:,}")
         check_count("num_samples", self.num_samples)
@@ -160,7 +205,9 @@ class Record:
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""
         status = one_line(reason) or "unknown reason"
-        failed = replace(self, flags=[], volume=None, regions=None, certificate=None, warnings=[], status=status)
+        failed = replace(
+            self, flags=[], volume=None, regions=None, certificate=None, conformal=None, warnings=[], status=status
+        )
         for name in _RESULTS:
             setattr(failed, name, None)
         return failed
@@ -203,3 +250,10 @@ class Record:
             return cls(**values)
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not a record: {one_line(error)}") from error
+
+
+def _check_lengths(bounds: ConformalBounds) -> None:
+    """Raise ValueError if there is not one bound of each kind for each level."""
+    of_levels = (bounds["half_width"], bounds["error"], bounds["psnr"], bounds["ssim"], bounds["covered"])
+    if any(values is not None and len(values) != len(bounds["levels"]) for values in of_levels):
+        raise ValueError("conformal has not one bound for each level")

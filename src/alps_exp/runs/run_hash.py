@@ -136,14 +136,14 @@ def _count(devices: object) -> object:
 
 
 def _without_meaning(root: DictConfig) -> set[str]:
-    """Return keys that say nothing: an absent time limit, steps at a constant rate, the precision of all other runs.
+    """Return keys that say nothing: what is not given, steps at a constant rate, the precision of all other runs.
 
     `compile` is left out everywhere: it changes the order in which numbers are added, as another batch or device does.
     """
-    no_limit = OmegaConf.select(root, "trainer.max_time") is None
+    not_given = {key: OmegaConf.select(root, key) is None for key in ("trainer.max_time", "conformal")}
     constant = any(OmegaConf.select(root, f"{optimizer}.decay_fraction") == 0 for optimizer in OPTIMIZERS)
     usual = OmegaConf.select(root, "precision") == "float32"
-    said = {"trainer.max_time": no_limit, "trainer.max_steps": constant, "precision": usual}
+    said = not_given | {"trainer.max_steps": constant, "precision": usual}
     return {key for key, drop in said.items() if drop}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 IMAGES = ("truth", "adjoint", "estimates", "samples", "interval", "magnitude_interval")
-SPREADS = ("std", "magnitude_std")
+SPREADS = ("std", "magnitude_std", "half_width")
 
 
 def attributes_of(name: str, is_complex: bool, has_scale: bool) -> dict[str, str]:
