@@ -32,6 +32,7 @@ ELSEWHERE = {
     "experiments/calibration/README.md": "results/calibration.md",
     "experiments/calibration/closed_form.png": "results/closed_form.png",
     "experiments/calibration/shipped.png": "results/shipped.png",
+    "experiments/conformal/README.md": "results/conformal.md",
     "experiments/deblurring/README.md": "results/deblurring.md",
     "experiments/gpu/README.md": "results/gpu.md",
     "experiments/gpu/RESULTS.md": "results/gpu_results.md",
