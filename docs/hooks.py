@@ -34,6 +34,7 @@ ELSEWHERE = {
     "experiments/calibration/shipped.png": "results/shipped.png",
     "experiments/conformal/README.md": "results/conformal.md",
     "experiments/deblurring/README.md": "results/deblurring.md",
+    "experiments/distillation/README.md": "results/distillation.md",
     "experiments/gpu/README.md": "results/gpu.md",
     "experiments/gpu/RESULTS.md": "results/gpu_results.md",
     "experiments/inpainting/README.md": "results/inpainting.md",
