@@ -17,6 +17,7 @@ FLOOR = {
     "files",
     "folding",
     "foreign_files",
+    "intervals",
     "live_line",
     "orphans",
     "packages",

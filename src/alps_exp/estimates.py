@@ -104,7 +104,8 @@ class Estimates:
 
     `nfe_forward` counts forward passes, `nfe_vjp` vector-Jacobian products. Of `antithetic` samples, 2k and 2k + 1 are
     a pair, see `alps_exp.randomness.KeyedNoise`, and an odd last one stands alone. Samples have equal weights unless
-    there are `weights`.
+    there are `weights`. `noiseless` are the samples without the noise that the last step drew, None if the sampler does
+    not know them.
 
     Examples
     --------
@@ -121,6 +122,7 @@ class Estimates:
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
     antithetic: bool = False
     weights: Weights | None = None
+    noiseless: Tensor | None = None
 
     def __repr__(self) -> str:
         samples, images, *shape = self.samples.shape

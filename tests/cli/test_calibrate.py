@@ -42,7 +42,7 @@ def faces(tmp_path):
 
 @pytest.mark.usefixtures("drawn")
 def test_a_run_leaves_its_report_and_goes_on_where_it_stopped(alps, tmp_path):
-    request = ["calibrate", *GAUSSIAN, *SHORT, "count=3", "data.batch_size=2", f"output_root={tmp_path}"]
+    request = ["calibrate", *GAUSSIAN, *SHORT, "count=6", "data.batch_size=4", f"output_root={tmp_path}"]
     status, out, err = alps(*request)
     assert status == 0, out + err
     (run,) = runs_of(tmp_path)
@@ -50,12 +50,16 @@ def test_a_run_leaves_its_report_and_goes_on_where_it_stopped(alps, tmp_path):
     assert {"config.yaml", "provenance.json", "records.jsonl", "calibration.md", "calibration.png", "DONE"} <= names
     report = report_of(run)
     assert (report["task"], report["sampler"]) == ("gaussian_inpaint_random", "alps")
-    assert (report["images"], report["failed"], report["samples"], report["nfe_forward"]) == (3, 0, 4, 3)
+    assert (report["images"], report["failed"], report["samples"], report["nfe_forward"]) == (6, 0, 4, 3)
     assert report["levels"][0] == 0.1 and report["levels"][-1] == 0.95 and len(report["rank_histogram"]["value"]) == 5
     to_truth = ("spread_error", "rank_bias", "rank_dispersion", "kernel_stein_discrepancy", "stein_variance_ratio")
-    for name in (*to_truth, "std_ratio", "squared_bias", "wasserstein_excess"):
+    of_images = ("spread_error_noiseless", "spread_error_per_image", "std_ratio", "squared_bias", "wasserstein_excess")
+    for name in (*to_truth, *of_images):
         assert report[name]["low"] <= report[name]["value"] <= report[name]["high"]
-    assert "| Coverage of 90 %" in out and str(run.path) in out
+    assert "| Coverage of 90 %" in out and "(n = 6)" in out and str(run.path) in out
+    assert report["spread_error_noiseless"]["value"] < report["spread_error"]["value"]
+    narrower = zip(report["coverage_noiseless"]["value"], report["coverage"]["value"], strict=True)
+    assert all(without < with_noise for without, with_noise in narrower)
 
     kept = run.image_path("prior0000")
     written = kept.stat().st_mtime_ns
@@ -76,6 +80,7 @@ def test_images_of_a_network_are_drawn_by_the_generator_whatever_the_batch(alps,
         truths.append([run.load_result(f"draw{i:04d}").truth for i in range(4)])
     np.testing.assert_allclose(truths[0], truths[1], atol=1e-4)
     assert np.std(truths[0], axis=0).min() > 0
+    assert "coverage_noiseless" not in report_of(run)  # the drawn images have the noise that it leaves out
 
 
 def test_images_of_the_data_are_its_first_ones(alps, faces, models, tmp_path):

@@ -3,7 +3,6 @@
 import math
 from statistics import NormalDist
 
-import numpy as np
 import pytest
 import torch
 
@@ -107,11 +106,6 @@ def test_credible_intervals_of_few_samples_reach_only_so_far(generator):
     assert torch.equal(both.real, low) and torch.equal(both.imag, 2 * low)
 
 
-def test_spread_over_error_is_pooled_over_images():
-    spread, error = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 10.0])
-    assert calibration.spread_error_ratio(spread, error).item() == pytest.approx(0.5)
-
-
 def gaussian_case(generator, scale, images=300, num_samples=19, dtype=torch.float64):
     """Return samples of `scale` times the width of a correlated Gaussian, and the Gaussian's scores there."""
     side, size = 3, 9
@@ -167,39 +161,67 @@ def test_sliced_wasserstein_distance_of_shifted_samples_is_the_projected_shift(g
     )
 
 
-def test_the_bootstrap_interval_has_the_width_of_the_mean_and_is_keyed():
-    values = np.random.default_rng(1).normal(size=(3, 64))
-    low, high = calibration.bootstrap_interval(values)
-    assert np.allclose(high - low, 2 * 1.96 * values.std(-1) / 8, rtol=0.1)
-    assert np.array_equal(calibration.bootstrap_interval(values)[0], low)
-    assert not np.array_equal(calibration.bootstrap_interval(values, seed=1)[0], low)
+IMAGES = [str(i) for i in range(64)]
 
 
-def test_the_interval_of_a_ratio_resamples_spread_and_error_of_an_image_together():
+def of_spread(spread, error):
+    return {"histogram": torch.full((len(error), 4), 0.25), "spread": spread, "error": error}
+
+
+def test_spread_over_error_is_pooled_over_images_and_image_by_image():
+    spread, error = torch.tensor([3.0, 4.0]), torch.tensor([1.0, 7.0])
+    summary = calibration.summarize(of_spread(spread, error), IMAGES[:2])
+    assert summary["spread_error"]["value"] == pytest.approx(5 / math.sqrt(50))
+    assert summary["spread_error_per_image"]["value"] == pytest.approx(math.sqrt(2 / (1 / 9 + 49 / 16)))
+
+
+def test_the_interval_of_a_ratio_pairs_spread_and_error_of_an_image():
     """Where an image's spread is always half its error, the ratio of any images is one half."""
     error = torch.rand(10, generator=torch.Generator().manual_seed(2)) + 0.1
-    statistics = {"histogram": torch.full((10, 4), 0.25), "spread": error / 2, "error": error}
-    entry = calibration.summarize(statistics)["spread_error"]
-    assert (entry["value"], entry["low"], entry["high"]) == pytest.approx((0.5, 0.5, 0.5))
+    summary = calibration.summarize(of_spread(error / 2, error), IMAGES[:10])
+    for name in ("spread_error", "spread_error_per_image"):
+        assert tuple(summary[name].values()) == pytest.approx((0.5, 0.5, 0.5))
 
 
-def test_a_single_image_has_no_interval():
-    statistics = {"histogram": torch.full((1, 4), 0.25), "spread": torch.ones(1), "error": torch.ones(1)}
-    summary = calibration.summarize(statistics)
+def test_five_images_have_no_interval():
+    summary = calibration.summarize(of_spread(torch.ones(5), torch.ones(5)), IMAGES[:5])
     assert summary["spread_error"] == {"value": 1.0, "low": None, "high": None}
     assert summary["coverage"]["low"] == [None] * len(calibration.LEVELS)
+
+
+def test_chains_that_coincide_have_a_ratio_of_zero_and_no_interval():
+    summary = calibration.summarize(of_spread(torch.zeros(8), torch.ones(8)), IMAGES[:8])
+    for name in ("spread_error", "spread_error_per_image"):
+        assert summary[name] == {"value": 0.0, "low": None, "high": None}
+
+
+def test_the_slices_of_a_volume_count_as_one():
+    """Twelve slices of six volumes, alike within each, have the interval of the six."""
+    of_volumes = torch.arange(6.0)
+    six = calibration.summarize(of_spread(of_volumes + 1, torch.ones(6)) | {"further": of_volumes}, list("abcdef"))
+    twice, volumes = of_volumes.repeat(2), list("abcdef") * 2
+    twelve = calibration.summarize(of_spread(twice + 1, torch.ones(12)) | {"further": twice}, volumes)
+    width = 2.570582 * math.sqrt(3.5 / 6)  # the variance of 0 ... 5 is 3.5
+    assert tuple(twelve["further"].values()) == pytest.approx((2.5, 2.5 - width, 2.5 + width))
+    for name in ("further", "spread_error", "spread_error_per_image"):
+        assert tuple(twelve[name].values()) == pytest.approx(tuple(six[name].values()))
 
 
 def test_a_summary_puts_intervals_over_images_around_every_number(generator):
     samples, truth = draws(generator, 19, images=64)
     statistics = calibration.image_statistics(samples, truth, generator)
-    summary = calibration.summarize(statistics | {"further": torch.arange(64.0)})
+    narrow = calibration.image_statistics(0.7 * samples, truth, generator)
+    statistics |= {f"{name}_noiseless": values for name, values in narrow.items()}
+    summary = calibration.summarize(statistics | {"further": torch.arange(64.0)}, IMAGES)
     assert {"coverage", "rank_histogram", "spread_error", "further"} <= set(summary)
     ninety = {name: values[LEVELS.index(0.9)] for name, values in summary["coverage"].items()}
     assert ninety["low"] < 0.9 < ninety["high"] and ninety["high"] - ninety["low"] < 0.06
     ratio = summary["spread_error"]
     assert ratio["low"] < ratio["value"] < ratio["high"] and ratio["value"] == pytest.approx(1, abs=0.05)
     assert summary["further"]["value"] == 31.5
+    without = summary["coverage_noiseless"]["value"][LEVELS.index(0.9)]
+    assert without == pytest.approx(2 * NORMAL.cdf(0.7 * NORMAL.inv_cdf(0.95)) - 1, abs=0.03)
+    assert summary["spread_error_noiseless"]["value"] == pytest.approx(0.7 * ratio["value"], rel=0.05)
 
 
 def test_mistakes_are_named(generator):

@@ -92,8 +92,9 @@ def test_rows_of_fewer_images_do_not_compete_and_say_so(tmp_path):
     assert [cell.startswith("**") for cell in psnr_cells(build_table([tmp_path]))] == [True, False, False]
     assert list(table["compared"]) == [True, False, True]
     assert table["status"]["daps"] == "other images than alps (4 of 8 in common)"
-    assert list(table["status"].drop("daps")) == ["ok", "ok"]
     assert table["difference"]["alps"] == 1 and table["pairs"]["alps"] == 4
+    few = "no interval of the difference: 4 independent images, at least 6 needed"
+    assert list(table["status"].drop("daps")) == [few, few]
 
 
 def test_the_images_of_most_samplers_are_those_of_the_task_though_others_are_more(tmp_path):
@@ -162,10 +163,11 @@ def test_images_of_one_id_are_the_same_only_if_made_alike(tmp_path, config, told
     make_run(tmp_path / "alps", [record(i, "alps", 20.0) for i in "ab"], **usual)
     make_run(tmp_path / "dps", [record(i, "dps", 10.0) for i in "ab"], **usual)
     make_run(tmp_path / "daps", [record(i, "daps", 30.0) for i in "ab"], **(usual | config))
-    table = build_table([tmp_path], reference="alps").set_index("sampler")
+    difference = build_table([tmp_path], reference="alps").set_index("sampler")["difference"]
+    table = build_table([tmp_path]).set_index("sampler")
     assert table["status"]["daps"] == told and table["status"]["alps"] == table["status"]["dps"] == "ok"
     assert ("**30.00" in to_markdown(table.reset_index())) == (told == "ok")
-    assert pd.isna(table["difference"]["daps"]) == (told != "ok")
+    assert pd.isna(difference["daps"]) == (told != "ok")
 
 
 def test_a_part_of_the_same_data_is_paired_whatever_the_hash_of_the_whole(tmp_path):
@@ -176,7 +178,7 @@ def test_a_part_of_the_same_data_is_paired_whatever_the_hash_of_the_whole(tmp_pa
     elsewhere = {"test": test | {"path": "others"}}  # two folders may both hold an image a
     make_run(tmp_path / "dps", [record(i, "dps", 18.0) for i in "ab"], data_hash="3", data=elsewhere)
     table = build_table([tmp_path], reference="alps").set_index("sampler")
-    assert table["status"]["daps"] == "other images than alps (2 of 4 in common)"
+    assert table["status"]["daps"].startswith("other images than alps (2 of 4 in common)")
     assert table["status"]["dps"] == "other data than alps"
     assert table["difference"]["daps"] == -1 and pd.isna(table["difference"]["dps"])
 
@@ -258,33 +260,78 @@ def test_published_numbers_stand_beside_ours(tmp_path):
         build_table([tmp_path / "runs"], paper=tmp_path / "bad.csv")
 
 
-def test_the_interval_of_a_difference_is_students():
-    """The differences 1, 2 and 6 have mean 3 and standard error sqrt(7 / 3); t of 2 degrees of freedom is 4.303."""
-    theirs = pd.Series([20.0, 30.0, 25.0, 10.0], list("abcd"))
-    found = paired_difference(pd.Series([31.0, 27.0, 26.0], list("bca")), theirs)
-    width = 4.302653 * math.sqrt(7 / 3)
-    assert (found["difference"], found["pairs"]) == (3, 3)
-    assert (found["difference_low"], found["difference_high"]) == pytest.approx((3 - width, 3 + width))
-    t = 3 / math.sqrt(7 / 3)
-    assert found["difference_p"] == pytest.approx(1 - t / math.sqrt(2 + t**2))  # closed form for 2 degrees of freedom
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_no_interval_of_fewer_than_two_differences(count):
-    found = paired_difference(
-        pd.Series([1.0] * count, list("ab")[:count]), pd.Series([0.0] * count, list("ab")[:count])
+def test_a_difference_is_over_the_images_that_both_have_and_a_volume_counts_once():
+    """Student's example, Biometrika 6, 1908; the images that only one has, and the slices of a volume, do not count."""
+    sleep = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    theirs = pd.Series(range(12), index=list("abcdefghijkl"), dtype=float)
+    ours = theirs.iloc[:10] + sleep
+    found = paired_difference(pd.concat([ours[::-1], pd.Series([math.nan, 9.0], list("lx"))]), theirs)
+    assert found == pytest.approx(
+        {
+            "difference": 1.58,
+            "difference_low": 0.7001142,
+            "difference_high": 2.4598858,
+            "difference_p": 0.0028329,
+            "difference_median": 1.3,
+            "difference_median_low": 0.8,  # the second from either end
+            "difference_median_high": 2.4,
+            "difference_sign_p": 2 / 2**9,
+            "pairs": 10,
+        },
+        abs=1e-6,
     )
-    assert found["pairs"] == count and all(np.isnan(found[f"difference_{end}"]) for end in ("low", "high", "p"))
+    slices = [(volume, f"{volume}{i}") for volume in "abcdefghij" for i in range(3)]
+    each = pd.Series(0.0, pd.MultiIndex.from_tuples(slices))
+    of_slices = each + [value + shift for value in sleep for shift in (-0.1, 0, 0.1)]
+    assert paired_difference(of_slices, each) == pytest.approx(found)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_no_interval_of_fewer_than_six_differences(count):
+    ids = list("abcde")[:count]
+    found = paired_difference(pd.Series(range(count), ids, dtype=float), pd.Series(0.0, ids))
+    known = {name for name, value in found.items() if not np.isnan(value)}
+    assert known == ({"difference", "difference_median", "pairs"} if count else {"pairs"}) and found["pairs"] == count
+
+
+def of_images(sampler, psnr):
+    return [record(image_id, sampler, value) for image_id, value in zip("abcdefghijk", psnr, strict=False)]
 
 
 def test_differences_are_between_images_that_both_restored(tmp_path):
-    make_run(tmp_path / "alps", [record(i, "alps", p) for i, p in zip("abc", (20.0, 30.0, 40.0), strict=True)])
-    make_run(tmp_path / "dps", [record(i, "dps", p) for i, p in zip("ab", (19.0, 28.0), strict=True)])
+    make_run(tmp_path / "alps", of_images("alps", [20.0, 30.0, 40.0]))
+    make_run(tmp_path / "dps", of_images("dps", [19.0, 28.0]))
     table = build_table([tmp_path], reference="dps")
     assert list(table["pairs"].fillna(0)) == [2, 0] and table["difference"][0] == 1.5
-    assert "+1.50 [-4.85, +7.85] on 2" in to_markdown(table)
+    assert "+1.50 (n = 2)" in to_markdown(table)
+    few = "no interval of the difference: 2 independent images, at least 6 needed"
+    assert table["status"][0].endswith(few) and few in to_latex(table)
     with pytest.raises(ValueError, match="no run is of the reference 'dsp', expected one of alps, dps"):
         build_table([tmp_path], reference="dsp")
+
+
+def test_p_values_are_corrected_for_the_comparisons_of_a_table(tmp_path):
+    """Of three samplers against a fourth one, Holm's factors are 3, 2 and 1 in the order of the p-values."""
+    psnr = np.array([20.0, 21, 22, 23, 24, 25, 26])
+    wiggle = np.array([-1.0, 1, -1, 1, -1, 1, 0.5])
+    make_run(tmp_path / "dps", of_images("dps", psnr))
+    for sampler, shift in {"alps": 3.0, "daps": 1.5, "map": 0.0}.items():
+        make_run(tmp_path / sampler, of_images(sampler, psnr + shift + wiggle))
+    make_run(tmp_path / "csgm", of_images("csgm", psnr[:5] + 1))  # too few to be tested
+    table = build_table([tmp_path], reference="dps").set_index("sampler")
+    for test in ("difference_p", "difference_sign_p"):
+        p, corrected = table[test], table[f"{test}_holm"]
+        assert p["alps"] <= p["daps"] < p["map"]
+        assert corrected["alps"] == pytest.approx(3 * p["alps"])
+        assert corrected["daps"] == pytest.approx(max(3 * p["alps"], 2 * p["daps"]))
+        assert corrected["map"] == pytest.approx(min(p["map"], 1))
+        assert corrected[["dps", "csgm"]].isna().all()
+    shown = to_markdown(build_table([tmp_path], reference="dps"))
+    ends = f"[{table['difference_low']['daps']:+.2f}, {table['difference_high']['daps']:+.2f}] (n = 7)"
+    assert f"{table['difference']['daps']:+.2f} {ends}" in shown
+    assert f"| {table['difference_sign_p_holm']['daps']:.3f} " in shown
+    only = build_table([tmp_path], reference="dps")
+    assert "(n = 7)" in to_latex(only) and len(only["difference_p_holm"].dropna()) == 3
 
 
 def test_several_noises_are_a_noise_of_their_own(tmp_path):

@@ -1,10 +1,12 @@
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from alps_exp.report import build_table, to_latex, to_markdown, write_tables
+from alps_exp.intervals import rms_ratio_interval
+from alps_exp.report import build_table, display_table, to_latex, to_markdown, write_tables
 from alps_exp.runs import ImageResult, Record, RunFolder, collect_provenance
 
 
@@ -73,6 +75,28 @@ def test_seeds_are_averaged_first_so_that_an_image_counts_once(tmp_path):
     make_run(tmp_path / "1", [record("a", psnr=14.0, seed=1)], config={"seed": 1})
     row = only_row(tmp_path)
     assert (row["images"], row["psnr"]) == (2, pytest.approx(16))
+
+
+def test_spread_over_error_is_told_image_by_image_and_without_the_last_noise(tmp_path):
+    """Ratios 0.5, 1, 2, ... of images of any width; the slices of a volume are one unit."""
+    share = {"slices": 2, "reference": "RSS", "pixels": 1.0, "squared_error": 1.0, "squared_reference": 1.0}
+    made = []
+    for i in range(12):
+        numbers = {"spread": 2.0 ** (i % 6), "error": 2.0, "spread_noiseless": 0.5, "error_noiseless": 1.0}
+        made.append(record(f"{i:02}", volume=share | {"name": str(i % 6), "ssim": 1.0}, **numbers))
+    make_run(tmp_path / "run", made)
+    row = only_row(tmp_path)
+    assert (row["images"], row["units"]) == (12, 6)
+    relative = [2 / 2**i for i in range(6)]
+    assert row["spread_error_per_image"] == pytest.approx(math.sqrt(6 / sum(ratio**2 for ratio in relative)))
+    ends = [rms_ratio_interval(*map(np.array, pair)) for pair in (([1.0] * 6, relative), ([0.5] * 6, [1.0] * 6))]
+    for name, (low, high) in zip(("spread_error_per_image", "spread_error_noiseless"), ends, strict=True):
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((float(low), float(high)))
+    assert row["spread_error_noiseless"] == 0.5
+    shown = to_markdown(build_table([tmp_path]))
+    assert "Without last noise" in shown and "| 0.50 " in shown
+    per_image = display_table(build_table([tmp_path]), ["spread_error_per_image"]).texts.iloc[0, 0]
+    assert per_image.startswith(f"{row['spread_error_per_image']:.2f} [") and "(n = 6)" in per_image
 
 
 def test_spread_over_error_is_pooled_in_squares(tmp_path):

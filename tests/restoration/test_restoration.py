@@ -1,5 +1,7 @@
 """The inference module by itself: how it measures, and what it says of estimates without a noise scale."""
 
+import math
+
 import pytest
 import torch
 
@@ -37,6 +39,20 @@ def test_an_estimate_has_an_energy_where_its_sampler_ends_at_a_scale(sampler):
     assert all(record.status == "ok" for record in results[0].records)
     assert all(record.seconds > 0 and 50 < record.peak_memory_mib < 50_000 for record in results[0].records)
     assert all((energy is None) == isinstance(sampler, SENSE) for energy in energies)
+
+
+def test_spread_and_error_are_told_without_the_noise_of_the_last_step_too():
+    """Nothing is measured, and at the last scale t a chain N(0, c + t^2) has the mean c / (c + t^2) times it."""
+    c, t = 0.25, 0.5
+    sampler = ALPS(GeometricSchedule(20.0, t, 100))
+    results = restore(sampler, Inpainting(torch.zeros(1, 1, SIDE, SIDE), 0.1), torch.zeros(40, 1, SIDE, SIDE))
+    records = [result.records[0] for result in results]
+    without = math.sqrt(sum(record.spread_noiseless**2 for record in records) / 40)
+    of_both = math.sqrt(sum(record.spread**2 for record in records) / 40)
+    variance = c**2 / (c + t**2)
+    assert without == pytest.approx(math.sqrt(1.5 * variance), rel=0.03)
+    assert of_both == pytest.approx(math.sqrt(1.5 * (variance + t**2)), rel=0.03)
+    assert all(record.error_noiseless < record.error for record in records)
 
 
 def test_complex_measurements_of_real_images_have_noise_in_both_parts():

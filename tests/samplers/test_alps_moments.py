@@ -84,6 +84,16 @@ def test_without_the_final_noise_the_last_step_gives_its_mean(annealing):
     assert torch.trace(smooth) < torch.trace(covariance)
 
 
+@pytest.mark.parametrize("annealing", ["static", "diffused"])
+def test_samples_are_known_without_the_noise_of_the_last_step(annealing):
+    operator, dtype = operator_named("inpainting")
+    prior = random_prior(dtype)
+    schedule, y = GeometricSchedule(5.0, 0.1, 6), measurement(operator, prior)
+    drawn, means = (ALPS(schedule, "calibrated", annealing, noisy)(prior, operator, y, 3) for noisy in (True, False))
+    assert torch.equal(drawn.noiseless, means.samples) and torch.equal(means.noiseless, means.samples)
+    assert (drawn.samples - drawn.noiseless).std() == pytest.approx(0.1, rel=0.5)
+
+
 def test_listed_scales_have_steps_of_their_own():
     assert ExplicitSchedule((2.0, 1.0, 0.5), (1, 3, 2))() == [2.0, 1.0, 1.0, 1.0, 0.5, 0.5]
     with pytest.raises(ValueError, match="scales must decrease"):

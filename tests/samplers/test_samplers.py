@@ -96,6 +96,16 @@ def test_in_float32_it_is_the_same_to_a_thousandth_of_a_decibel(case):
     assert abs(10 * torch.log10(errors[0] / errors[1])) < 1e-3
 
 
+def test_samples_without_the_noise_of_the_last_step_are_those_of_samplers_that_draw_none(case):
+    sampler, prior, masks, truth, _, _ = case
+    estimates = restore(sampler, prior, masks, truth, [0, 1])
+    if isinstance(sampler, (ALPS, DPS, DiffPIR, PiGDM, MMPS, DDNM)):
+        draws = isinstance(sampler, ALPS) and sampler.noise == "calibrated"
+        assert torch.equal(estimates.noiseless, estimates.samples) != draws
+    else:
+        assert estimates.noiseless is None
+
+
 @pytest.mark.parametrize("kind", [x for x in vars(samplers).values() if isinstance(x, ABCMeta) and not isabstract(x)])
 def test_what_a_sampler_has_can_be_asked(kind):
     sampler = kind()

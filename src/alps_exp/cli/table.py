@@ -103,7 +103,7 @@ def table(
     check_count("page_images", page_images, least=0)
     paths = [runs] if isinstance(runs, str) else list(runs)
     read, records = select(*read_runs(paths, verify), where)
-    numbers = select_rows(table_of(read, records, seeds, paper, reference), where)
+    numbers = table_of(read, records, seeds, paper, reference, estimates_of(where))
     displayed = display_table(numbers, columns, metrics)
     settings: FigureSettings = instantiate(figure)
     tasks = figure_tasks(read, records, settings, estimates_of(where)) if figures else []

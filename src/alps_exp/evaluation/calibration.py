@@ -1,25 +1,25 @@
-"""Calibration of posterior samples: ranks, coverage, Stein discrepancies, and bootstrap intervals over images.
+"""Calibration of posterior samples: ranks, coverage, Stein discrepancies, and intervals over images.
 
 Samples have shape (S, B, C, H, W), the truth (B, C, H, W); real and imaginary part of a complex pixel count as two
-numbers. Images are independent, but the pixels of an image are not, so the bootstrap resamples images.
+numbers. The pixels of an image are not independent, nor are the slices of a volume, so that an interval is over units:
+volumes, and images that are of none.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypedDict
+from typing import TypedDict
 
 import numpy as np
-import scipy
 import torch
 from torch import Tensor
 
 from alps_exp.evaluation.metrics import spread_and_error
+from alps_exp.intervals import Interval, mean_interval, rms_ratio, rms_ratio_interval
 
 LEVELS = tuple(i / 20 for i in range(2, 20))
 """Levels of the central intervals of a report: 10, 15, ... 95 %."""
-BATCH = 100  # resamples at a time, which bounds the memory
 
 Numbers = float | list[float]
 
@@ -30,12 +30,6 @@ class Entry(TypedDict):
     value: Numbers
     low: Numbers | None
     high: Numbers | None
-
-
-class Statistic(Protocol):
-    """A statistic along one axis, as `numpy.mean`."""
-
-    def __call__(self, values: np.ndarray, /, *, axis: int) -> np.ndarray: ...
 
 
 def ranks(samples: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
@@ -143,14 +137,6 @@ def credible_interval(samples: Tensor, level: float) -> tuple[Tensor, Tensor]:
     return ordered[k].lerp(ordered[inner], part), ordered[-1 - k].lerp(ordered[-1 - inner], part)
 
 
-def spread_error_ratio(spread: Tensor, error: Tensor) -> Tensor:
-    """Return the spread-skill ratio: RMS spread over RMS error along the first axis, the images.
-
-    Spread and error are defined in `spread_and_error`. The ratio tends to 1 for calibrated samples.
-    """
-    return (spread.square().mean(0) / error.square().mean(0)).sqrt()
-
-
 def kernel_stein_discrepancy(samples: Tensor, scores: Tensor, length: float | None = None) -> Tensor:
     """Return the squared kernel Stein discrepancy of the samples of each image to a density with these scores, (B,).
 
@@ -247,43 +233,6 @@ def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int, generator: to
     return difference.square().mean((0, 2)).sqrt()
 
 
-def bootstrap_interval(
-    values: np.ndarray, statistic: Statistic = np.mean, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the percentile interval of a statistic over images, by SciPy's bootstrap; both ends of its shape.
-
-    Parameters
-    ----------
-    values
-        (..., B), one column an image; at least 2.
-    statistic
-        Called as ``statistic(values, axis=-1)``; by default the mean over the images.
-    level
-        Level of the interval.
-    resamples
-        How many sets of B images are drawn.
-    seed
-        Seed of the drawing.
-
-    Notes
-    -----
-    Efron, "Bootstrap methods: another look at the jackknife", 1979. With few images it is too narrow: by about
-    sqrt(1 - 1/B), and more for skewed values.
-    """
-    interval = scipy.stats.bootstrap(
-        (values,),
-        statistic,
-        axis=-1,
-        n_resamples=resamples,
-        batch=BATCH,
-        vectorized=True,
-        confidence_level=level,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    ).confidence_interval
-    return interval.low, interval.high
-
-
 def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     """Return the statistics per image for `summarize`: ``histogram`` (B, S + 1), ``spread`` and ``error`` (B,).
 
@@ -295,49 +244,63 @@ def image_statistics(samples: Tensor, truth: Tensor, generator: torch.Generator)
     return {"histogram": histogram, "spread": spread, "error": error}
 
 
-def summarize(statistics: Mapping[str, Tensor], seed: int = 0) -> dict[str, Entry]:
-    """Return each number of a calibration report with its 95 % bootstrap interval over images.
+def summarize(statistics: Mapping[str, Tensor], units: Sequence[str]) -> dict[str, Entry]:
+    """Return each number of a calibration report with its 95 % interval over units, see `alps_exp.intervals`.
 
     Parameters
     ----------
     statistics
-        Those of `image_statistics`, and any further number (B,) whose mean over the images is reported.
-    seed
-        Seed of the bootstrap.
+        Those of `image_statistics`; ``histogram_noiseless``, ``spread_noiseless`` and ``error_noiseless``, the same
+        without the noise of the last step, if they are known; and any further number (B,) whose mean is reported.
+    units
+        The unit of each image: the volume of a slice, or the image itself.
 
     Returns
     -------
-    ``coverage`` (at `LEVELS`), ``rank_histogram``, ``rank_bias``, ``rank_dispersion``, ``spread_error`` and the further
-    numbers, each with ``value``, ``low`` and ``high``: numbers or lists of them. The ends are None for a single image.
+    ``coverage`` (at `LEVELS`), ``rank_histogram``, ``rank_bias``, ``rank_dispersion``, ``spread_error`` (pooled over
+    the images), ``spread_error_per_image`` (one over the root mean square of error / spread, to which images of any
+    width add alike), ``coverage_noiseless``, ``spread_error_noiseless`` and the further numbers, each with ``value``,
+    ``low`` and ``high``: numbers or lists of them. The ends are None where there is no interval.
     """
     further = dict(statistics)
-    histogram, both = further.pop("histogram"), torch.stack([further.pop("spread"), further.pop("error")], 1)
+    histogram, spread, error = further.pop("histogram"), further.pop("spread"), further.pop("error")
     means = {
         "coverage": coverage(histogram),
         "rank_histogram": histogram,
         "rank_bias": rank_bias(histogram),
         "rank_dispersion": rank_dispersion(histogram),
     }
-    summary = {"spread_error": _with_interval(both, _spread_over_error, seed)}
-    return summary | {name: _with_interval(values, np.mean, seed) for name, values in (means | further).items()}
+    ratios = {"spread_error": (spread, error), "spread_error_per_image": (torch.ones_like(error), error / spread)}
+    if "histogram_noiseless" in further:
+        means["coverage_noiseless"] = coverage(further.pop("histogram_noiseless"))
+        ratios["spread_error_noiseless"] = further.pop("spread_noiseless"), further.pop("error_noiseless")
+    index = np.unique(units, return_inverse=True)[1]
+    summary = {name: _ratio(*pair, index) for name, pair in ratios.items()}
+    return summary | {name: _mean(values, index) for name, values in (means | further).items()}
 
 
-def _spread_over_error(both: np.ndarray, axis: int) -> np.ndarray:
-    """Return the spread-skill ratio of spreads and errors (2, ..., B)."""
-    spread, error = np.sqrt(np.mean(both**2, axis=axis))
-    ratio: np.ndarray = spread / error
-    return ratio
+def _mean(values: Tensor, index: np.ndarray) -> Entry:
+    """Return the mean over units, by the index of each image's, of the means over their images, given (B, ...)."""
+    of_units = _sums(values, index) / np.bincount(index)
+    return _entry(of_units.mean(-1), mean_interval(of_units))
 
 
-def _with_interval(values: Tensor, statistic: Statistic, seed: int) -> Entry:
-    """Return a statistic over images (B, ...), and the ends of its interval, which a single image does not have."""
-    of_images = np.moveaxis(values.cpu().double().numpy(), 0, -1)
-    value = statistic(of_images, axis=-1)
-    if len(values) < 2:
-        nothing = np.full(value.shape, None).tolist()
-        return {"value": value.tolist(), "low": nothing, "high": nothing}
-    low, high = bootstrap_interval(of_images, statistic, seed=seed)
-    return {"value": value.tolist(), "low": low.tolist(), "high": high.tolist()}
+def _ratio(above: Tensor, below: Tensor, index: np.ndarray) -> Entry:
+    """Return the ratio of root mean squares over images (B,)."""
+    of_units = np.sqrt(_sums(above.square(), index)), np.sqrt(_sums(below.square(), index))
+    return _entry(rms_ratio(*of_units), rms_ratio_interval(*of_units))
+
+
+def _sums(values: Tensor, index: np.ndarray) -> np.ndarray:
+    """Return the sums (..., U) over the images of each unit, of numbers (B, ...)."""
+    sums = np.zeros((index.max() + 1, *values.shape[1:]))
+    np.add.at(sums, index, values.cpu().double().numpy())
+    return np.moveaxis(sums, 0, -1)
+
+
+def _entry(value: np.ndarray, interval: Interval) -> Entry:
+    low, high = (np.where(np.isfinite(end), end, np.array(None)).tolist() for end in interval)
+    return {"value": value.tolist(), "low": low, "high": high}
 
 
 def _real_numbers(x: Tensor) -> Tensor:

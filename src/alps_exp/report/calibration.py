@@ -3,18 +3,19 @@
 Images drawn from the prior depend on the prior that the sampler uses. If a report is over other images than the rest
 of its task, its status says so (`alps_exp.report.comparison`).
 
-Numbers come with their 95 % bootstrap interval over images. For a calibrated sampler, the coverage equals the level;
-the ratios and the dispersions of ranks are 1; the biases of ranks, the squared bias, the Wasserstein excess and the
-kernel Stein discrepancy are 0. TARP is the joint test of all pixels (`alps_exp.evaluation.tarp`).
+Numbers come with Student's 95 % interval over independent images (`alps_exp.intervals`). For a calibrated sampler, the
+coverage equals the level; the ratios and the dispersions of ranks are 1; the biases of ranks, the squared bias, the
+Wasserstein excess and the kernel Stein discrepancy are 0. TARP is the joint test of all pixels
+(`alps_exp.evaluation.tarp`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from matplotlib.lines import Line2D
 from alps_exp.errors import one_line
 from alps_exp.files import write_atomically
 from alps_exp.foreign_files import read_bytes
+from alps_exp.intervals import LEAST
 from alps_exp.report.comparison import Images, Row, compared, images_of
 from alps_exp.report.groups import find_runs, variants
 from alps_exp.report.latex import latex_table
@@ -46,6 +48,8 @@ from alps_exp.runs.field_types import check_fields, is_finite
 REPORT = "calibration.json"
 _NUMBERS = {
     "spread_error": ("Spread/error", ".2f", 1),
+    "spread_error_noiseless": ("Spread/error without last noise", ".2f", 1),
+    "spread_error_per_image": ("Spread/error per image", ".2f", 1),
     "rank_dispersion": ("Rank dispersion", ".2f", 1),
     "rank_bias": ("Rank bias", ".3f", 0),
     "tarp_dispersion": ("TARP dispersion", ".2f", 1),
@@ -56,7 +60,11 @@ _NUMBERS = {
     "squared_bias": ("Squared bias", ".3f", 0),
     "wasserstein_excess": ("Wasserstein excess", ".3f", 0),
 }
-_CAPTION = "Calibration, with 95 % bootstrap intervals over images."
+_CURVES = {"coverage": "", "coverage_noiseless": " without last noise"}
+_CAPTION = (
+    "Calibration, with Student's 95 % intervals over n independent images, of which there must be"
+    f" {LEAST}; the slices of a volume count as one. Without last noise: leaving out what the last step drew."
+)
 _SHOWN_LEVELS = (50, 90)
 _IDEAL = "0.6"  # gray
 _ENDS = ("value", "low", "high")
@@ -99,6 +107,10 @@ class _Always(TypedDict):
 class _Written(_Always, total=False):
     """The part of a report that is shown, see `alps_exp.restoration.calibration_report`."""
 
+    units: int
+    coverage_noiseless: _Curve
+    spread_error_noiseless: _Number
+    spread_error_per_image: _Number
     spread_error: _Number
     rank_dispersion: _Number
     rank_bias: _Number
@@ -129,8 +141,7 @@ def write_calibration(report: Report, folder: Path) -> list[Path]:
 
 
 def _one_run(report: Report) -> str:
-    covered = zip(report["levels"], *(report["coverage"][end] for end in _ENDS), strict=True)
-    lines = [[f"Coverage of {100 * level:.0f} %", ".3f", level, *ends] for level, *ends in covered]
+    lines = [line for name in _CURVES if name in report for line in _coverage_lines(report, name)]
     lines += [[*_NUMBERS[name], *(report[name][end] for end in _ENDS)] for name in _NUMBERS if name in report]
     texts = [
         [title, format(value, form), "-" if low is None else f"{low:{form}} to {high:{form}}", format(ideal, "g")]
@@ -141,9 +152,19 @@ def _one_run(report: Report) -> str:
         f" ({report['failed']} failed) x {report['samples']} samples, {report['nfe_forward']:g}+{report['nfe_vjp']:g}"
         f" calls a sample, {report['seconds']:.3g} s an image."
     )
-    columns = ["Number", "Value", "95 % interval over images", "Honest"]
+    columns = ["Number", "Value", f"95 % interval (n = {_units(report)})", "Honest"]
     table = DisplayTable(pd.DataFrame(texts, columns=columns), _CAPTION)
     return f"{markdown_text(head)}\n\n{markdown_table(table)}"
+
+
+def _coverage_lines(report: Report, name: str) -> Iterator[list[Any]]:
+    for level, *ends in zip(report["levels"], *(report[name][end] for end in _ENDS), strict=True):
+        yield [f"Coverage of {100 * level:.0f} %{_CURVES[name]}", ".3f", level, *ends]
+
+
+def _units(report: Report) -> int:
+    """Return how many images are independent; reports of earlier versions have intervals over all of them."""
+    return int(report["units"] if "units" in report else report["images"])
 
 
 def find_calibrations(paths: Iterable[str | Path]) -> list[RunFolder]:
@@ -171,7 +192,7 @@ def _read(path: Path) -> Report:
         check_fields(report, _Written)
         if wrong := [name for name, value in report.items() if not is_finite(value)]:
             raise ValueError(f"{wrong[0]} is not finite")
-        of_levels = dict.fromkeys(("coverage", "tarp_coverage"), len(report["levels"]))
+        of_levels = dict.fromkeys((*_CURVES, "tarp_coverage"), len(report["levels"]))
         for name, count in (of_levels | {"rank_histogram": report["samples"] + 1}).items():
             if any(len(numbers) != count for numbers in report.get(name, {}).values()):
                 raise ValueError(f"{name} has not {count} numbers")
@@ -244,10 +265,12 @@ def calibration_table(reports: Sequence[Report]) -> pd.DataFrame:
 
 
 def _row(report: Report) -> dict[str, object]:
-    row = {key: report[key] for key in ("task", "noise_std", "sampler", "seed", "images", "samples")}
-    for position, level in enumerate(report["levels"]):
-        ends = {end: report["coverage"][end][position] for end in _ENDS}
-        row |= _columns(f"coverage_{100 * level:g}", ends)
+    row = {key: report[key] for key in ("task", "noise_std", "sampler", "seed", "images")}
+    row |= {"units": _units(report), "samples": report["samples"]}
+    for name in filter(report.__contains__, _CURVES):
+        for position, level in enumerate(report["levels"]):
+            ends = {end: report[name][end][position] for end in _ENDS}
+            row |= _columns(f"{name}_{100 * level:g}", ends)
     for name in filter(report.__contains__, _NUMBERS):
         row |= _columns(name, report[name])
     row |= {key: report[key] for key in ("nfe_forward", "nfe_vjp", "seconds")}
@@ -270,9 +293,12 @@ def display_calibrations(table: pd.DataFrame) -> DisplayTable:
         "Noise": table["noise_std"].map(noise_text),
         "Sampler": table["sampler"],
         "Images": formatted(table["images"], "d"),
+        "n": formatted(table["units"], "d"),
         "Samples": formatted(table["samples"], "d"),
     }
-    shown = {f"Coverage of {level} %": f"coverage_{level}" for level in _SHOWN_LEVELS}
+    shown = {
+        f"Coverage of {level} %{what}": f"{name}_{level}" for name, what in _CURVES.items() for level in _SHOWN_LEVELS
+    }
     texts |= {title: _with_interval(table, name, ".3f") for title, name in shown.items() if name in table}
     texts |= {title: _with_interval(table, name, form) for name, (title, form, _) in _NUMBERS.items() if name in table}
     calls = formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f")
@@ -283,13 +309,15 @@ def display_calibrations(table: pd.DataFrame) -> DisplayTable:
 
 def _with_interval(table: pd.DataFrame, name: str, form: str) -> pd.Series:
     low, high = (formatted(table[f"{name}_{end}"], form) for end in ("low", "high"))
-    return (formatted(table[name], form) + " [" + low + ", " + high + "]").where(table[name].notna(), "-")
+    interval = (" [" + low + ", " + high + "]").where(table[f"{name}_low"].notna(), "")
+    return formatted(table[name], form) + interval
 
 
 def calibration_figure(reports: Sequence[Report], path: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
     """Draw coverage against level (ideal: the diagonal) and rank histograms, one row per task and noise level.
 
-    Bands are the 95 % intervals over images. What there is to know of a report's images is written below.
+    Bands are the 95 % intervals over independent images, dotted lines leave out the noise of the last step. What there
+    is to know of a report's images is written below.
 
     Parameters
     ----------
@@ -309,8 +337,10 @@ def calibration_figure(reports: Sequence[Report], path: Path, formats: Sequence[
         _draw_ranks(row[1], mine, colors)
     lines = [Line2D([], [], color=color, linewidth=1.2) for color in colors.values()]
     ideal = Line2D([], [], color=_IDEAL, linewidth=0.8)
-    joint = Line2D([], [], color=_IDEAL, linewidth=1.2, linestyle="--")
-    add_legend(figure, [*lines, ideal, joint], [*map(sampler_name, colors), "calibrated", "all pixels jointly (TARP)"])
+    meanings = {"calibrated": ideal, "all pixels jointly (TARP)": Line2D([], [], color=_IDEAL, linestyle="--")}
+    if any("coverage_noiseless" in report for report in reports):
+        meanings["without last noise"] = Line2D([], [], color=_IDEAL, linewidth=1.2, linestyle=":")
+    add_legend(figure, [*lines, *meanings.values()], [*map(sampler_name, colors), *meanings])
     add_notes(figure, [f"{r['sampler']} on {r['task']}: {status}." for r in reports if (status := _status(r)) != "ok"])
     return save_figures(figure, path, formats)
 
@@ -328,6 +358,8 @@ def _draw_coverage(axis: Axes, reports: Sequence[Report], colors: Mapping[str, s
         axis.fill_between(levels, low, high, color=color, alpha=0.2, linewidth=0)
         if "tarp_coverage" in report:
             axis.plot(levels, report["tarp_coverage"]["value"], color=color, linewidth=1.2, linestyle="--")
+        if "coverage_noiseless" in report:
+            axis.plot(levels, report["coverage_noiseless"]["value"], color=color, linewidth=1.2, linestyle=":")
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     label_axes(axis, task, "Level of the interval", "Coverage")
 
@@ -341,5 +373,7 @@ def _draw_ranks(axis: Axes, reports: Sequence[Report], colors: Mapping[str, str]
         axis.stairs(shares["value"], edges, baseline=None, color=color, linewidth=1.2)
         axis.stairs(shares["high"], edges, baseline=shares["low"], fill=True, color=color, alpha=0.2)
     axis.set(xlim=(0, 1), ylim=(0, None))
-    counts = dict.fromkeys(f"{report['images']} images × {report['samples']} samples" for report in reports)
+    counts = dict.fromkeys(
+        f"{report['images']} images (n = {_units(report)}) × {report['samples']} samples" for report in reports
+    )
     label_axes(axis, "; ".join(counts), "Rank of the truth among the samples", "Share, uniform = 1")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from alps_exp.files import write_atomically
+from alps_exp.intervals import LEAST
 from alps_exp.report.latex import latex_table
 from alps_exp.report.layout import (
     NOTE,
@@ -43,23 +44,37 @@ TITLES = {
     "nmse": "NMSE",
     "lpips": "LPIPS",
     "spread_error": "Spread/error",
+    "spread_error_noiseless": "Without last noise",
+    "spread_error_per_image": "Spread/error per image",
     "calls": "Calls",
     "seconds": "Seconds",
     "paper_psnr": "Paper PSNR",
     "paper_ssim": "Paper SSIM",
     "paper_data": "Paper data",
     "difference": "Difference [dB]",
+    "difference_median": "Median difference [dB]",
+    "difference_p": "p (t-test)",
+    "difference_sign_p": "p (sign test)",
     "status": "Status",
 }
 """Columns by name, in their order."""
+_DIFFERENCES = [name for name in TITLES if name.startswith("difference")]
 _BEST = (
     "Bold is the best of a task and noise level among complete, unflagged rows over the same images, separately for "
     "samples and for other estimates."
 )
+_UNIT = f"of which there must be {LEAST}; the slices of a volume count as one"
+_P = "p-values are two-sided, corrected by Holm for all comparisons of the table."
 _EXPLAINED = {
     "spread_error": "Spread/error, the spread-skill ratio, is 1 if the spread is calibrated.",
+    "spread_error_noiseless": "Without last noise, it leaves out what the last step drew.",
+    "spread_error_per_image": f"Per image, all images add alike; 95 % interval over n independent images, {_UNIT}.",
     "calls": "Calls are forward passes + vector-Jacobian products a sample.",
     "seconds": "Seconds are those of an image with all its samples.",
+    "difference": f"Differences are means with Student's 95 % interval over n independent images, {_UNIT}.",
+    "difference_median": f"Median differences have the sign test's 95 % interval over n independent images, {_UNIT}.",
+    "difference_p": _P,
+    "difference_sign_p": _P,
 }
 
 Names = str | Sequence[str] | None
@@ -124,15 +139,15 @@ def display_table(table: pd.DataFrame, columns: Names = None, metrics: Names = N
     names = _default_columns(table, metrics) if columns is None else _listed(columns)
     if missing := [name for name in names if name.startswith("paper_") and name not in table]:
         raise ValueError(f"columns has {missing[0]}, and there are no published numbers: give paper=FILE")
-    if "difference" in names and "difference" not in table:
-        raise ValueError("columns has difference, and there is none: give reference=SAMPLER")
+    if missing := [name for name in names if name in _DIFFERENCES and name not in table]:
+        raise ValueError(f"columns has {missing[0]}, and there is no difference: give reference=SAMPLER")
     words, notes = footnotes(table["status"], map(_word, table.to_dict("records")))
     texts = pd.DataFrame({TITLES[name]: words if name == "status" else _text(table, name) for name in names})
     if "status" not in names:
         marked = TITLES[next((name for name in names if name not in ("task", "noise_std")), names[0])]
         texts[marked] += [found[0] if (found := NOTE.search(word)) else "" for word in words]
     best = _BEST if any(name in METRICS for name in names) else ""
-    explained = [sentence for name, sentence in _EXPLAINED.items() if name in names]
+    explained = dict.fromkeys(sentence for name, sentence in _EXPLAINED.items() if name in names)
     caption = " ".join(filter(None, ["Restored images: means ± standard deviations over images.", best, *explained]))
     return DisplayTable(texts, caption, notes)
 
@@ -147,7 +162,9 @@ def _default_columns(table: pd.DataFrame, metrics: Names) -> list[str]:
         "paper_psnr": "paper_psnr" not in table,
         "paper_ssim": "paper_psnr" not in table,
         "paper_data": "paper_psnr" not in table,
-        "difference": "difference" not in table,
+        "spread_error_noiseless": table["spread_error_noiseless"].isna().all(),
+        "spread_error_per_image": True,
+        **dict.fromkeys(_DIFFERENCES, "difference" not in table),
     }
     names = [name for name in TITLES if name not in METRICS and not without.get(name)]
     place = names.index("spread_error")
@@ -173,9 +190,14 @@ def _text(table: pd.DataFrame, name: str) -> pd.Series:
     if name == "calls":
         calls = formatted(table["nfe_forward"], ".0f") + "+" + formatted(table["nfe_vjp"], ".0f")
         return calls.replace("-+-", "-")
-    if name == "difference":
-        return _difference_text(table)
-    forms = {"images": "d", "seeds": "d", "samples": "d", "spread_error": ".2f", "seconds": ".3g"}
+    if name in ("difference", "difference_median"):
+        return _with_interval(table, name, "+.2f", "pairs")
+    if name == "spread_error_per_image":
+        return _with_interval(table, name, ".2f", "units")
+    if name in _DIFFERENCES:
+        return formatted(table[f"{name}_holm"], ".3f").replace("0.000", "<0.001")
+    forms = {"images": "d", "seeds": "d", "samples": "d", "seconds": ".3g"}
+    forms |= {"spread_error": ".2f", "spread_error_noiseless": ".2f"}
     return formatted(table[name], forms[name]) if name in forms else table[name].fillna("-").astype(str)
 
 
@@ -188,14 +210,12 @@ def noise_texts(noise: pd.Series) -> pd.Series:
     return noise.map(lambda level: level if isinstance(level, str) else levels.get(level, noise_text(None))).astype(str)
 
 
-def _difference_text(table: pd.DataFrame) -> pd.Series:
-    low, high, pairs = (
-        formatted(table[name], form)
-        for name, form in (("difference_low", "+.2f"), ("difference_high", "+.2f"), ("pairs", "d"))
-    )
-    several = table["difference_low"].notna()
-    interval = (" [" + low + ", " + high + "] on " + pairs).where(several, "")
-    return formatted(table["difference"], "+.2f") + interval
+def _with_interval(table: pd.DataFrame, name: str, form: str, over: str) -> pd.Series:
+    """Return the texts of numbers with their intervals, if they have any, and what these are over, by its column."""
+    low, high = (formatted(table[f"{name}_{end}"], form) for end in ("low", "high"))
+    interval = (" [" + low + ", " + high + "]").where(table[f"{name}_low"].notna(), "")
+    count = (" (n = " + formatted(table[over], "d") + ")").where(table[name].notna(), "")
+    return formatted(table[name], form) + interval + count
 
 
 def _best_in_bold(table: pd.DataFrame, name: str) -> pd.Series:

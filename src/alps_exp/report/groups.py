@@ -14,7 +14,8 @@ from alps_exp.report.order import sampler_order
 from alps_exp.runs import RunFolder
 from alps_exp.runs.study import TRIALS, is_only_trial
 
-_NUMBERS = ["psnr", "ssim", "nmse", "lpips", "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
+_NUMBERS = ["psnr", "ssim", "nmse", "lpips", "spread", "error", "spread_noiseless", "error_noiseless"]
+_NUMBERS += ["nfe_forward", "nfe_vjp", "seconds"]
 _ABSENT = '"absent"'  # JSON of a setting that a config lacks
 
 
@@ -59,7 +60,7 @@ def _restores_images(run: RunFolder) -> bool:
 
 
 def read_runs(paths: Iterable[str | Path], verify: bool = False) -> tuple[dict[str, RunFolder], pd.DataFrame]:
-    """Return the runs in and below the given folders by path, and their records with a column ``run``, the path.
+    """Return the runs in and below the given folders by path, and their records with ``run``, the path, and ``unit``.
 
     Parameters
     ----------
@@ -72,7 +73,9 @@ def read_runs(paths: Iterable[str | Path], verify: bool = False) -> tuple[dict[s
         As `find_runs`; also ValueError if a line of a `records.jsonl` is not a record.
     """
     runs = {str(run.path): run for run in find_runs(paths, verify)}
-    lines = [vars(record) | {"run": path} for path, run in runs.items() for record in run.records()]
+    lines = [
+        vars(record) | {"run": path, "unit": record.unit} for path, run in runs.items() for record in run.records()
+    ]
     if not lines:
         return runs, pd.DataFrame()
     frame = pd.DataFrame(lines).astype(dict.fromkeys(_NUMBERS, float))

@@ -14,7 +14,7 @@ from alps_exp.report.layout import NOTE, DisplayTable
 _HEADINGS = {"Task": r"\textit{{{}}}", "Noise": "noise {}"}
 """Columns that are headings of groups of rows, and how these are written."""
 _LINES_OF_PAGE = 40  # in footnotesize, on a page of the class article with caption and notes
-_NUMBER = re.compile(r"(\*\*)?[-+]?\d|-$")
+_NUMBER = re.compile(r"(\*\*)?[-+<]?\d|-$")
 _COMMANDS = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}

@@ -19,20 +19,24 @@ from typing import Literal
 import pandas as pd
 
 from alps_exp.errors import listed
+from alps_exp.intervals import LEAST, holm
 from alps_exp.report.comparison import Images, Row, compared, images_of, unlike
 from alps_exp.report.groups import groups, labels_of, operator_of, read_runs
 from alps_exp.report.layout import is_number, noise_text
 from alps_exp.report.paired import paired_difference
 from alps_exp.report.paper import published, read_paper
+from alps_exp.report.spread import COLUMNS, spread_numbers
 from alps_exp.runs import DONE, ESTIMATES, RunFolder
 
 _IMAGE = ["run", "image_id"]
 _METRICS = ["psnr", "ssim", "nmse", "lpips"]
-_NUMBERS = [*_METRICS, "spread", "error", "nfe_forward", "nfe_vjp", "seconds"]
 SLICES = "combined coils of each slice"
 """What metrics compare with where the images are slices of k-space."""
 _PAPER = ["paper_psnr", "paper_psnr_std", "paper_ssim", "paper_ssim_std", "paper_data"]
-_DIFFERENCE = ["difference", "difference_low", "difference_high", "difference_p", "pairs"]
+_TESTS = ["difference_p", "difference_sign_p"]
+_DIFFERENCE = ["difference", "difference_low", "difference_high", "difference_p", "difference_p_holm"]
+_DIFFERENCE += ["difference_median", "difference_median_low", "difference_median_high"]
+_DIFFERENCE += ["difference_sign_p", "difference_sign_p_holm", "pairs"]
 _COLUMNS = [
     "task",
     "noise_std",
@@ -43,7 +47,8 @@ _COLUMNS = [
     "samples",
     "truth",
     *(column for name in _METRICS for column in (name, f"{name}_std")),
-    "spread_error",
+    "units",
+    *COLUMNS,
     "nfe_forward",
     "nfe_vjp",
     "seconds",
@@ -80,15 +85,16 @@ def build_table(
         One row per task, noise level, sampler and estimate, with ``images`` (how many the means are over), ``seeds``,
         ``samples`` (posterior samples an image), ``truth`` (what metrics compare with: the image, or of k-space the
         combined coils of each slice; `build_volume_table` is for whole volumes), ``psnr``, ``ssim``, ``nmse``,
-        ``lpips`` and their standard deviations over images ``psnr_std`` ... (NaN for one image), ``spread_error``
-        (root of the summed squares of spread over that of error), ``nfe_forward`` and ``nfe_vjp`` (network calls a
-        sample), ``seconds`` an image, ``flagged`` (how many estimates are, see `alps_exp.evaluation.estimate_flags`),
-        ``incomplete`` and ``compared`` (whether images are missing, and whether the row compares with the others of its
-        task, see the head of this file), and ``status``: ``ok``, or what there is to know of the row. A run without any
+        ``lpips`` and their standard deviations over images ``psnr_std`` ... (NaN for one image), ``units`` (how many
+        images are independent: the slices of a volume are one), the numbers of `alps_exp.report.spread.spread_numbers`
+        with their intervals over these, ``nfe_forward`` and ``nfe_vjp`` (network calls a sample), ``seconds`` an image,
+        ``flagged`` (how many estimates are, see `alps_exp.evaluation.estimate_flags`), ``incomplete`` and ``compared``
+        (whether images are missing, and whether the row compares with the others of its task, see the head of this
+        file), and ``status``: ``ok``, or what there is to know of the row. A run without any
         record has a row of its own, whose status names its folder. With `paper` there are ``paper_psnr``, ..., with
-        `reference` ``difference``, its interval ``difference_low`` to ``difference_high``, the p-value ``difference_p``
-        of none, and ``pairs``, on how many images (`alps_exp.report.paired`); samples are compared with samples, other
-        estimates with the reference's other one.
+        `reference` the numbers of `alps_exp.report.paired.paired_difference`, and ``difference_p_holm`` and
+        ``difference_sign_p_holm``, the p-values corrected by Holm for all comparisons of the table; samples are
+        compared with samples, other estimates with the reference's other one.
 
     Raises
     ------
@@ -106,6 +112,7 @@ def table_of(
     seeds: Literal["mean", "each"] = "mean",
     paper: str | Path | None = None,
     reference: str | None = None,
+    estimates: Sequence[str] = ESTIMATES,
 ) -> pd.DataFrame:
     """Return the table of `build_table` from runs that are read already.
 
@@ -115,16 +122,21 @@ def table_of(
         Runs and their records, see `alps_exp.report.read_runs`.
     seeds, paper, reference
         As in `build_table`.
+    estimates
+        The kinds of estimates that have rows.
     """
     with_records = set(frame["run"]) if len(frame) else set()
     of_runs, psnr, images = _rows(frame, runs, seeds, read_paper(paper) if paper else None)
     rows = _compared(of_runs, images)
     rows += [_row_without_records(run) for path, run in runs.items() if path not in with_records]
-    columns = [*_COLUMNS[:-1], *(_PAPER if paper else []), *(_DIFFERENCE if reference else []), "status"]
     if reference:
         _subtract(rows, psnr, images, reference)
+    rows = [row for row in rows if row.get("estimate") in (None, *estimates)]
+    columns = [*_COLUMNS[:-1], *(_PAPER if paper else []), *(_DIFFERENCE if reference else []), "status"]
     table = pd.DataFrame(rows, columns=columns)
-    counts = [name for name in ("images", "seeds", "samples", "flagged", "pairs") if name in table]
+    for name in _TESTS if reference else ():
+        table[f"{name}_holm"] = holm(table[name])
+    counts = [name for name in ("images", "units", "seeds", "samples", "flagged", "pairs") if name in table]
     return table.astype(dict.fromkeys(counts, "Int64"))
 
 
@@ -143,7 +155,7 @@ def _row_without_records(run: RunFolder) -> Row:
 def _rows(
     frame: pd.DataFrame, runs: Mapping[str, RunFolder], seeds: str, paper: pd.DataFrame | None
 ) -> tuple[list[Row], list[pd.Series], list[Images]]:
-    """Return the rows, and for each the PSNR of its images, and what these are."""
+    """Return the rows, and for each the PSNR of its images by unit and id, and what these are."""
     rows, psnr, images = [], [], []
     for key, group in groups(frame, runs, seeds):
         if paper is not None:
@@ -156,8 +168,8 @@ def _rows(
                 row, of_images = _row(group, estimate, unfinished)
                 rows.append(key | row)
                 psnr.append(of_images)
-                judged = frozenset(of_images.dropna().index)
-                images.append(replace(of_runs, ids=frozenset(of_images.index), judged=judged))
+                ids, judged = (of.index.get_level_values("image_id") for of in (of_images, of_images.dropna()))
+                images.append(replace(of_runs, ids=frozenset(ids), judged=frozenset(judged)))
     return rows, psnr, images
 
 
@@ -165,9 +177,12 @@ def _compared(rows: Sequence[Row], images: Sequence[Images]) -> list[Row]:
     """Add ``compared`` to the rows, and a remark to the status of rows over other images."""
     marked = []
     for row, (same, remark) in zip(rows, compared(rows, images), strict=True):
-        status = "; ".join(filter(None, [row["status"] if row["status"] != "ok" else "", remark])) or "ok"
-        marked.append(row | {"compared": same and not row["incomplete"], "status": status})
+        marked.append(row | {"compared": same and not row["incomplete"], "status": _with_remark(row["status"], remark)})
     return marked
+
+
+def _with_remark(status: str, remark: str) -> str:
+    return "; ".join(filter(None, [status if status != "ok" else "", remark])) or "ok"
 
 
 def _subtract(rows: Sequence[Row], psnr: Sequence[pd.Series], images: Sequence[Images], reference: str) -> None:
@@ -181,6 +196,9 @@ def _subtract(rows: Sequence[Row], psnr: Sequence[pd.Series], images: Sequence[I
         other = theirs.get(_kind(row))
         if row["sampler"] != reference and other and not unlike(of_row, other[1]):
             row |= paired_difference(mine, other[0])
+            if 0 < row["pairs"] < LEAST:
+                few = f"no interval of the difference: {row['pairs']} independent images, at least {LEAST} needed"
+                row["status"] = _with_remark(row["status"], few)
 
 
 def _kind(row: Row) -> tuple[object, ...]:
@@ -214,8 +232,7 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.S
     for name in _METRICS:
         row |= {name: images[name].mean(), f"{name}_std": images[name].std()}
     row |= good.groupby(_IMAGE)[["nfe_forward", "nfe_vjp", "seconds"]].first().mean().to_dict()
-    squares = good[["spread", "error"]].dropna().pow(2).sum(min_count=1)
-    row["spread_error"] = (squares["spread"] / squares["error"]) ** 0.5
+    row |= {"units": good["unit"].nunique(), **spread_numbers(good)}
     row["flagged"] = int((good["flags"].map(len) > 0).sum())
     of_seeds = good.groupby("image_id")["seed"].nunique()
     remarks = [
@@ -238,11 +255,15 @@ def _row(group: pd.DataFrame, estimate: str, unfinished: str) -> tuple[Row, pd.S
 
 def _image_means(records: pd.DataFrame) -> pd.DataFrame:
     """Return the mean metrics of every image over its seeds and its samples, the latter by their weights."""
+    by_image = ["unit", "image_id"]
     if records["weight"].isna().all():
-        return records.groupby("image_id")[_METRICS].mean()
-    weights = records["weight"].astype(float)
-    known = records[_METRICS].notna().mul(weights, axis=0)
-    return records[_METRICS].mul(weights, axis=0).groupby("image_id").sum() / known.groupby("image_id").sum()
+        return records.groupby(by_image)[_METRICS].mean()
+    numbers, weights = records[_METRICS], records["weight"].astype(float)
+    weighted, known = (
+        table.mul(weights, axis=0).assign(unit=records["unit"]).groupby(by_image).sum()
+        for table in (numbers, numbers.notna())
+    )
+    return weighted / known
 
 
 def _counted(count: int, of: int, what: str) -> str:

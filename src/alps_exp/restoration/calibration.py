@@ -12,11 +12,14 @@ from torch import Tensor
 
 from alps_exp.batch import Batch
 from alps_exp.datasets.batches import one_by_one
+from alps_exp.estimates import Estimates
 from alps_exp.evaluation import compare_with_exact, exact_posterior
 from alps_exp.evaluation.calibration import (
     LEVELS,
     image_statistics,
     kernel_stein_discrepancy,
+    rank_histogram,
+    ranks,
     stein_variance_ratio,
     summarize,
 )
@@ -38,6 +41,7 @@ from alps_exp.samplers.problem import Callback
 Report = dict[str, Any]
 """Numbers, or lists of them, by name; those over images with the ends of their interval."""
 JUDGED = ("kernel_stein_discrepancy", "stein_variance_ratio", "squared_bias", "std_ratio", "wasserstein_excess")
+NOISELESS = ("spread_noiseless", "error_noiseless")
 
 
 class Calibration(Restoration):
@@ -110,6 +114,7 @@ class Calibration(Restoration):
         for name, values in conformal_scores(restored.estimates, measured.truth, measured.crop).items():
             for result, value in zip(results, to_numpy(values), strict=True):
                 result.diagnostics[f"{PREFIX}{name}"] = value
+        self._rank_noiseless(results, measured, restored.estimates)
         if isinstance(self.prior, GaussianMixturePrior):
             for i, one in enumerate(one_by_one(measured.batch)):
                 operator = operator_of(self.operator, one)
@@ -118,6 +123,20 @@ class Calibration(Restoration):
                 numbers = compare_with_exact(x[:, i], posterior, generator)
                 results[i].diagnostics |= {name: to_numpy(value) for name, value in numbers.items()}
         return results
+
+    def _rank_noiseless(self, results: Sequence[ImageResult], measured: Measured, estimates: Estimates) -> None:
+        """Add the ranks of the truth among the samples without the noise of the last step, if they are known.
+
+        Images that the generator drew carry the noise of its own last step, which such samples lack.
+        """
+        if estimates.noiseless is None or self.generator is not None:
+            return
+        assert measured.truth is not None
+        for i, result in enumerate(results):
+            samples, truth = estimates.noiseless[:, i : i + 1].cpu(), measured.truth[i : i + 1].cpu()
+            chance = torch_generator(self.settings.seed, measured.batch["image_id"][i], "ranks")
+            histogram = rank_histogram(ranks(samples, truth, chance), len(samples))
+            result.diagnostics["histogram_noiseless"] = to_numpy(histogram[0])
 
     def _posterior_scores(self, x: Tensor, measured: Measured) -> Tensor:
         operator, t = measured.operator, self.last_scale
@@ -144,9 +163,9 @@ def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) 
     """Return the numbers of a run's calibration report as plain values for JSON; None if no image was restored.
 
     They are those of `alps_exp.evaluation.calibration.summarize` over the restored images, those of
-    `alps_exp.evaluation.tarp.tarp_statistics` among them, with the run's labels,
-    ``images`` (how many), ``failed`` (how many were not restored), ``samples``, ``levels`` of the coverage, and the
-    cost: ``nfe_forward`` and ``nfe_vjp`` of a sample, ``seconds`` of an image.
+    `alps_exp.evaluation.tarp.tarp_statistics` among them, with the run's labels, ``images`` (how many), ``units`` (how
+    many of them are independent), ``failed`` (how many were not restored), ``samples``, ``levels`` of the coverage, and
+    the cost: ``nfe_forward`` and ``nfe_vjp`` of a sample, ``seconds`` of an image.
 
     Parameters
     ----------
@@ -155,7 +174,7 @@ def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) 
     records
         Records of the run.
     seed
-        Seed of the breaking of ties among ranks, of the points of TARP, and of the bootstrap.
+        Seed of the breaking of ties among ranks, and of the points of TARP.
     """
     failed = {record.image_id for record in records if record.status != "ok"}
     restored = [r for r in records if r.estimate == "mmse" and r.image_id not in failed]
@@ -166,8 +185,9 @@ def calibration_report(folder: RunFolder, records: Sequence[Record], seed: int) 
     first = restored[0]
     labels = {name: getattr(first, name) for name in ("task", "operator", "noise_std", "sampler", "seed")}
     costs = {name: _mean([getattr(r, name) for r in restored]) for name in ("nfe_forward", "nfe_vjp", "seconds")}
-    counts = {"images": len(restored), "failed": len(failed), "samples": first.num_samples}
-    return labels | counts | costs | {"levels": list(LEVELS)} | summarize(statistics, seed)
+    units = [record.unit for record in restored]
+    counts = {"images": len(restored), "units": len(set(units)), "failed": len(failed), "samples": first.num_samples}
+    return labels | counts | costs | {"levels": list(LEVELS)} | summarize(statistics, units)
 
 
 def _statistics(result: ImageResult, seed: int) -> dict[str, Tensor]:
@@ -175,6 +195,10 @@ def _statistics(result: ImageResult, seed: int) -> dict[str, Tensor]:
     samples, truth = torch.as_tensor(result.samples)[:, None], torch.as_tensor(result.truth)[None]
     statistics = image_statistics(samples, truth, torch.Generator().manual_seed(seed))
     statistics |= tarp_statistics(samples, truth, torch_generator(seed, result.records[0].image_id, "tarp"))
+    if "histogram_noiseless" in result.diagnostics:
+        record = result.record("mmse")
+        statistics["histogram_noiseless"] = torch.as_tensor(result.diagnostics["histogram_noiseless"]).double()[None]
+        statistics |= {name: torch.tensor([getattr(record, name)]).double() for name in NOISELESS}
     judged = (name for name in JUDGED if name in result.diagnostics)
     return statistics | {name: torch.as_tensor(result.diagnostics[name]).double()[None] for name in judged}
 

@@ -202,10 +202,12 @@ class Judge:
 
 def _spread_and_error(estimates: Estimates, truth: Tensor | None) -> Numbers:
     """Return spread and error as far as they exist: a spread needs no truth, unlike an error."""
-    samples = estimates.samples
-    reference = samples[0] if truth is None else truth
-    spread, error = spread_and_error(samples, reference, estimates.antithetic, estimates.weights)
-    known = {"spread": spread, "error": None if truth is None else error}
+    known: dict[str, Tensor | None] = {}
+    for name, samples in (("", estimates.samples), ("_noiseless", estimates.noiseless)):
+        if samples is not None:
+            reference = samples[0] if truth is None else truth
+            spread, error = spread_and_error(samples, reference, estimates.antithetic, estimates.weights)
+            known |= {f"spread{name}": spread, f"error{name}": None if truth is None else error}
     return {name: value.cpu() for name, value in known.items() if value is not None}
 
 

@@ -66,15 +66,19 @@ def _joined(shares: Sequence[Estimates], num_samples: int) -> Estimates:
         weighted = [of_share * len(share.samples) for of_share, share in zip(calls, shares, strict=True)]
         return torch.stack(weighted).sum(0) / num_samples
 
+    noiseless = [share.noiseless for share in shares if share.noiseless is not None]
     return Estimates(
         torch.cat([share.samples for share in shares]),
         mean([share.nfe_forward for share in shares]),
         mean([share.nfe_vjp for share in shares]),
         {name: torch.cat([share.diagnostics[name] for share in shares]) for name in shares[0].diagnostics},
         shares[0].antithetic,
+        noiseless=torch.cat(noiseless) if noiseless else None,
     )
 
 
 def _on_device(x: Estimates, device: torch.device) -> Estimates:
     diagnostics = {name: values.to(device) for name, values in x.diagnostics.items()}
-    return Estimates(x.samples.to(device), x.nfe_forward.to(device), x.nfe_vjp.to(device), diagnostics, x.antithetic)
+    noiseless = None if x.noiseless is None else x.noiseless.to(device)
+    samples, forward, vjp = (values.to(device) for values in (x.samples, x.nfe_forward, x.nfe_vjp))
+    return Estimates(samples, forward, vjp, diagnostics, x.antithetic, noiseless=noiseless)

@@ -13,7 +13,9 @@ from alps_exp.runs.field_types import check_fields, is_finite
 
 ESTIMATES = ("sample", "mmse", "map", "point")
 _WEIGHED = ("weight", "effective_sample_size", "ancestors", "log_evidence", "log_evidence_std")
-_RESULTS = (*_WEIGHED, "psnr", "ssim", "nmse", "lpips", "spread", "error", "energy", "data_misfit")
+_METRICS = ("psnr", "ssim", "nmse", "lpips")
+_SPREAD = ("spread", "error", "spread_noiseless", "error_noiseless")
+_RESULTS = (*_WEIGHED, *_METRICS, *_SPREAD, "energy", "data_misfit")
 LONGEST_ID = 1000  # characters
 
 
@@ -99,6 +101,8 @@ class Record:
         Metrics, see `alps_exp.evaluation.image_metrics` and `alps_exp.evaluation.lpips_numbers`; PSNR in dB.
     spread, error
         Spread of the samples and error of their mean, see `alps_exp.evaluation.spread_and_error`.
+    spread_noiseless, error_noiseless
+        The same without the noise that the last step drew, see `alps_exp.estimates.Estimates`.
     nfe_forward, nfe_vjp
         Network calls per posterior sample: forward passes and vector-Jacobian products.
     seconds
@@ -166,6 +170,8 @@ class Record:
     lpips: float | None = None
     spread: float | None = None
     error: float | None = None
+    spread_noiseless: float | None = None
+    error_noiseless: float | None = None
     nfe_forward: float | None = None
     nfe_vjp: float | None = None
     seconds: float | None = None
@@ -201,6 +207,11 @@ class Record:
         if len(self.image_id) > LONGEST_ID:
             raise ValueError(f"image_id has {len(self.image_id):,} characters, expected at most {LONGEST_ID:,}")
         check_count("num_samples", self.num_samples)
+
+    @property
+    def unit(self) -> str:
+        """What varies from image to image: the volume of a slice, since its slices vary together, or the image."""
+        return self.image_id if self.volume is None else self.volume["name"]
 
     def failed(self, reason: str) -> Record:
         """Return the record without results and with `reason`, in one line, as its status."""

@@ -133,11 +133,10 @@ class ALPS(Sampler):
             yield problem.state(x, t)
         last = steps[-1][0]
         d = prior.denoise(x, last)
+        x = mean = operator.posterior_mean(d, y, last * narrower)
         if self.final_noise:
             x = operator.posterior_sample(d, y, last * narrower, (measured.next(), unmeasured.next()))
-        else:
-            x = operator.posterior_mean(d, y, last * narrower)
-        yield problem.state(x, last)
+        yield problem.state(x, last, noiseless=mean)
 
     def _diffused(self, problem: Problem) -> Iterator[State]:
         reduced, added = problem.reduced, self._steps_of(problem, problem.adjoint)
@@ -150,13 +149,12 @@ class ALPS(Sampler):
             yield problem.state(x, t)
         last = scales[-1]
         d = problem.prior.denoise(x, last)
+        x = mean = reduced.operator.posterior_mean(d, reduced.y, last)
         if self.final_noise:
             # This draw has covariance P, unlike the isotropic noise of the steps above, so its noise is fresh.
             noise = reduced.draw_measurement(), problem.draw()
             x = reduced.operator.posterior_sample(d, reduced.y, last, noise)
-        else:
-            x = reduced.operator.posterior_mean(d, reduced.y, last)
-        yield problem.state(x, last)
+        yield problem.state(x, last, noiseless=mean)
 
     def _mean(self, problem: Problem, x: Tensor, t: float, last: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the mean of x_0 and its distance from the denoised image; `last` is the distance one step ago."""
@@ -180,7 +178,8 @@ class ALPS(Sampler):
             mean = operator.posterior_mean(prior.denoise(x, t), y, t)
             x = mean + operator.posterior_noise(problem.draw(), s)
             yield problem.state(x, t)
-        yield problem.state(operator.posterior_mean(prior.denoise(x, last), y, last), last)
+        x = operator.posterior_mean(prior.denoise(x, last), y, last)
+        yield problem.state(x, last, noiseless=x)
 
     def _steps_of(self, problem: Problem, like: Tensor) -> _StepNoise:
         return _StepNoise(problem.noise, like, self.noise)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -31,12 +32,15 @@ class AnnealedSampler(Sampler):
     torch.Size([4, 1, 1, 8, 8])
     """
 
+    draws_last: ClassVar[bool] = False
+    """Whether the last step, to scale 0, adds noise all the same."""
+
     def chain(self, problem: Problem) -> Iterator[State]:
         """Yield the state after each `step`; there are no diagnostics."""
         x = self.start(problem)
         for t, s in to_zero(self.schedule()):
             x = self.step(problem, x, t, s)
-            yield problem.state(x, t)
+            yield problem.state(x, t, noiseless=None if s or self.draws_last else x)
 
     def start(self, problem: Problem) -> Tensor:
         """Return the initial chains (S, B, C, H, W): noise of the first scale, at which images are negligible."""

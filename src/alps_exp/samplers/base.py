@@ -91,7 +91,7 @@ class Sampler(ShowsItsArguments, ABC):
         problem = Problem(BatchedPrior(prior, self.micro_batch), operator, y, noise, ids)
         last = self.sample(problem, callbacks)
         forward, vjp = problem.prior.calls.expand(len(y), 2).T / num_samples
-        return Estimates(last.x, forward, vjp, last.diagnostics, antithetic, last.weights)
+        return Estimates(last.x, forward, vjp, last.diagnostics, antithetic, last.weights, last.noiseless)
 
     def check_pairs(self) -> None:
         """Raise ValueError if the chains cannot run in antithetic pairs."""

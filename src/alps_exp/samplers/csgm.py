@@ -44,6 +44,8 @@ class CSGM(AnnealedSampler):
     distribution", NeurIPS 2019, algorithm 1: the step sizes.
     """
 
+    draws_last = True
+
     def __init__(
         self,
         schedule: Schedule = GeometricSchedule(80.0, 0.01, 2311),  # noqa: B008 - immutable

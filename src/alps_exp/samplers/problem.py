@@ -64,9 +64,10 @@ class Problem:
         acceptance: Tensor | None = None,
         diagnostics: dict[str, Tensor] | None = None,
         weights: Weights | None = None,
+        noiseless: Tensor | None = None,
     ) -> State:
         """Return the state of the chains x after a step at a noise scale."""
-        return State(self, x, scale, self.prior.denoised, acceptance, diagnostics or {}, weights)
+        return State(self, x, scale, self.prior.denoised, acceptance, diagnostics or {}, weights, noiseless)
 
 
 @dataclass
@@ -91,6 +92,8 @@ class State:
         the flag ``convergence`` of an estimate.
     weights
         Weights of the samples, of the last state alone; None: they are equal.
+    noiseless
+        The chains of the last state without the noise that its step drew, (S, B, C, H, W); None if they are not known.
     """
 
     problem: Problem
@@ -100,6 +103,7 @@ class State:
     acceptance: Tensor | None = None
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
     weights: Weights | None = None
+    noiseless: Tensor | None = None
 
     @cached_property
     def misfit(self) -> Tensor:
