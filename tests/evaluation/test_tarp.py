@@ -64,6 +64,6 @@ def test_pixels_shuffled_between_chains_pass_alone_and_fail_together():
 def test_a_report_puts_intervals_over_images_around_it():
     samples, truth = gaussian_posteriors()
     statistics = calibration.image_statistics(samples, truth, torch.Generator().manual_seed(0))
-    bias = summarize(statistics | tarp(samples, truth))["tarp_bias"]
+    bias = summarize(statistics | tarp(samples, truth), list(map(str, range(IMAGES))))["tarp_bias"]
     assert bias["low"] < 0 < bias["high"]
     assert bias["high"] - bias["low"] == pytest.approx(2 * 1.96 * math.sqrt(1 / 12 / IMAGES), rel=0.1)

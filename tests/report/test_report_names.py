@@ -53,5 +53,5 @@ def test_a_flagged_estimate_has_a_mark_that_names_its_flags():
 
 
 def test_every_flag_of_the_evaluation_has_a_label():
-    flags = estimate_flags("sample", 1e9, 10, 1e9, 10, converged=False)
+    flags = estimate_flags("sample", 1e9, 10, 1e9, 10, converged=False, saddle=True)
     assert {*flags, "truth"} == set(FLAGS)

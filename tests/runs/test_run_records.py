@@ -11,7 +11,8 @@ from alps_exp.runs import Record
 
 CONTRACT = (
     "image_id task operator noise_std sampler seed estimate sample_index num_samples antithetic psnr ssim nmse lpips"
-    " spread error nfe_forward nfe_vjp seconds peak_memory_mib energy data_misfit truth_misfit truth_residual"
+    " spread error spread_noiseless error_noiseless nfe_forward nfe_vjp seconds peak_memory_mib"
+    " energy data_misfit truth_misfit truth_residual"
     " prepared_noise_std weight effective_sample_size ancestors log_evidence log_evidence_std volume regions"
     " certificate conformal warnings flags status"
 ).split()

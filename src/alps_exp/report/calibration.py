@@ -337,9 +337,10 @@ def calibration_figure(reports: Sequence[Report], path: Path, formats: Sequence[
         _draw_ranks(row[1], mine, colors)
     lines = [Line2D([], [], color=color, linewidth=1.2) for color in colors.values()]
     ideal = Line2D([], [], color=_IDEAL, linewidth=0.8)
-    meanings = {"calibrated": ideal, "all pixels jointly (TARP)": Line2D([], [], color=_IDEAL, linestyle="--")}
-    if any("coverage_noiseless" in report for report in reports):
-        meanings["without last noise"] = Line2D([], [], color=_IDEAL, linewidth=1.2, linestyle=":")
+    dashed = {"tarp_coverage": ("all pixels jointly (TARP)", "--"), "coverage_noiseless": ("without last noise", ":")}
+    drawn = [meaning for name, meaning in dashed.items() if any(name in report for report in reports)]
+    lines_of = {name: Line2D([], [], color=_IDEAL, linewidth=1.2, linestyle=style) for name, style in drawn}
+    meanings = {"calibrated": ideal, **lines_of}
     add_legend(figure, [*lines, *meanings.values()], [*map(sampler_name, colors), *meanings])
     add_notes(figure, [f"{r['sampler']} on {r['task']}: {status}." for r in reports if (status := _status(r)) != "ok"])
     return save_figures(figure, path, formats)
