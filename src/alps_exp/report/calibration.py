@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -337,7 +337,10 @@ def calibration_figure(reports: Sequence[Report], path: Path, formats: Sequence[
         _draw_ranks(row[1], mine, colors)
     lines = [Line2D([], [], color=color, linewidth=1.2) for color in colors.values()]
     ideal = Line2D([], [], color=_IDEAL, linewidth=0.8)
-    dashed = {"tarp_coverage": ("all pixels jointly (TARP)", "--"), "coverage_noiseless": ("without last noise", ":")}
+    dashed: dict[str, tuple[str, Literal["--", ":"]]] = {
+        "tarp_coverage": ("all pixels jointly (TARP)", "--"),
+        "coverage_noiseless": ("without last noise", ":"),
+    }
     drawn = [meaning for name, meaning in dashed.items() if any(name in report for report in reports)]
     lines_of = {name: Line2D([], [], color=_IDEAL, linewidth=1.2, linestyle=style) for name, style in drawn}
     meanings = {"calibrated": ideal, **lines_of}
