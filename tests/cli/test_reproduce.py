@@ -78,7 +78,7 @@ def test_rows_of_another_form_are_refused_before_anything_runs(reproduce, row, f
     assert status == 2 and fact in err and "rows.runs.one" in err and not out
 
 
-@pytest.mark.parametrize("table", ["closed_form", "faces", "mri", "calibration"])
+@pytest.mark.parametrize("table", ["closed_form", "faces", "mri"])
 def test_the_rows_that_are_shipped_are_requests_of_their_verbs(alps, table):
     """Their commands compose, and each of their numbers has a value that was measured."""
     status, out, err = alps("reproduce", table, "--cfg", "job")

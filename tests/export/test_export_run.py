@@ -190,7 +190,7 @@ def test_ids_of_any_kind_have_files_of_their_own(run, tmp_path):
     for image_id in ids:
         picture(run, image_id, channels=1)
     exported = export_run(run, tmp_path / "out", ["png", "npz", "nii"])
-    assert len(set(exported.files)) == len(exported.files) == len(ids) * (2 + 1 + 5)
+    assert len(set(exported.files)) == len(exported.files) == len(ids) * (2 + 1 + 6)
     on_disk = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert on_disk == sorted([*exported.files, "export.json"])
     assert sorted(str(np.load(path)["image_id"]) for path in (tmp_path / "out").glob("*.npz")) == sorted(ids)

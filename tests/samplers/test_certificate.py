@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from gaussian_posterior import PIXELS, SIDE, measurement, operator_named, random_prior
-from test_smc import OneStream
+from many_chains import OneStream
 
 from alps_exp.evaluation import exact_posterior
 from alps_exp.operators import GaussianBlur, Inpainting

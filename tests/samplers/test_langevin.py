@@ -14,7 +14,7 @@ from gaussian_posterior import (
     random_prior,
     sampler_moments,
 )
-from test_smc import OneStream, run
+from many_chains import OneStream, run
 
 from alps_exp.operators import Inpainting
 from alps_exp.priors import ComposedEnergy, GaussianPrior
@@ -98,7 +98,7 @@ def test_a_move_of_mala_keeps_the_posterior_whatever_its_step(name, h):
 @pytest.mark.parametrize("name", ["inpainting", "blur", "mri_1d"])
 def test_mala_has_the_moments_of_the_posterior(name):
     prior, operator, y = problem(name)
-    x, diagnostics = run(MALA(ExplicitSchedule((3.0, 1.0, T), (10, 10, 40))), prior, operator, y)
+    x, diagnostics = run(MALA(ExplicitSchedule((3.0, 1.0, T), (10, 10, 40))), prior, operator, y, chains=5000)
     deviations = x.flatten(1) - x.flatten(1).mean(0)
     covariance = deviations.mT @ deviations.conj() / len(x) / (2 if x.is_complex() else 1)
     ratios, error = compare((x.flatten(1).mean(0), covariance), exact_posterior(prior, operator, y, T))

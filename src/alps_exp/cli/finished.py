@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def is_finished(
     job: JobContext,
     data: DictConfig,
     rules: tuple[object, ...],
-    checkpoints: Mapping[str, Path],
+    checkpoints: Callable[[], Mapping[str, Path]],
     seed: int,
     resume_anyway: bool,
 ) -> bool:
@@ -39,7 +39,7 @@ def is_finished(
     rules
         Operator and regions, whose mask files count as data.
     checkpoints
-        Files by role that are hashed as the weights of the prior are.
+        Returns the files by role that are hashed as the weights of the prior are; asked only of a job that was done.
     seed
         Seed of the request.
     resume_anyway
@@ -56,7 +56,7 @@ def is_finished(
     start = partial(
         collect_provenance,
         seeds={"seed": seed},
-        checkpoints=checkpoints,
+        checkpoints=checkpoints(),
         data_hash=index_hash(images, mask_files(*rules)),
         num_images=len(images),
     )

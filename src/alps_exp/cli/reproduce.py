@@ -79,7 +79,7 @@ def reproduce(job: JobContext, /, *, rows: DictConfig, output: str) -> int:
     job
         The job.
     rows
-        The rows of a table: faces, mri, calibration or closed_form, or a file of your own in rows/.
+        The rows of a table: faces, mri or closed_form, or a file of your own in rows/.
     output
         Folder of the runs and of the table.
 
@@ -87,7 +87,7 @@ def reproduce(job: JobContext, /, *, rows: DictConfig, output: str) -> int:
     --------
     alps reproduce closed_form
     alps reproduce faces output=outputs/again
-    alps reproduce -m rows=closed_form,mri,calibration
+    alps reproduce -m rows=closed_form,mri
     """
     table = _rows(rows)
     job.under_way = True

@@ -119,7 +119,10 @@ def restore(
     chosen_sampler, rule = instantiate(sampler), instantiate(operator)
     masks = {str(name): instantiate(MASK, path=path) for name, path in (regions or {}).items()}
     prior = choose_prior(chosen_sampler, teacher, energy)
-    files = {**prior.checkpoints, **({"conformal": Path(conformal)} if conformal else {})}
+
+    def files() -> dict[str, Path]:
+        return prior.checkpoints | ({"conformal": Path(conformal)} if conformal else {})
+
     if is_finished(job, data, (rule, masks), files, seed, resume_anyway):
         return 0
 

@@ -269,7 +269,7 @@ def predict(
         None if the run was done already, and in any but the first of several processes.
     """
     assert data.test is not None
-    _check_images(data.test, module)
+    _check_images(data.test, module, checkpoints or {})
     provenance = partial(_provenance, module, data.test, checkpoints)
     if job.is_done(provenance, resume_anyway, data.test.image_ids):
         return None
@@ -334,13 +334,14 @@ def _report(figures: bool, run: Run, trainer: pl.Trainer) -> list[Path]:
     return written
 
 
-def _check_images(images: ImageDataset, module: Restoration) -> None:
+def _check_images(images: ImageDataset, module: Restoration, checkpoints: Mapping[str, Path]) -> None:
     """Raise ValueError if the images do not fit the prior, or two images have the same id."""
     prior = module.prior
     if not isinstance(prior, NullPrior) and images.channels != prior.channels:
+        of = f" of {', '.join(map(str, checkpoints.values()))}" if checkpoints else ""
         raise ValueError(
-            f"the {module.sampler.prior_kind} works on {prior.channels} channels (complex images have 2), "
-            f"the images of this data choice have {images.channels}"
+            f"the {module.sampler.prior_kind}{of} works on {prior.channels} channels (complex images have 2), "
+            f"the images of this data choice have {images.channels} channels"
         )
     check_unique(images.image_ids)
 
