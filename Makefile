@@ -18,7 +18,7 @@ help:  ## list the targets
 	@touch $@
 
 # Faces and brains side by side, each on one thread: small images leave a second one idle.
-demo: .venv/demo.installed  ## restore a face and brain slices in six tasks, 4 minutes, outputs/demo/
+demo: .venv/demo.installed  ## restore a face and brain slices in six tasks, 5 minutes, outputs/demo/
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs=2 demo-faces demo-brains
 	$(BIN)/alps table runs=outputs/demo/restore output=outputs/demo
 
