@@ -182,7 +182,7 @@ BIAS = "up_blocks.2.resnets.0.conv_shortcut.bias"
         ({"config": {"down_block_types": ["SkipDownBlock2D"] * 3}}, "SkipDownBlock2D, supported are DownBlock2D"),
         ({"config": {"up_block_types": ["UpBlock2D"] * 3}}, "attention on other levels"),
         ({"config": {"in_channels": 6}}, "6 channels in and 3 out"),
-        ({"config": {"sample_size": None}}, "give architecture.model.img_resolution=256"),
+        ({"config": {"sample_size": None}}, "\\+teacher.architecture.model.img_resolution=256"),
         ({"config": {"block_out_channels": [30, 64, 64]}}, "cannot be split into 32 groups"),
         ({"scheduler": {"beta_schedule": "laplace"}}, "beta_schedule laplace, supported are linear"),
         ({"scheduler": {"trained_betas": [0.1, 0.2]}}, "trained_betas"),
