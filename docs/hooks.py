@@ -38,6 +38,7 @@ ELSEWHERE = {
     "experiments/gpu/README.md": "results/gpu.md",
     "experiments/gpu/RESULTS.md": "results/gpu_results.md",
     "experiments/inpainting/README.md": "results/inpainting.md",
+    "experiments/intervals/README.md": "results/intervals.md",
     "experiments/map/README.md": "results/map.md",
     "experiments/modes/README.md": "results/modes.md",
     "experiments/mri/README.md": "results/mri.md",
