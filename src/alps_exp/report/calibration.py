@@ -31,12 +31,12 @@ from alps_exp.report.groups import find_runs, variants
 from alps_exp.report.latex import latex_table
 from alps_exp.report.layout import (
     DisplayTable,
-    csv_table,
     footnotes,
     formatted,
     markdown_table,
     markdown_text,
     noise_text,
+    write_forms,
 )
 from alps_exp.report.names import sampler_colors, sampler_name
 from alps_exp.report.order import sampler_order
@@ -221,15 +221,10 @@ def write_calibration_tables(runs: Sequence[RunFolder], folder: Path, formats: S
     reports = _labeled(runs)
     table = calibration_table(reports)
     displayed = display_calibrations(table)
-    files = {
-        "md": markdown_table(displayed),
-        "csv": csv_table(table),
-        "tex": latex_table(displayed, "calibration"),
-    }
-    for suffix, text in files.items():
-        write_atomically(folder / f"calibration.{suffix}", text.encode())
+    latex = latex_table(displayed, "calibration")
+    written = write_forms(folder / "calibration", table, markdown_table(displayed), latex)
     figure = calibration_figure(reports, folder / "calibration.png", formats)
-    return [*(folder / f"calibration.{suffix}" for suffix in files), *figure]
+    return [*written, *figure]
 
 
 def _labeled(runs: Sequence[RunFolder]) -> list[Report]:

@@ -14,11 +14,10 @@ from pathlib import Path
 import pandas as pd
 import scipy
 
-from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Row
 from alps_exp.report.groups import groups
 from alps_exp.report.latex import latex_table
-from alps_exp.report.layout import DisplayTable, csv_table, formatted, markdown_table, noise_text
+from alps_exp.report.layout import DisplayTable, formatted, markdown_table, noise_text, write_forms
 from alps_exp.runs import RunFolder
 from alps_exp.runs.records import GUARANTEE, ConformalBounds
 
@@ -108,14 +107,8 @@ def write_conformal_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
         Folder for the files.
     """
     displayed = display_conformal(table)
-    texts = {
-        "md": f"{displayed.caption}\n\n{markdown_table(displayed)}",
-        "csv": csv_table(table),
-        "tex": latex_table(displayed, "conformal"),
-    }
-    for suffix, text in texts.items():
-        write_atomically(folder / f"conformal.{suffix}", text.encode())
-    return [folder / f"conformal.{suffix}" for suffix in texts]
+    markdown = f"{displayed.caption}\n\n{markdown_table(displayed)}"
+    return write_forms(folder / "conformal", table, markdown, latex_table(displayed, "conformal"))
 
 
 def display_conformal(table: pd.DataFrame) -> DisplayTable:
@@ -128,7 +121,7 @@ def display_conformal(table: pd.DataFrame) -> DisplayTable:
     """
     texts = {
         "Task": table["task"],
-        "Noise": table["noise_std"].map(lambda noise: noise if isinstance(noise, str) else noise_text(noise)),
+        "Noise": table["noise_std"].map(noise_text),
         "Sampler": table["sampler"],
         "Level": table["level"].map(lambda level: f"{100 * level:g} %"),
         "Calibration images": formatted(table["calibration_images"], "d"),

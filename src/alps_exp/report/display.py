@@ -12,19 +12,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from alps_exp.files import write_atomically
 from alps_exp.intervals import LEAST
 from alps_exp.report.latex import latex_table
 from alps_exp.report.layout import (
     NOTE,
     DisplayTable,
     bold,
-    csv_table,
     distinct_texts,
     footnotes,
     formatted,
     markdown_table,
     noise_text,
+    write_forms,
 )
 from alps_exp.report.table import SLICES
 
@@ -271,7 +270,4 @@ def write_tables(table: pd.DataFrame, folder: Path, displayed: DisplayTable | No
         The table as it is displayed in Markdown and LaTeX; None: with its default columns.
     """
     shown = displayed or display_table(table)
-    texts = {"md": markdown_table(shown), "csv": csv_table(table), "tex": latex_table(shown, "restoration")}
-    for suffix, text in texts.items():
-        write_atomically(folder / f"table.{suffix}", text.encode())
-    return [folder / f"table.{suffix}" for suffix in texts]
+    return write_forms(folder / "table", table, markdown_table(shown), latex_table(shown, "restoration"))

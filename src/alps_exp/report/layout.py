@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import TypeGuard, TypeVar
 
 import pandas as pd
 
 from alps_exp.errors import one_line, printable
+from alps_exp.files import write_atomically
 
 DIGITS = 4
 """Significant digits of numbers in labels, unless these would not tell two numbers apart."""
@@ -45,10 +47,12 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
-def noise_text(noise_std: float | list[float] | tuple[float, ...] | None) -> str:
-    """Return the displayed noise level: a number, several numbers for joint measurements, or - if unknown."""
+def noise_text(noise_std: float | list[float] | tuple[float, ...] | str | None) -> str:
+    """Return the displayed noise level: a number, several numbers for joint measurements, - if unknown, or a text."""
     if noise_std is None:
         return "-"
+    if isinstance(noise_std, str):
+        return noise_std
     levels = noise_std if isinstance(noise_std, list | tuple) else [noise_std]
     return ", ".join(f"{eta:.{DIGITS}g}" for eta in levels)
 
@@ -85,6 +89,24 @@ def formatted(column: pd.Series, form: str) -> pd.Series:
 def csv_table(table: pd.DataFrame) -> str:
     """Return a table as CSV with all digits and whole texts, of which none is a formula for a spreadsheet."""
     return str(table.map(_csv_value).rename(columns=_csv_value).to_csv(index=False))
+
+
+def write_forms(stem: Path, table: pd.DataFrame, markdown: str, latex: str | None = None) -> list[Path]:
+    """Write a table as Markdown, as CSV with all digits and, if given, as LaTeX; return their paths.
+
+    Parameters
+    ----------
+    stem
+        Path of the files without their suffix.
+    table
+        The numbers.
+    markdown, latex
+        The table as it is displayed.
+    """
+    texts = {".md": markdown, ".csv": csv_table(table)} | ({} if latex is None else {".tex": latex})
+    for suffix, text in texts.items():
+        write_atomically(stem.with_suffix(suffix), text.encode())
+    return [stem.with_suffix(suffix) for suffix in texts]
 
 
 def _csv_value(value: object) -> object:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from alps_exp.files import write_atomically
-from alps_exp.report.layout import DisplayTable, csv_table, footnotes, markdown_table
+from alps_exp.report.layout import DisplayTable, footnotes, markdown_table, write_forms
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Comparison:
         return f"{self.verdict}  {self.number} {found} (expected {self.expected:g} ± {self.tolerance:g}{paper})"
 
 
-def write_reproduction(found: Sequence[Comparison], hardware: str, folder: Path) -> tuple[Path, Path]:
+def write_reproduction(found: Sequence[Comparison], hardware: str, folder: Path) -> list[Path]:
     """Write `reproduction.md` and `reproduction.csv` (all digits) into a folder; return their paths.
 
     Parameters
@@ -66,10 +65,7 @@ def write_reproduction(found: Sequence[Comparison], hardware: str, folder: Path)
         Folder for the files.
     """
     numbers = pd.DataFrame([{**asdict(each), "verdict": each.verdict} for each in found])
-    markdown, csv = folder / "reproduction.md", folder / "reproduction.csv"
-    write_atomically(markdown, f"{_table(found)}\nExpected values are of {hardware}.\n".encode())
-    write_atomically(csv, csv_table(numbers).encode())
-    return markdown, csv
+    return write_forms(folder / "reproduction", numbers, f"{_table(found)}\nExpected values are of {hardware}.\n")
 
 
 def _table(found: Sequence[Comparison]) -> str:

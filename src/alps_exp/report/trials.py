@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from alps_exp.files import write_atomically
-from alps_exp.report.layout import DisplayTable, bold, csv_table, formatted, markdown_table, markdown_text
+from alps_exp.report.layout import DisplayTable, bold, formatted, markdown_table, markdown_text, write_forms
 from alps_exp.runs import RunFolder
 from alps_exp.runs.objective import BEST, direction_of, objective_value
 from alps_exp.runs.study import TRIALS, StudyTrial, requests_of
@@ -102,10 +101,7 @@ def write_trials(table: pd.DataFrame, folder: Path) -> list[Path]:
         Folder for the files.
     """
     columns = {name: name.removeprefix(_PARAMETER) for name in table.columns}
-    texts = {"md": "\n".join(_studies(table)), "csv": csv_table(table.rename(columns=columns))}
-    for suffix, text in texts.items():
-        write_atomically(folder / f"trials.{suffix}", text.encode())
-    return [folder / f"trials.{suffix}" for suffix in texts]
+    return write_forms(folder / "trials", table.rename(columns=columns), "\n".join(_studies(table)))
 
 
 def _studies(table: pd.DataFrame) -> Iterator[str]:

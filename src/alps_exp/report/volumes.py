@@ -13,11 +13,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from alps_exp.files import write_atomically
 from alps_exp.report.comparison import Row
 from alps_exp.report.groups import groups
 from alps_exp.report.latex import latex_table
-from alps_exp.report.layout import DisplayTable, csv_table, footnotes, formatted, markdown_table, noise_text
+from alps_exp.report.layout import DisplayTable, footnotes, formatted, markdown_table, noise_text, write_forms
 from alps_exp.runs import ESTIMATES, RunFolder
 
 _METRICS = {"psnr": ("PSNR [dB]", ".2f"), "ssim": ("SSIM", ".4f"), "nmse": ("NMSE", ".5f")}
@@ -120,14 +119,8 @@ def write_volume_tables(table: pd.DataFrame, folder: Path) -> list[Path]:
         Folder for the files.
     """
     displayed = display_volumes(table)
-    tables = {
-        "md": f"{displayed.caption}\n\n{markdown_table(displayed)}",
-        "csv": csv_table(table),
-        "tex": latex_table(displayed, "volumes"),
-    }
-    for suffix, text in tables.items():
-        write_atomically(folder / f"volumes.{suffix}", text.encode())
-    return [folder / f"volumes.{suffix}" for suffix in tables]
+    markdown = f"{displayed.caption}\n\n{markdown_table(displayed)}"
+    return write_forms(folder / "volumes", table, markdown, latex_table(displayed, "volumes"))
 
 
 def display_volumes(table: pd.DataFrame) -> DisplayTable:
@@ -140,7 +133,7 @@ def display_volumes(table: pd.DataFrame) -> DisplayTable:
     """
     texts = {
         "Task": table["task"],
-        "Noise": table["noise_std"].map(lambda noise: noise if isinstance(noise, str) else noise_text(noise)),
+        "Noise": table["noise_std"].map(noise_text),
         "Sampler": table["sampler"],
         "Estimate": table["estimate"],
         "Reference": table["reference"].map(_REFERENCES),
