@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -81,4 +82,4 @@ def _on_device(x: Estimates, device: torch.device) -> Estimates:
     diagnostics = {name: values.to(device) for name, values in x.diagnostics.items()}
     noiseless = None if x.noiseless is None else x.noiseless.to(device)
     samples, forward, vjp = (values.to(device) for values in (x.samples, x.nfe_forward, x.nfe_vjp))
-    return Estimates(samples, forward, vjp, diagnostics, x.antithetic, noiseless=noiseless)
+    return replace(x, samples=samples, nfe_forward=forward, nfe_vjp=vjp, diagnostics=diagnostics, noiseless=noiseless)

@@ -96,6 +96,5 @@ def _move(problem: Problem, potential: Potential, point: Point, h: Tensor) -> tu
     proposal = potential(x)
     log_ratio = point.value - proposal.value - h / 8 * (proposal.square - point.square)
     log_ratio = log_ratio + inner_product(x - point.x, proposal.gradient + point.gradient) / 2
-    normal = problem.noise.draw(problem.adjoint.real[:, :1, :1, :1])[..., 0, 0, 0]
-    accepted = torch.special.log_ndtr(normal) < log_ratio
+    accepted = torch.special.log_ndtr(problem.draw_number()) < log_ratio
     return proposal.where(accepted, point), log_ratio.clamp(max=0).exp()

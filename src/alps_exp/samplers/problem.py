@@ -57,6 +57,10 @@ class Problem:
         """Return fresh standard normal noise (S, B, ...) of the measurement's shape, one draw for every chain."""
         return self.noise.draw(self.y)
 
+    def draw_number(self) -> Tensor:
+        """Return fresh standard normal numbers (S, B), one for every chain."""
+        return self.noise.draw(self.adjoint.real[:, :1, :1, :1])[..., 0, 0, 0]
+
     def state(
         self,
         x: Tensor,

@@ -110,9 +110,8 @@ class SMC(Sampler):
             yield problem.state(matching.images(x), t)
             model, u = after, s
         model = model.select(population.resample(_uniform(problem), self.resample_below))
-        x, _ = model.step(
-            u, 0.0, as_numbers(problem.draw())
-        )  # drawn from the model given y itself: no change of weight
+        # The last images are drawn from the model given y itself, which leaves the weights as they are.
+        x, _ = model.step(u, 0.0, as_numbers(problem.draw()))
         yield _last_state(problem, matching.images(x), last, population)
 
 
@@ -186,8 +185,7 @@ def _check(problem: Problem) -> None:
 
 def _uniform(problem: Problem) -> Tensor:
     """Return a uniform random number for each image, (B,)."""
-    normal = problem.noise.draw(problem.adjoint.real[:, :1, :1, :1])[0, :, 0, 0, 0]
-    uniform: Tensor = torch.special.ndtr(normal.double())
+    uniform: Tensor = torch.special.ndtr(problem.draw_number()[0].double())
     return uniform
 
 
