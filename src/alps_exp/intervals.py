@@ -1,4 +1,4 @@
-"""Intervals and tests over independent images: Student's, the sign test's, those of a ratio, and Holm's correction.
+"""Intervals and tests over independent images: Student's, the sign test's, those of a ratio, Holm's, conformal ranks.
 
 They are of level `LEVEL`, and there are none of fewer than `LEAST` images: of five, no interval of the median covers
 95 % of the time, and how well Student's does hangs on the shape of a distribution that five numbers do not show. What
@@ -7,6 +7,7 @@ they cover with few images is simulated in experiments/intervals.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -146,6 +147,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     ascending = given[order][: len(factors)] * factors
     found[order[: len(factors)]] = np.minimum(np.maximum.accumulate(ascending), 1)
     return found.tolist()
+
+
+def conformal_position(count: int, level: float) -> int:
+    """Return k = ceil((n + 1) level): a new score is at most the k-th smallest of n with a chance of at least `level`.
+
+    Beyond n there is no such bound.
+    """
+    return math.ceil(round((count + 1) * level, 9))  # rounded, because 0.9 is not a binary fraction
 
 
 def _none(values: np.ndarray) -> Interval:

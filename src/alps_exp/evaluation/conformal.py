@@ -25,6 +25,7 @@ from torch import Tensor
 
 from alps_exp.estimates import Estimates
 from alps_exp.evaluation.metrics import image_metrics, spread_and_error
+from alps_exp.intervals import conformal_position
 
 LEVELS = (0.8, 0.9, 0.95)
 """Levels of the bounds."""
@@ -61,7 +62,7 @@ def conformal_factor(scores: Sequence[float], level: float) -> float:
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    position = math.ceil(round((len(scores) + 1) * level, 9))  # rounded, because 0.9 is not a binary fraction
+    position = conformal_position(len(scores), level)
     return sorted(scores)[position - 1] if position <= len(scores) else math.inf
 
 

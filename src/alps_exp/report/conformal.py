@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import scipy
 
+from alps_exp.intervals import conformal_position
 from alps_exp.report.comparison import Row
 from alps_exp.report.groups import groups
 from alps_exp.report.latex import latex_table
@@ -89,7 +90,7 @@ def _held(name: str, bounds: ConformalBounds, position: int, record: Row) -> boo
 
 def _expected(calibration_images: int, level: float, judged: int) -> tuple[float, float]:
     """Return the range of the number of images, of so many, that a bound holds for; NaN if it is not finite."""
-    position = math.ceil(round((calibration_images + 1) * level, 9))
+    position = conformal_position(calibration_images, level)
     if position > calibration_images or not judged:
         return math.nan, math.nan
     low, high = scipy.stats.betabinom(judged, position, calibration_images + 1 - position).interval(_RANGE)
