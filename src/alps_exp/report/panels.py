@@ -133,7 +133,7 @@ def draw_rows(rows: Sequence[Row], notes: Sequence[str] = ()) -> Figure:
                 box = (_LEFT + i * (width + _GAP), bottom, width, height)
                 _draw_panel(figure.add_axes(_shares(figure, box)), panel, row.scale)
         _draw_scale(figure, (_LEFT + columns * (width + _GAP), bottom, _BAR, height), row)
-        _write_upwards(figure, (0.0, bottom, _LEFT, height), row.label, FONT)
+        _write_upwards(figure, (0.0, bottom, _LEFT, height), row.label, _label_points(row.label, height))
         bottom -= _under(row) + _ROW_GAP
     figure.text(_GAP / total, _GAP / tall, below, va="bottom", fontsize=SMALL, parse_math=False)
     return figure
@@ -155,7 +155,13 @@ def _fitted(row: Row, width: float, height: float) -> Row:
     for panel in row.panels:
         title, mark = ("", "") if panel is None else (panel.title, flag_text(panel.flags))
         fitted.append(panel and replace(panel, title=_wrapped(title, width, FONT), mark=_wrapped(mark, width, SMALL)))
-    return replace(row, label=_wrapped(row.label, height, FONT, most=1), panels=fitted)
+    label = _wrapped(row.label, height, _label_points(row.label, height), most=1)
+    return replace(row, label=label, panels=fitted)
+
+
+def _label_points(label: str, height: float) -> float:
+    """Return the size in which the label of a row is written: the small one where it does not fit in the other."""
+    return FONT if int(height / (FONT * _LETTER)) >= len(label) else SMALL
 
 
 def _wrapped(text: str, inches: float, points: float, most: int = _MOST_LINES) -> str:
