@@ -40,9 +40,8 @@ class ChosenPrior:
         return prior
 
     def _shared(self, compile: bool) -> Prior:
-        named = [
-            Path(text) for text in self.config.values() if isinstance(text, str)
-        ]  # weights, and their architecture
+        # The weights, and the file of their architecture.
+        named = [Path(text) for text in self.config.values() if isinstance(text, str)]
         named += weight_files(self.kind, self.config).values() if any(map(Path.is_dir, named)) else []
         states = [_state(path) for file in named for path in (file, file.with_suffix(".md"))]  # cards say image sizes
         key = OmegaConf.to_yaml(self.config, resolve=True), *states, compile
